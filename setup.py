@@ -1,0 +1,43 @@
+"""Packaging of tf_transfer."""
+
+import pathlib
+
+from setuptools import setup
+
+setup(
+    name="tf_transfer",
+    version="0.1.0",
+    description=(
+        "Which source data should a model learn from, and does it help? "
+        "DATL and L2TL on Keras 3 and TensorFlow."
+    ),
+    long_description=pathlib.Path(__file__)
+    .with_name("README.md")
+    .read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=["tf_transfer"],
+    python_requires=">=3.11",
+    install_requires=[
+        "absl-py>=2.1,<3",
+        "importlib_resources>=6",  # tensorflow-datasets forgets to ask for it
+        "keras>=3.15,<3.16",
+        "matplotlib>=3.9,<4",
+        "ml-collections>=1.0,<2",
+        "numpy>=2.0,<3",
+        "pillow>=10",
+        "scikit-learn>=1.5,<2",
+        "scipy>=1.13,<2",
+        "tensorflow>=2.21,<2.22",
+        "tensorflow-datasets>=4.9.9,<5",
+        "tensorflow-probability[tf]>=0.25,<0.26",
+    ],
+    extras_require={
+        "test": [
+            "build>=1.2",
+            "pytest>=8",
+            "ruff>=0.8,<1",
+        ],
+    },
+    entry_points={"console_scripts": ["tf-transfer = tf_transfer.cli:main"]},
+)

@@ -1,0 +1,46 @@
+"""Which source data should a model learn from, and does it help?
+
+Importing this package is cheap: TensorFlow loads with the first name used.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "DATL": "datl",
+    "ImageData": "data",
+    "ImportanceWeights": "datl",
+    "InputError": "errors",
+    "TargetPrior": "estimation",
+    "bbse_prior": "weights",
+    "classifier": "models",
+    "compare": "experiment",
+    "effective_sample_size": "weights",
+    "elastic_order": "sampling",
+    "em_prior": "weights",
+    "encoder": "models",
+    "estimate_target_prior": "estimation",
+    "export_serving": "export",
+    "from_dataset": "data",
+    "importance_weights": "weights",
+    "index_draw": "sampling",
+    "load": "data",
+    "replace_head": "models",
+    "resample": "sampling",
+    "small_encoder": "models",
+    "source_prior": "weights",
+    "strategy": "distribution",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,206 @@
+"""The settings of an experiment. Imports no TensorFlow.
+
+A config file returns an `Experiment`; any field can be overridden on the
+command line, e.g. `--config.data.labels_per_class=5`.
+"""
+
+import dataclasses
+
+from tf_transfer.errors import InputError
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Data:
+    """What to learn from and for.
+
+    Attributes:
+        source: data set name, or several joined by `+`; see `loaders`.
+        target: data set name.
+        image_size: side of the framed images in pixels.
+        channels: 1 for grey, 3 for colour.
+        align: bring framing and polarity together; see `framing`.
+        source_per_class: source images kept of each class; 0 keeps all.
+        labels_per_class: labelled target images of each class.
+        validation_per_class: how many of those are held out to choose the
+            learning rate and the best method.
+    """
+
+    source: str = "glyphs"
+    target: str = "digits"
+    image_size: int = 12
+    channels: int = 1
+    align: bool = True
+    source_per_class: int = 0
+    labels_per_class: int = 10
+    validation_per_class: int = 3
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Encoder:
+    """The encoder: `small`, or a keras.applications name."""
+
+    name: str = "small"
+    width: int = 8
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Training:
+    """One stage of training on the source (Nesterov momentum, cosine decay)."""
+
+    steps: int
+    batch_size: int = 64
+    learning_rate: float = 0.05
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class FineTuning:
+    """Training on the labelled target.
+
+    Attributes:
+        steps: optimizer steps with all layers trainable.
+        head_steps: steps before those that train the fresh head alone.
+        batch_size: images per step.
+        learning_rates: the grid; each method's rate is chosen on validation
+            images.
+    """
+
+    steps: int = 300
+    head_steps: int = 0
+    batch_size: int = 32
+    learning_rates: tuple[float, ...] = (0.02, 0.05)
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Datl:
+    """How the importance weights are estimated, shaped and applied.
+
+    Attributes:
+        estimator: `mean`, `em` or `bbse`.
+        temperature: softens the generalist's predictions.
+        calibrate: fit a temperature on held-out source images first.
+        temper: exponent of P_t / P_s.
+        clip: largest ratio; 0 for no limit.
+        floor: smallest ratio.
+        top_k: classes kept; 0 keeps all.
+        apply: `draw` (random access), `resample` (streaming), `elastic`
+            (streaming, without replacement) or `attach` (sample weights).
+        start: the weighted pre-training starts from the `generalist`, or from
+            `random` weights as in the paper.
+        every: epochs (tenths of the pre-training) between new estimates from
+            the model in training; 0 for none.
+    """
+
+    estimator: str = "mean"
+    temperature: float = 1.0
+    calibrate: bool = False
+    temper: float = 1.0
+    clip: float = 0.0
+    floor: float = 0.0
+    top_k: int = 0
+    apply: str = "draw"
+    start: str = "generalist"
+    every: int = 0
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Experiment:
+    """Methods and their controls on one source and one target.
+
+    Attributes:
+        methods: names from `experiment.METHODS`.
+        seeds: runs of each method; data subset, initialisation and order are
+            drawn anew for each.
+        generalist: training of the first model on the whole source.
+        generalist_path: a `.keras` source classifier to use instead.
+        pretraining: the further training on the source that methods shape.
+        strategy: `none` or `mirrored`.
+    """
+
+    data: Data = dataclasses.field(default_factory=Data)
+    encoder: Encoder = dataclasses.field(default_factory=Encoder)
+    generalist: Training = dataclasses.field(
+        default_factory=lambda: Training(steps=300)
+    )
+    generalist_path: str = ""
+    pretraining: Training = dataclasses.field(
+        default_factory=lambda: Training(steps=600)
+    )
+    finetuning: FineTuning = dataclasses.field(default_factory=FineTuning)
+    datl: Datl = dataclasses.field(default_factory=Datl)
+    methods: tuple[str, ...] = (
+        "scratch",
+        "finetune",
+        "datl",
+        "datl_uniform",
+        "datl_reversed",
+    )
+    seeds: int = 5
+    strategy: str = "none"
+
+
+def check(experiment: Experiment) -> None:
+    """Raises InputError for a setting out of range."""
+    positive = {
+        "seeds": experiment.seeds,
+        "generalist.steps": experiment.generalist.steps,
+        "generalist.batch_size": experiment.generalist.batch_size,
+        "generalist.learning_rate": experiment.generalist.learning_rate,
+        "pretraining.steps": experiment.pretraining.steps,
+        "pretraining.batch_size": experiment.pretraining.batch_size,
+        "pretraining.learning_rate": experiment.pretraining.learning_rate,
+        "finetuning.steps": experiment.finetuning.steps,
+        "finetuning.batch_size": experiment.finetuning.batch_size,
+        "datl.temperature": experiment.datl.temperature,
+    }
+    for name, value in positive.items():
+        if not value > 0:
+            raise InputError(f"`{name}` must be positive. Received: {value}")
+    rates = experiment.finetuning.learning_rates
+    if not rates or not all(rate > 0 for rate in rates):
+        raise InputError(
+            "`finetuning.learning_rates` must hold positive numbers. "
+            f"Received: {rates}"
+        )
+    not_negative = {
+        "data.source_per_class": experiment.data.source_per_class,
+        "finetuning.head_steps": experiment.finetuning.head_steps,
+        "datl.temper": experiment.datl.temper,
+        "datl.clip": experiment.datl.clip,
+        "datl.floor": experiment.datl.floor,
+        "datl.top_k": experiment.datl.top_k,
+        "datl.every": experiment.datl.every,
+    }
+    for name, value in not_negative.items():
+        if not value >= 0:
+            raise InputError(
+                f"`{name}` must not be negative. Received: {value}"
+            )
+    choices = {
+        "datl.estimator": (experiment.datl.estimator, "mean em bbse"),
+        "datl.apply": (experiment.datl.apply, "draw resample elastic attach"),
+        "datl.start": (experiment.datl.start, "generalist random"),
+        "strategy": (experiment.strategy, "none mirrored"),
+    }
+    for name, (value, allowed) in choices.items():
+        if value not in allowed.split():
+            raise InputError(
+                f"`{name}` must be one of {', '.join(allowed.split())}. "
+                f"Received: {value!r}"
+            )
+
+
+def differences(one: dict, other: dict, prefix: str = "") -> list[str]:
+    """Lists the fields in which two `asdict` configurations differ."""
+    found = []
+    for name in sorted(set(one) | set(other)):
+        a, b = one.get(name), other.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += differences(a, b, f"{prefix}{name}.")
+        elif a != b:
+            found.append(f"{prefix}{name}: {a} and {b}")
+    return found
+
+
+def get_config() -> Experiment:
+    """Returns the built-in experiment, for a command without `--config`."""
+    return Experiment()

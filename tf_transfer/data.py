@@ -1,0 +1,266 @@
+"""Framed data sets in memory: joining, splitting and batching.
+
+Joined sources (`"glyphs+npz:more.npz"`) keep their classes apart. Every part
+is measured and framed on its own (see `framing`).
+"""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tf_transfer import framing, loaders, weights
+from tf_transfer.errors import InputError
+
+_MEASURED = 1000
+_TEST_SEED = 20181116  # the held-out half of sets without a test part
+_MEMORY_SHARE = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageData:
+    """Labelled images of one size, framing and value range.
+
+    Attributes:
+        images: `[N, size, size, channels]` uint8.
+        labels: `[N]` int32.
+        class_names: one name per class.
+        test: indices of the data set's own test part, or None.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: list[str]
+    test: np.ndarray | None = None
+
+    def __post_init__(self):
+        if len(self.images) != len(self.labels):
+            raise InputError(
+                "There must be one label per image. Received: "
+                f"{len(self.images)} images and {len(self.labels)} labels"
+            )
+        weights.source_prior(self.labels, self.num_classes)
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def prior(self) -> np.ndarray:
+        """Share of every class, `[num_classes]`."""
+        return weights.source_prior(self.labels, self.num_classes)
+
+    def take(self, indices: np.ndarray) -> "ImageData":
+        """Returns the chosen images, without a test part."""
+        return ImageData(
+            self.images[indices], self.labels[indices], self.class_names
+        )
+
+    def train_part(self) -> "ImageData":
+        """Returns everything outside the data set's own test part."""
+        if self.test is None:
+            return self
+        rest = np.setdiff1d(np.arange(len(self.labels)), self.test)
+        return self.take(rest)
+
+    def batches(self, batch_size: int) -> tf.data.Dataset:
+        """Returns `(images in 0..1, labels)` once, in order."""
+        arrays = (self.images, self.labels)
+        dataset = tf.data.Dataset.from_tensor_slices(arrays)
+        return quiet(dataset.batch(batch_size).map(_to_unit))
+
+    def gather(self, indices: tf.data.Dataset) -> tf.data.Dataset:
+        """Turns batches of indices `[B]` into `(images in 0..1, labels)`."""
+        # A constant in the graph would be copied and may exceed 2 GB.
+        with tf.device("CPU"):
+            images = tf.Variable(self.images, trainable=False)
+            labels = tf.Variable(self.labels, trainable=False)
+
+        def look_up(index):
+            picked = tf.gather(images, index), tf.gather(labels, index)
+            return _to_unit(*picked)
+
+        return quiet(indices.map(look_up).prefetch(2))
+
+
+def _to_unit(images, labels):
+    return tf.cast(images, tf.float32) / 255.0, labels
+
+
+def quiet(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Turns autotuning off: its timer would delay every end of `fit`."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
+def load(name: str, size: int, channels: int, align: bool = True) -> ImageData:
+    """Loads data sets by name (see `loaders`) and frames them.
+
+    Args:
+        name: one data set, or several joined by `+`.
+        size: side of the framed images in pixels.
+        channels: 1 for grey, 3 for colour.
+        align: False skips the measuring: every image is scaled to the frame.
+
+    Raises:
+        InputError: for data that cannot be had, read or used.
+
+    Example:
+
+    >>> load("digits", size=12, channels=1).images.shape
+    (1797, 12, 12, 1)
+    """
+    return join(
+        [
+            frame(loaders.load(part), size, channels, align, name=part)
+            for part in name.split("+")
+        ]
+    )
+
+
+def frame(
+    raw: loaders.RawImages,
+    size: int,
+    channels: int,
+    align: bool = True,
+    name: str = "data",
+) -> ImageData:
+    """Measures one data set on a sample of its images and frames them all."""
+    count = len(raw.labels)
+    if not count:
+        raise InputError(f"The data set has no images. Received: {name!r}")
+    _check_memory(count * size * size * channels, name)
+    sample = np.random.default_rng(0).permutation(count)[:_MEASURED]
+    try:
+        look = framing.measure([raw.images[i] for i in sample])
+        if not align:
+            look = framing.Appearance(look.maximum)
+        images = framing.Frame(size, channels, look).all(raw.images)
+        labels = np.asarray(raw.labels)
+        weights.source_prior(labels, len(raw.class_names))
+    except InputError as error:
+        raise InputError(f"Data set {name!r}: {error}") from error
+    return ImageData(
+        images, labels.astype(np.int32), raw.class_names, raw.test
+    )
+
+
+def _check_memory(needed: int, name: str) -> None:
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > _MEMORY_SHARE * pages:
+        raise InputError(
+            "The framed images would fill more than half of the memory; use "
+            "a smaller `image_size`, or `ImportanceWeights` with your own "
+            f"tf.data pipeline. Received: {name!r}, {needed / 2**30:.1f} GiB"
+        )
+
+
+def join(parts: Sequence[ImageData]) -> ImageData:
+    """Joins data sets, keeping their classes apart."""
+    first, *others = parts
+    if not others:
+        return first
+    shift, offset, tests, start = [], 0, [], 0
+    for part in parts:
+        shift.append(part.labels + offset)
+        offset += part.num_classes
+        if part.test is not None:
+            tests.append(part.test + start)
+        start += len(part.labels)
+    return ImageData(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate(shift),
+        [name for part in parts for name in part.class_names],
+        np.concatenate(tests) if tests else None,
+    )
+
+
+def from_dataset(
+    dataset: tf.data.Dataset,
+    class_names: Sequence[str],
+    size: int,
+    channels: int,
+    align: bool = True,
+) -> ImageData:
+    """Collects a tf.data.Dataset of single `(image, label)` and frames it."""
+    images, labels = [], []
+    for image, label in dataset.as_numpy_iterator():
+        images.append(image)
+        labels.append(label)
+    raw = loaders.RawImages(images, np.array(labels), list(class_names))
+    return frame(raw, size, channels, align, name="tf.data.Dataset")
+
+
+def keep_per_class(data: ImageData, count: int, seed: int) -> ImageData:
+    """Keeps at most `count` random images of every class (0 keeps all)."""
+    if not count:
+        return data
+    return data.take(draw_per_class(data.labels, count, seed))
+
+
+def draw_per_class(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Draws at most `count` indices of every class that occurs in `labels`."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(labels))
+    return np.concatenate(
+        [order[labels[order] == c][:count] for c in np.unique(labels)]
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetSplit:
+    """The target's parts: few labelled images, and a test part.
+
+    Attributes:
+        labelled: all labelled target images a method may use.
+        train: the labelled images less the validation part.
+        validation: the held-out part of the labelled images.
+        test: read once per run, never for a choice.
+    """
+
+    labelled: ImageData
+    train: ImageData
+    validation: ImageData
+    test: ImageData
+
+
+def split_target(
+    data: ImageData, labels_per_class: int, validation_per_class: int, seed: int
+) -> TargetSplit:
+    """Draws the labelled images of one run and splits off a validation part.
+
+    A data set without a test part of its own is halved, by a constant seed,
+    so that no run's labelled image is another run's test image.
+    """
+    if not 0 < validation_per_class < labels_per_class:
+        raise InputError(
+            "`validation_per_class` must be positive and below "
+            f"`labels_per_class`. Received: {validation_per_class} and "
+            f"{labels_per_class}"
+        )
+    everything = np.arange(len(data.labels))
+    test = data.test
+    if test is None:
+        order = np.random.default_rng(_TEST_SEED).permutation(everything)
+        test = np.sort(order[: len(order) // 2])
+    pool = np.setdiff1d(everything, test)
+    found = np.bincount(data.labels[pool], minlength=data.num_classes)
+    if found.min() < labels_per_class:
+        poorest = int(found.argmin())
+        raise InputError(
+            f"The target must have {labels_per_class} images of every class "
+            "outside its test part. Received: "
+            f"{found[poorest]} of class {data.class_names[poorest]!r}"
+        )
+    chosen = pool[draw_per_class(data.labels[pool], labels_per_class, seed)]
+    position = np.arange(len(chosen)) % labels_per_class
+    held = position < validation_per_class
+    return TargetSplit(
+        labelled=data.take(chosen),
+        train=data.take(chosen[~held]),
+        validation=data.take(chosen[held]),
+        test=data.take(test),
+    )

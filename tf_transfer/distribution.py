@@ -1,0 +1,60 @@
+"""Running models over datasets under any tf.distribute strategy."""
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_transfer.errors import InputError
+
+
+def strategy(name: str) -> tf.distribute.Strategy:
+    """Returns a distribution strategy by name.
+
+    Args:
+        name: `"none"` for one device, or `"mirrored"` for all local GPUs
+            (all logical CPUs where there is no GPU).
+    """
+    if name == "none":
+        return tf.distribute.get_strategy()
+    if name == "mirrored":
+        kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+        devices = tf.config.list_logical_devices(kind)
+        return tf.distribute.MirroredStrategy([d.name for d in devices])
+    raise InputError(
+        "Unknown distribution strategy; choose none or mirrored. "
+        f"Received: {name!r}"
+    )
+
+
+def stream_outputs(
+    model: keras.Model, dataset: tf.data.Dataset
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Yields a model's outputs batch by batch, in inference mode.
+
+    Unlike `predict`, nothing accumulates: memory is that of one batch. The
+    batches are split over the devices of the model's strategy; the order
+    inside a batch is kept.
+
+    Args:
+        model: any Keras model with one output.
+        dataset: batches of images, or of `(images, labels)`.
+
+    Yields:
+        Outputs `[B, ...]` and labels `[B]`, or None without labels.
+    """
+    scope = model.distribute_strategy
+
+    @tf.function(reduce_retracing=True)
+    def forward(images):
+        return scope.run(lambda x: model(x, training=False), (images,))
+
+    def local(value) -> np.ndarray:
+        return np.concatenate(
+            [part.numpy() for part in scope.experimental_local_results(value)]
+        )
+
+    for batch in scope.experimental_distribute_dataset(dataset):
+        images, *rest = batch if isinstance(batch, tuple) else (batch,)
+        yield local(forward(images)), local(rest[0]) if rest else None

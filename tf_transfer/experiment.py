@@ -1,0 +1,252 @@
+"""Whole experiments: the methods, their controls, and their comparison."""
+
+import importlib.metadata
+import os
+import pathlib
+import platform
+from collections.abc import Callable
+
+import numpy as np
+
+from tf_transfer import config as config_lib
+from tf_transfer import data, export, models, report, weights
+from tf_transfer.config import Experiment
+from tf_transfer.data import ImageData
+from tf_transfer.errors import InputError
+from tf_transfer.runfolder import RunFolder
+from tf_transfer.trial import Outcome, Trial
+
+_PACKAGES = ("tensorflow", "keras", "numpy", "tf_transfer")
+
+
+def scratch(trial: Trial) -> Outcome:
+    """Trains on the target alone, from random weights."""
+    return trial.finetune(trial.new_model())
+
+
+def finetune(trial: Trial) -> Outcome:
+    """Pre-trains on the whole source, then fine-tunes."""
+    return trial.finetune(trial.pretrain(None))
+
+
+def datl(trial: Trial) -> Outcome:
+    """Pre-trains on the source weighted by P_t / P_s, then fine-tunes."""
+    return trial.finetune(trial.pretrain(trial.importance()))
+
+
+def datl_uniform(trial: Trial) -> Outcome:
+    """Control: equal weights on the classes that DATL would select.
+
+    As many classes as `top_k`, or as the effective number of classes in P_t.
+    """
+    prior = trial.target_prior.prior
+    selected = trial.config.datl.top_k or round(1 / float(prior @ prior))
+    importance = trial.importance(temper=0.0, top_k=max(1, selected))
+    return trial.finetune(trial.pretrain(importance))
+
+
+def datl_reversed(trial: Trial) -> Outcome:
+    """Control: the largest weight to the least likely class, and so on."""
+    return trial.finetune(trial.pretrain(trial.importance(reverse=True)))
+
+
+METHODS: dict[str, Callable[[Trial], Outcome]] = {
+    method.__name__: method
+    for method in (scratch, finetune, datl, datl_uniform, datl_reversed)
+}
+
+
+def compare(
+    config: Experiment,
+    out: str | os.PathLike,
+    *,
+    source: ImageData | None = None,
+    target: ImageData | None = None,
+    quiet: bool = False,
+) -> list[report.Row]:
+    """Runs methods and controls over seeds, and writes what came out.
+
+    A second call with the same folder and configuration continues: finished
+    methods and seeds are not run again.
+
+    Args:
+        config: the experiment.
+        out: the run's folder.
+        source: labelled source images instead of `config.data.source`; see
+            `from_dataset` for a `tf.data.Dataset`.
+        target: labelled target images instead of `config.data.target`.
+        quiet: print no progress.
+
+    Returns:
+        The rows of the closing table.
+
+    Raises:
+        InputError: for settings, data or a folder that cannot be used.
+    """
+    _check(config)
+    source, target, given = _load(config, source, target)
+    splits = [_split(config, target, seed) for seed in range(config.seeds)]
+    folder = RunFolder(out, config, given)
+    progress = report.Progress(_steps_left(config, folder), quiet)
+    table = []
+    for seed, split in enumerate(splits):
+        trial = Trial(config, source, split, seed, folder, progress.advance)
+        for method in config.methods:
+            if folder.result(method, seed) is None:
+                progress.says(f"seed {seed + 1}/{config.seeds}, {method}")
+                result = trial.measure(METHODS[method])
+                folder.add(result | {"versions": _versions()})
+        table += _weight_rows(trial)
+    progress.close()
+    rows = report.summary(folder.results, config.methods)
+    report.write_weights(folder.path, table, source, splits[0].labelled)
+    report.write_curves(folder.path, folder.results)
+    _export_best(folder, config, target)
+    return rows
+
+
+def look(
+    config: Experiment,
+    out: str | os.PathLike,
+    *,
+    source: ImageData | None = None,
+    target: ImageData | None = None,
+    quiet: bool = False,
+) -> str:
+    """Estimates the importance weights of the first seed and stops there.
+
+    Args, errors: as `compare`.
+
+    Returns:
+        A plain verdict in a few lines.
+    """
+    _check(config)
+    source, target, given = _load(config, source, target)
+    split = _split(config, target, seed=0)
+    folder = RunFolder(out, config, given)
+    steps = 0 if config.generalist_path else config.generalist.steps
+    progress = report.Progress(steps, quiet)
+    progress.says("generalist")
+    trial = Trial(config, source, split, 0, folder, progress.advance)
+    rows = _weight_rows(trial)
+    progress.close()
+    report.write_weights(folder.path, rows, source, split.labelled)
+    values = np.array([row["weight"] for row in rows])
+    prior = trial.target_prior.prior
+    found = weights.diagnose(
+        values, prior, trial.source.prior, config.datl.clip or None
+    )
+    return report.verdict(rows, found)
+
+
+def _check(config: Experiment) -> None:
+    config_lib.check(config)
+    unknown = [name for name in config.methods if name not in METHODS]
+    if unknown or not config.methods:
+        raise InputError(
+            f"Unknown method; choose from {', '.join(METHODS)}. "
+            f"Received: {unknown[0] if unknown else config.methods!r}"
+        )
+
+
+def _load(
+    config: Experiment, source: ImageData | None, target: ImageData | None
+) -> tuple[ImageData, ImageData, str]:
+    """Returns source, target, and a description of those that were given."""
+    given = [
+        f"{name}: {len(images.labels)} images of {images.num_classes} classes"
+        for name, images in (("source", source), ("target", target))
+        if images is not None
+    ]
+    settings = config.data
+    frame = (settings.image_size, settings.channels, settings.align)
+    source = source or data.load(settings.source, *frame)
+    target = target or data.load(settings.target, *frame)
+    if source.images.shape[1:] != target.images.shape[1:]:
+        raise InputError(
+            "Source and target images must have one shape. Received: "
+            f"{source.images.shape[1:]} and {target.images.shape[1:]}"
+        )
+    source = data.keep_per_class(
+        source.train_part(), settings.source_per_class, seed=0
+    )
+    empty = np.flatnonzero(source.prior == 0)
+    if empty.size:
+        report.warn(
+            f"{empty.size} source classes have no examples and get weight 0, "
+            f"for example {source.class_names[empty[0]]!r}."
+        )
+    return source, target, "; ".join(given)
+
+
+def _split(config: Experiment, target: ImageData, seed: int):
+    settings = config.data
+    return data.split_target(
+        target, settings.labels_per_class, settings.validation_per_class, seed
+    )
+
+
+def _steps_left(config: Experiment, folder: RunFolder) -> int:
+    """Returns the optimizer steps of what is not finished."""
+    tuning = config.finetuning
+    runs = len(tuning.learning_rates) + 1
+    left = 0
+    for seed in range(config.seeds):
+        kept = folder.model_path("generalist", seed).exists()
+        if not (kept or config.generalist_path):
+            left += config.generalist.steps
+        for method in config.methods:
+            if folder.result(method, seed) is None:
+                left += runs * (tuning.steps + tuning.head_steps)
+                left += config.pretraining.steps * (method != "scratch")
+    return left
+
+
+def _export_best(
+    folder: RunFolder, config: Experiment, target: ImageData
+) -> None:
+    """Exports the best method's best seed, both by validation accuracy."""
+    if (folder.path / "export").exists():
+        return
+
+    def score(method: str) -> float:
+        found = [folder.result(method, s) for s in range(config.seeds)]
+        return float(np.mean([r["validation"]["accuracy"] for r in found]))
+
+    method = max(config.methods, key=score)
+    seed = max(
+        range(config.seeds),
+        key=lambda s: folder.result(method, s)["validation"]["accuracy"],
+    )
+    path = folder.model_path(method, seed)
+    shape = target.images.shape[1:]
+    model = models.load_classifier(str(path), shape, target.num_classes)
+    export.export_serving(model, folder.path / "export")
+
+
+def _versions() -> dict[str, str]:
+    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return found | {"python": platform.python_version()}
+
+
+def _weight_rows(trial: Trial) -> list[dict]:
+    """Returns one row per source class: priors, interval and weight."""
+    if set(trial.config.methods) == {"scratch"}:
+        return []
+    estimate = trial.target_prior
+    importance = trial.importance()
+    importance.update(estimate.prior, trial.source.prior)
+    columns = zip(
+        trial.source.class_names,
+        trial.source.prior,
+        estimate.prior,
+        *estimate.interval,
+        importance.numpy(),
+        strict=True,
+    )
+    names = ("class", "source_prior", "target_prior", "low", "high", "weight")
+    return [
+        {"seed": trial.seed, "class_id": i}
+        | dict(zip(names, values, strict=True))
+        for i, values in enumerate(columns)
+    ]

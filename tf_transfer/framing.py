@@ -1,0 +1,185 @@
+"""Brings images of different data sets to one size, framing and polarity.
+
+The importance weights compare source and target through one classifier, so a
+digit that fills its frame must not meet a digit that fills half of it. Every
+data set is measured on its own, without labels, and brought to one convention:
+
+* values 0..1: integers are divided by their type's maximum, floating point
+  numbers by the largest value of the data set if it exceeds 1;
+* grey or colour as asked: luma for one channel, repetition for three; an
+  alpha channel is dropped;
+* a data set whose borders mostly show one shade has a *plain background*. It
+  is turned to light ink on black, and zoomed so that the median over its
+  images of the ink's root-mean-square distance from its centre is `RADIUS`
+  of the frame's side;
+* any other data set (photographs) is scaled to cover the frame, and its
+  centre is cut out.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from tf_transfer.errors import InputError
+
+RADIUS = 0.25
+_PLAIN_SHARE = 0.45
+_PLAIN_SHADE = 0.1
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Appearance:
+    """How the images of one data set look.
+
+    Attributes:
+        maximum: the stored value that becomes 1.
+        background: shade of the borders in 0..1, or None where they show no
+            one shade.
+        radius: root-mean-square distance of the ink from its centre, as a
+            share of the longer image side.
+    """
+
+    maximum: float
+    background: float | None = None
+    radius: float = RADIUS
+
+
+def _as_hwc(image: np.ndarray) -> np.ndarray:
+    """Returns `[H, W]` or `[H, W, channels]` pixels as `[H, W, 1 or 3]`."""
+    image = np.asarray(image)
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[-1] not in (1, 2, 3, 4):
+        raise InputError(
+            "Images must be [H, W], or [H, W, channels] with 1 to 4 channels. "
+            f"Received: shape {image.shape}"
+        )
+    return image[..., :1] if image.shape[-1] < 3 else image[..., :3]
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    return image[..., 0] if image.shape[-1] == 1 else image @ _LUMA
+
+
+def _ink_radius(ink: np.ndarray) -> float:
+    """Returns the RMS distance of ink `[H, W]` from its centre, in pixels."""
+    total = ink.sum()
+    if not total:
+        return np.nan
+    rows, columns = np.indices(ink.shape)
+    row = (ink * rows).sum() / total
+    column = (ink * columns).sum() / total
+    spread = ink * ((rows - row) ** 2 + (columns - column) ** 2)
+    return float(np.sqrt(spread.sum() / total))
+
+
+def measure(images: Sequence[np.ndarray]) -> Appearance:
+    """Measures a sample of images, each `[H, W]` or `[H, W, channels]`.
+
+    Raises:
+        InputError: if there are no images, a shape cannot be used, or a value
+            is negative or not finite.
+    """
+    if not len(images):
+        raise InputError("There are no images to measure. Received: 0 images")
+    images = [_as_hwc(image) for image in images]
+    for image in images:
+        check_values(image)
+    if np.issubdtype(images[0].dtype, np.integer):
+        maximum = float(np.iinfo(images[0].dtype).max)
+    else:
+        maximum = max(1.0, max(float(image.max()) for image in images))
+    greys = [_grey(image.astype(np.float32) / maximum) for image in images]
+    border = np.concatenate(
+        [np.concatenate([g[0], g[-1], g[:, 0], g[:, -1]]) for g in greys]
+    )
+    background = float(np.median(border))
+    if (np.abs(border - background) < _PLAIN_SHADE).mean() < _PLAIN_SHARE:
+        return Appearance(maximum)
+    radii = [_ink_radius(abs(g - background)) / max(g.shape) for g in greys]
+    if np.isnan(radii).all():
+        return Appearance(maximum)
+    return Appearance(maximum, background, float(np.nanmedian(radii)))
+
+
+def check_values(image: np.ndarray) -> None:
+    """Raises InputError if a pixel is negative or not finite."""
+    if image.size and not (np.isfinite(image).all() and image.min() >= 0):
+        bad = image[~(np.isfinite(image) & (image >= 0))].flat[0]
+        raise InputError(
+            f"Pixels must be finite and not negative. Received: {bad}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """Maps images of one appearance to `[size, size, channels]` uint8.
+
+    Args:
+        size: side of the result in pixels.
+        channels: 1 (grey) or 3 (colour).
+        appearance: what `measure` found for the image's data set.
+    """
+
+    size: int
+    channels: int
+    appearance: Appearance
+
+    def __post_init__(self):
+        if self.size < 4:
+            raise InputError(
+                f"`image_size` must be at least 4. Received: {self.size}"
+            )
+        if self.channels not in (1, 3):
+            raise InputError(
+                f"`channels` must be 1 or 3. Received: {self.channels}"
+            )
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Frames a batch `[N, H, W, channels]` of equal size."""
+        import tensorflow as tf
+
+        look = self.appearance
+        pixels = images.astype(np.float32) / look.maximum
+        pixels = np.minimum(pixels, 1.0)
+        if self.channels == 1 or pixels.shape[-1] == 1:
+            grey = _grey(pixels)[..., None]
+            pixels = np.repeat(grey, self.channels, axis=-1)
+        if look.background is not None:
+            dark = look.background
+            if dark > 0.5:
+                pixels, dark = 1 - pixels, 1 - dark
+            pixels = np.maximum(pixels - dark, 0) / (1 - dark)
+        height, width = pixels.shape[1:3]
+        if look.background is None:
+            zoom = self.size / min(height, width)
+        else:
+            zoom = RADIUS * self.size / (look.radius * max(height, width))
+        shape = [max(1, round(side * zoom)) for side in (height, width)]
+        pixels = tf.image.resize(pixels, shape, antialias=True)
+        pixels = tf.image.resize_with_crop_or_pad(pixels, self.size, self.size)
+        return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+
+    def all(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Frames any number of images, of one size or of many."""
+        if isinstance(images, np.ndarray):
+            groups = np.array_split(images, max(1, len(images) // 1000))
+        else:
+            groups = [image[None] for image in images]
+        framed = [self(group) for group in map(_batch, groups)]
+        return np.concatenate(framed)
+
+
+def _batch(images: np.ndarray) -> np.ndarray:
+    """Returns `[N, H, W]` or `[N, H, W, c]` pixels as `[N, H, W, 1 or 3]`."""
+    check_values(images)
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4:
+        raise InputError(
+            "A batch of images must be [N, H, W] or [N, H, W, channels]. "
+            f"Received: shape {images.shape}"
+        )
+    return images[..., :1] if images.shape[-1] < 3 else images[..., :3]

@@ -1,0 +1,231 @@
+"""Data sets by name: raw images, labels and class names.
+
+`glyphs`         characters drawn from matplotlib's fonts (the embedded source)
+`digits`         scikit-learn's handwritten digits (the embedded target)
+`npz:PATH`       a NumPy archive with `x_train`, `y_train` and, where there
+                 are any, `x_test`, `y_test`, `class_names`
+`folder:PATH`    a folder per class with jpeg or png files
+`tfds:NAME`      a prepared tensorflow-datasets set with `image` and `label`
+"""
+
+import dataclasses
+import os
+import pathlib
+import tempfile
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tf_transfer import glyphs
+from tf_transfer.errors import InputError
+
+GLYPHS_PER_CLASS = 60
+_SUFFIXES = {".jpg", ".jpeg", ".png"}
+
+
+@dataclasses.dataclass(frozen=True)
+class RawImages:
+    """Images as they were found.
+
+    Attributes:
+        images: `[N, H, W]` or `[N, H, W, channels]`, or a list of `[H, W,
+            channels]` arrays of differing sizes.
+        labels: `[N]` integers.
+        class_names: one name per class.
+        test: indices of the data set's own test part, or None.
+    """
+
+    images: np.ndarray | Sequence[np.ndarray]
+    labels: np.ndarray
+    class_names: list[str]
+    test: np.ndarray | None = None
+
+
+def cache_folder() -> pathlib.Path:
+    """Returns the folder for drawn data; `TF_TRANSFER_CACHE` moves it."""
+    base = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    chosen = os.environ.get("TF_TRANSFER_CACHE", f"{base}/tf_transfer")
+    return pathlib.Path(chosen).expanduser()
+
+
+def load_glyphs() -> RawImages:
+    """Loads the drawn characters, from the cache after the first time."""
+    path = cache_folder() / f"glyphs-{glyphs.VERSION}-{GLYPHS_PER_CLASS}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            images, labels = archive["images"], archive["labels"]
+    except (OSError, ValueError, KeyError):
+        images, labels = glyphs.draw(GLYPHS_PER_CLASS, seed=0)
+        _store(path, images=images, labels=labels)
+    return RawImages(images, labels, list(glyphs.CHARACTERS))
+
+
+def _store(path: pathlib.Path, **arrays: np.ndarray) -> None:
+    """Writes an archive whole or not at all; a cache may be missing."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, suffix=".npz", delete=False
+        ) as file:
+            np.savez(file, **arrays)
+        os.replace(file.name, path)
+    except OSError:
+        pass
+
+
+def load_digits() -> RawImages:
+    """Loads scikit-learn's 1,797 handwritten digits, 8x8."""
+    from sklearn.datasets import load_digits as load
+
+    found = load()
+    return RawImages(
+        found.images.astype(np.float32),
+        found.target.astype(np.int32),
+        [str(name) for name in found.target_names],
+    )
+
+
+def load_npz(path: str) -> RawImages:
+    """Loads a NumPy archive, without running any code it may hold."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except Exception as error:
+        raise InputError(
+            f"The NumPy archive cannot be read ({_first_line(error)}). "
+            f"Received: {path}"
+        ) from error
+    for name in ("x_train", "y_train"):
+        if name not in arrays:
+            raise InputError(
+                f"The NumPy archive has no array {name!r}. Received: {path} "
+                f"with {sorted(arrays)}"
+            )
+    for part in ("train", "test"):
+        _check_pair(path, part, arrays)
+    images, labels, test = arrays["x_train"], arrays["y_train"], None
+    if "x_test" in arrays:
+        test = np.arange(len(arrays["y_test"])) + len(labels)
+        images = np.concatenate([images, arrays["x_test"]])
+        labels = np.concatenate([labels, arrays["y_test"]])
+    count = int(labels.max(initial=-1)) + 1
+    names = arrays.get("class_names", np.arange(count))
+    return RawImages(images, labels, [str(name) for name in names], test)
+
+
+def _check_pair(path: str, part: str, arrays: dict) -> None:
+    """Checks that images and labels of one part of an archive fit."""
+    if f"x_{part}" not in arrays:
+        return
+    images, labels = arrays[f"x_{part}"], arrays.get(f"y_{part}")
+    if labels is None or labels.shape != images.shape[:1]:
+        shape = None if labels is None else labels.shape
+        raise InputError(
+            f"x_{part} and y_{part} must have equal lengths. Received: {path} "
+            f"with shapes {images.shape} and {shape}"
+        )
+    if part == "test" and images.shape[1:] != arrays["x_train"].shape[1:]:
+        raise InputError(
+            "x_train and x_test must hold images of one shape. Received: "
+            f"{path} with {arrays['x_train'].shape} and {images.shape}"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error) else repr(error)
+
+
+def load_folder(path: str) -> RawImages:
+    """Loads a folder of classes; the folders' names are the class names."""
+    import tensorflow as tf
+
+    root = pathlib.Path(path)
+    if not root.is_dir():
+        raise InputError(f"There is no such folder. Received: {path}")
+    names = sorted(p.name for p in root.iterdir() if p.is_dir())
+    files = [
+        (file, label)
+        for label, name in enumerate(names)
+        for file in sorted((root / name).iterdir())
+        if file.suffix.lower() in _SUFFIXES
+    ]
+    if not files:
+        raise InputError(
+            "The folder has no classes with jpeg or png files (expected "
+            f"CLASS/IMAGE.png). Received: {path}"
+        )
+    images = []
+    for file, _ in files:
+        try:
+            image = tf.io.decode_image(
+                tf.io.read_file(str(file)), expand_animations=False
+            )
+        except tf.errors.OpError as error:
+            raise InputError(
+                f"The image file cannot be read. Received: {file}"
+            ) from error
+        images.append(image.numpy())
+    labels = np.array([label for _, label in files], np.int32)
+    return RawImages(images, labels, names)
+
+
+def load_tfds(name: str) -> RawImages:
+    """Loads a prepared tensorflow-datasets set; never downloads."""
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name)
+        prepared = builder.is_prepared()
+    except Exception as error:
+        raise InputError(
+            f"tensorflow-datasets knows no such data set "
+            f"({_first_line(error)}). Received: tfds:{name}"
+        ) from error
+    if not prepared:
+        raise InputError(
+            "The tensorflow-datasets set is not prepared on this machine; "
+            f"run `tfds build {name}` where there is a network, then copy "
+            f"{builder.data_dir}. Received: tfds:{name}"
+        )
+    features = builder.info.features
+    if not {"image", "label"} <= set(features):
+        raise InputError(
+            "The tensorflow-datasets set must have the features 'image' and "
+            f"'label'. Received: tfds:{name} with {sorted(features)}"
+        )
+    images, labels, test = [], [], None
+    for split in sorted(builder.info.splits, key=lambda s: s == "test"):
+        start = len(labels)
+        source = builder.as_dataset(split=split, shuffle_files=False)
+        for example in tfds.as_numpy(source):
+            images.append(example["image"])
+            labels.append(example["label"])
+        if split == "test":
+            test = np.arange(start, len(labels))
+    names = list(features["label"].names)
+    return RawImages(images, np.array(labels, np.int32), names, test)
+
+
+LOADERS: dict[str, Callable[..., RawImages]] = {
+    "glyphs": load_glyphs,
+    "digits": load_digits,
+    "npz": load_npz,
+    "folder": load_folder,
+    "tfds": load_tfds,
+}
+
+
+def load(name: str) -> RawImages:
+    """Loads one data set by name, e.g. `"glyphs"` or `"npz:mnist.npz"`.
+
+    Raises:
+        InputError: for an unknown name or data that cannot be read.
+    """
+    kind, _, path = name.partition(":")
+    takes_path = kind not in ("glyphs", "digits")
+    if kind not in LOADERS or takes_path != bool(path):
+        raise InputError(
+            "Unknown data set; choose glyphs, digits, npz:PATH, folder:PATH "
+            f"or tfds:NAME. Received: {name!r}"
+        )
+    return LOADERS[kind](path) if takes_path else LOADERS[kind]()

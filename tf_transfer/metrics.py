@@ -1,0 +1,41 @@
+"""Figures of merit, and their intervals over seeds."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def classification_metrics(
+    logits: np.ndarray, labels: np.ndarray
+) -> dict[str, float]:
+    """Returns accuracy, mean per-class accuracy and loss, in 0..1 and nats.
+
+    Args:
+        logits: `[N, C]`.
+        labels: `[N]` integers.
+    """
+    right = logits.argmax(axis=-1) == labels
+    per_class = [right[labels == c].mean() for c in np.unique(labels)]
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    log_sum = np.log(np.exp(shifted).sum(axis=-1))
+    loss = log_sum - shifted[np.arange(len(labels)), labels]
+    return {
+        "accuracy": float(right.mean()),
+        "mean_per_class_accuracy": float(np.mean(per_class)),
+        "loss": float(loss.mean()),
+    }
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Returns the mean and the half width of its 95 % interval.
+
+    Student's t over seeds; the half width of a single value is infinite.
+    """
+    from scipy.stats import t
+
+    values = np.asarray(values, np.float64)
+    n = len(values)
+    if n < 2:
+        return float(values.mean()), float("inf")
+    error = values.std(ddof=1) / np.sqrt(n)
+    return float(values.mean()), float(t.ppf(0.975, n - 1) * error)

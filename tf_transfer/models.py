@@ -1,0 +1,164 @@
+"""Encoders, classification heads, and the exchange of a head."""
+
+import pathlib
+
+import keras
+
+from tf_transfer.errors import InputError
+
+# Input ranges of keras.applications models that rescale inside: 0..255.
+_RESCALE_INSIDE = ("EfficientNet", "MobileNetV3", "ConvNeXt")
+
+
+def small_encoder(
+    image_shape: tuple[int, int, int], width: int = 8
+) -> keras.Model:
+    """Returns a small convolutional encoder for small images.
+
+    Three 3x3 convolutions (the last two with stride 2) with group
+    normalisation, which is the same on one device and on many, and a dense
+    layer of 128 units that keeps track of where a stroke is.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        width: filters of the first convolution; doubled twice.
+
+    Returns:
+        A model from images `[B, height, width, channels]` in 0..1 to
+        features `[B, 128]`.
+    """
+    if width < 4 or width % 4:
+        raise InputError(
+            f"`width` must be a positive multiple of 4. Received: {width=}"
+        )
+    stack = [keras.Input(image_shape)]
+    for filters, strides in ((width, 1), (2 * width, 2), (4 * width, 2)):
+        stack += [
+            keras.layers.Conv2D(filters, 3, strides, padding="same"),
+            keras.layers.GroupNormalization(4),
+            keras.layers.ReLU(),
+        ]
+    stack += [
+        keras.layers.Flatten(),
+        keras.layers.Dense(128, activation="relu"),
+    ]
+    return keras.Sequential(stack, name="encoder")
+
+
+def encoder(
+    name: str, image_shape: tuple[int, int, int], width: int = 8
+) -> keras.Model:
+    """Returns a randomly initialised encoder by name.
+
+    Args:
+        name: `"small"`, or the name of a `keras.applications` model such as
+            `"MobileNetV3Small"` (three channels, at least 32 pixels).
+        image_shape: `(height, width, channels)` of images in 0..1.
+        width: filters of the small encoder's first convolution.
+    """
+    if name == "small":
+        return small_encoder(image_shape, width)
+    build = getattr(keras.applications, name, None)
+    if build is None or not name[:1].isupper():
+        raise InputError(
+            "Unknown encoder; choose small or the name of a "
+            f"keras.applications model. Received: {name!r}"
+        )
+    if image_shape[-1] != 3 or min(image_shape[:2]) < 32:
+        raise InputError(
+            f"{name} needs images of at least 32x32 with 3 channels. "
+            f"Received: {image_shape}"
+        )
+    backbone = build(
+        include_top=False, weights=None, input_shape=image_shape, pooling="avg"
+    )
+    inside = name.startswith(_RESCALE_INSIDE)
+    scale, offset = (255.0, 0.0) if inside else (2.0, -1.0)
+    return keras.Sequential(
+        [
+            keras.Input(image_shape),
+            keras.layers.Rescaling(scale, offset),
+            backbone,
+        ],
+        name="encoder",
+    )
+
+
+def classifier(encoder: keras.Model, num_classes: int) -> keras.Model:
+    """Returns `encoder` with a fresh linear head; outputs are logits."""
+    head = keras.layers.Dense(num_classes, dtype="float32", name="head")
+    return keras.Sequential([encoder, head], name="classifier")
+
+
+def replace_head(model: keras.Model, num_classes: int) -> keras.Model:
+    """Returns a classifier with the model's encoder and a fresh head.
+
+    The encoder is a copy: training the result leaves `model` as it was.
+
+    Args:
+        model: a classifier made by `classifier`, or any single-input Keras
+            model; everything up to its last layer is its encoder.
+        num_classes: classes of the new head.
+
+    Returns:
+        A model from images to logits `[B, num_classes]`.
+
+    Example:
+
+    >>> source = classifier(small_encoder((12, 12, 1)), num_classes=62)
+    >>> replace_head(source, num_classes=10).output_shape
+    (None, 10)
+    """
+    if num_classes < 1:
+        raise InputError(
+            f"`num_classes` must be at least 1. Received: {num_classes=}"
+        )
+    body = encoder_of(model)
+    copy = keras.models.clone_model(body)
+    copy.set_weights(body.get_weights())
+    return classifier(copy, num_classes)
+
+
+def encoder_of(model: keras.Model) -> keras.Model:
+    """Returns the part of a classifier below its last layer."""
+    layers = model.layers
+    if isinstance(model, keras.Sequential) and len(layers) == 2:
+        if isinstance(layers[0], keras.Model):
+            return layers[0]
+    if not model.built or len(model.inputs) != 1 or len(layers) < 2:
+        raise InputError(
+            "The model must be built, with one input and a head as its last "
+            f"layer. Received: {model.name!r} with {len(layers)} layers"
+        )
+    return keras.Model(model.inputs, layers[-1].input, name="encoder")
+
+
+def load_classifier(
+    path: str, image_shape: tuple[int, int, int], num_classes: int
+) -> keras.Model:
+    """Loads a `.keras` classifier and checks that it fits the source.
+
+    Args:
+        path: the file; nothing in it is run as code.
+        image_shape: `(height, width, channels)` it must accept.
+        num_classes: number of outputs it must have.
+
+    Raises:
+        InputError: if the file cannot be read or does not fit.
+    """
+    if not pathlib.Path(path).is_file():
+        raise InputError(f"There is no such model file. Received: {path}")
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        raise InputError(
+            f"The model file cannot be loaded. Received: {path}"
+        ) from error
+    shape = tuple(model.input_shape[1:])
+    fits = all(a in (None, b) for a, b in zip(shape, image_shape, strict=True))
+    if not fits or model.output_shape != (None, num_classes):
+        raise InputError(
+            f"The model must map {image_shape} to {num_classes} classes. "
+            f"Received: {path}, {shape} to {model.output_shape[1:]}"
+        )
+    return model

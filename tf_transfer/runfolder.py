@@ -1,0 +1,98 @@
+"""The folder of a run: what is finished is never run or written again."""
+
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+
+from tf_transfer import config as config_lib
+from tf_transfer.errors import InputError
+
+
+class RunFolder:
+    """Opens a new folder, or continues a run of the same configuration.
+
+    Args:
+        path: the folder; made if it is absent.
+        experiment: the configuration.
+        data: a description of data that the configuration does not name.
+
+    Raises:
+        InputError: if the folder holds something else, or cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        experiment: config_lib.Experiment,
+        data: str = "",
+    ):
+        self.path = pathlib.Path(path)
+        wanted = json.loads(json.dumps(dataclasses.asdict(experiment)))
+        if data:
+            wanted["given_data"] = data
+        found = self.read("config.json")
+        if found is None and self.path.is_dir() and any(self.path.iterdir()):
+            raise InputError(
+                "The folder is not empty and holds no run; choose another "
+                f"with --out. Received: {self.path}"
+            )
+        if found is not None and found != wanted:
+            first = config_lib.differences(found, wanted)[0]
+            raise InputError(
+                "The folder holds a run of another configuration "
+                f"({first}); choose another with --out. Received: {self.path}"
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / "checkpoints").mkdir(exist_ok=True)
+            if found is None:
+                self.write("config.json", wanted)
+        except OSError as error:
+            raise InputError(
+                f"The folder cannot be written ({error.strerror}). "
+                f"Received: {self.path}"
+            ) from error
+        self.results: list[dict[str, Any]] = self.read("results.json") or []
+
+    def read(self, name: str) -> Any:
+        """Returns the content of a JSON file, or None if it is absent."""
+        try:
+            return json.loads((self.path / name).read_text())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"The file cannot be read. Received: {self.path / name}"
+            ) from error
+
+    def write(self, name: str, content: Any) -> pathlib.Path:
+        """Writes a JSON file whole or not at all."""
+        path = self.path / name
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(content, indent=1) + "\n")
+        os.replace(partial, path)
+        return path
+
+    def result(self, method: str, seed: int) -> dict[str, Any] | None:
+        """Returns a finished result, or None."""
+        for result in self.results:
+            if (result["method"], result["seed"]) == (method, seed):
+                return result
+        return None
+
+    def add(self, result: dict[str, Any]) -> None:
+        """Appends a result and writes `results.json`."""
+        self.results.append(result)
+        self.write("results.json", self.results)
+
+    def model_path(self, name: str, seed: int) -> pathlib.Path:
+        return self.path / "checkpoints" / f"{name}-{seed}.keras"
+
+    def save_model(self, model, name: str, seed: int) -> None:
+        """Saves a Keras model whole or not at all."""
+        path = self.model_path(name, seed)
+        partial = path.with_name(f"partial-{path.name}")
+        model.save(partial)
+        os.replace(partial, path)

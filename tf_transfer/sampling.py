@@ -1,0 +1,237 @@
+"""Resampling stages for tf.data: a source as if its labels were the target's.
+
+Ngiam et al. 2018 (section 3.2) resample the source rather than weight its
+loss. Both of their samplers come in two forms: a *streaming* stage for any
+labelled dataset, and an *index draw* for sources with random access. Every
+stage is a function of a seed and a position, so it repeats bit for bit, and
+both run before images are decoded if they are put there: what is dropped then
+costs no decoding.
+
+Weights are `[C]` with mean 1 under the source prior, as a tensor or as the
+variable of `ImportanceWeights`, which a callback may change while training.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from tf_transfer.errors import InputError
+
+_BLOCK = 1024
+_ENDLESS = 2**40
+
+
+def _check_seed(seed: int) -> None:
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise InputError(
+            f"`seed` must be an integer of at least 0. Received: {seed!r}"
+        )
+
+
+def weight_of(
+    class_weights: tf.Tensor | tf.Variable, labels: tf.Tensor
+) -> tf.Tensor:
+    """Looks up the weight of every label, any shape; checks their range."""
+    num_classes = class_weights.shape[0]
+    inside = tf.reduce_all((labels >= 0) & (labels < num_classes))
+    message = f"Source labels must lie in [0, {num_classes}). Received:"
+    tf.debugging.Assert(inside, [message, labels])
+    return tf.gather(class_weights, labels)
+
+
+def resample(
+    dataset: tf.data.Dataset,
+    class_weights: tf.Tensor | tf.Variable,
+    *,
+    seed: int,
+    replacement: bool = True,
+    rate: float = 1.0,
+) -> tf.data.Dataset:
+    """Repeats and drops the examples of a `(record, label)` dataset by weight.
+
+    An example of weight w is copied `floor(rate * w)` times, and once more
+    with the remaining probability, so that the classes keep their weighted
+    shares exactly in expectation (the paper's same-distribution sampler).
+    Without replacement it is kept once with probability `min(1, rate * w)`
+    (the elastic sampler): no duplicates, but shares drift from the weighted
+    ones wherever `rate * w` exceeds 1.
+
+    Args:
+        dataset: single examples, or batches; the result is the same kind,
+            with the same batch size, in blocks shuffled on their own.
+        class_weights: `[C]`.
+        seed: the same seed repeats the same choice, epoch by epoch.
+        replacement: False for the elastic sampler.
+        rate: expected length of the result over the length of `dataset`.
+
+    Returns:
+        A dataset with the elements of `dataset`. Its length is unknown.
+
+    Raises:
+        InputError: for a dataset without labels, a rate or a seed that cannot
+            be used.
+    """
+    _check_seed(seed)
+    if not rate > 0:
+        raise InputError(f"`rate` must be positive. Received: {rate=}")
+    batch_size = _batch_size(dataset)
+    blocks = dataset.batch(_BLOCK) if batch_size is None else dataset
+
+    def choose(position, element):
+        labels = element[1]
+        expected = rate * weight_of(class_weights, labels)
+        draws = tf.random.stateless_uniform(
+            [2, tf.size(labels)], [seed, position]
+        )
+        whole = tf.floor(expected) if replacement else tf.zeros_like(expected)
+        more = tf.cast(draws[0] < expected - whole, tf.int32)
+        copies = tf.cast(whole, tf.int32) + more
+        order = tf.argsort(draws[1])
+        index = tf.repeat(order, tf.gather(copies, order))
+        mixed = tf.random.experimental.stateless_shuffle(
+            index, [seed, position]
+        )
+        return tf.nest.map_structure(lambda x: tf.gather(x, mixed), element)
+
+    chosen = blocks.enumerate().map(choose, deterministic=True)
+    if batch_size is None:
+        return chosen.unbatch()
+    return chosen.rebatch(batch_size)
+
+
+def _batch_size(dataset: tf.data.Dataset) -> int | None:
+    """Returns None for single examples, else the size of the batches."""
+    spec = dataset.element_spec
+    if not isinstance(spec, tuple) or len(spec) < 2:
+        raise InputError(
+            "The source dataset must yield (record, label). "
+            f"Received: {spec}"
+        )
+    if spec[1].shape.rank == 0:
+        return None
+    if spec[1].shape.rank != 1 or not spec[1].dtype.is_integer:
+        raise InputError(
+            "Source labels must be class numbers of shape [] or [B]. "
+            f"Received: {spec[1]}"
+        )
+    if spec[1].shape[0] is not None:
+        return spec[1].shape[0]
+    first = next(iter(dataset.take(1)), None)
+    if first is None:
+        raise InputError("The source dataset is empty. Received: 0 batches")
+    return int(first[1].shape[0])
+
+
+def shuffled(
+    count: int, *, batch_size: int, seed: int, start: int = 0
+) -> tf.data.Dataset:
+    """Yields batches of the indices of a source, shuffled anew every epoch.
+
+    Args:
+        count: number of examples N.
+        batch_size: indices per batch; batches run across epochs.
+        seed: of the orders.
+        start: position of the first batch, to continue a run.
+
+    Returns:
+        An endless dataset of int64 indices `[batch_size]`, a function of seed
+        and position alone.
+    """
+    _check_seed(seed)
+
+    def pick(position):
+        place = position * batch_size + tf.range(batch_size, dtype=tf.int64)
+        epoch = place // count
+        same = tf.fill([batch_size], tf.cast(seed, tf.int64))
+        key = tf.stack([same, epoch, tf.zeros_like(epoch)], axis=1)
+        # index_shuffle pads the wrong axis of one seed per index.
+        return tf.raw_ops.RandomIndexShuffle(
+            index=place % count,
+            seed=key,
+            max_index=tf.constant(count - 1, tf.int64)
+        )
+
+    return tf.data.Dataset.range(start, _ENDLESS).map(pick)
+
+
+def index_draw(
+    labels: np.ndarray,
+    class_weights: tf.Tensor | tf.Variable,
+    *,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+) -> tf.data.Dataset:
+    """Draws batches of source indices, with replacement, without end.
+
+    A class is drawn by its share of `count * weight`, then an example of it
+    uniformly: independent draws from the weighted source. The batch at a
+    position depends on seed and position alone.
+
+    Args:
+        labels: the source's labels, `[N]`.
+        class_weights: `[C]`.
+        batch_size: indices per batch.
+        seed: of the draws.
+        start: position of the first batch, to continue a run.
+
+    Returns:
+        A dataset of int64 indices `[batch_size]`.
+    """
+    _check_seed(seed)
+    labels = np.asarray(labels)
+    num_classes = class_weights.shape[0]
+    counts = np.bincount(labels, minlength=num_classes)
+    if len(counts) > num_classes:
+        raise InputError(
+            f"Labels must lie in [0, {num_classes}). "
+            f"Received: label {int(labels.max())}"
+        )
+    by_class = tf.constant(np.argsort(labels, kind="stable"))
+    first = tf.constant(np.cumsum(counts) - counts)
+    size = tf.constant(counts)
+
+    def draw(position):
+        mass = tf.cast(size, tf.float64) * tf.cast(class_weights, tf.float64)
+        reached = tf.cumsum(mass)
+        draws = tf.random.stateless_uniform(
+            [2, batch_size], [seed, position], dtype=tf.float64
+        )
+        # The last class with mass ends at the total: round-off cannot pass it.
+        chosen = tf.searchsorted(reached, draws[0] * reached[-1], side="right")
+        chosen = tf.minimum(chosen, _last_with_mass(mass))
+        inside = draws[1] * tf.cast(tf.gather(size, chosen), tf.float64)
+        offset = tf.gather(first, chosen) + tf.cast(inside, tf.int64)
+        return tf.gather(by_class, offset)
+
+    return tf.data.Dataset.range(start, _ENDLESS).map(draw)
+
+
+def _last_with_mass(mass: tf.Tensor) -> tf.Tensor:
+    positive = tf.cast(tf.where(mass > 0)[:, 0], tf.int32)
+    return tf.reduce_max(positive)
+
+
+def elastic_order(
+    labels: np.ndarray, class_weights: np.ndarray, seed: int
+) -> np.ndarray:
+    """Orders the source so that every prefix is a weighted sample.
+
+    The elastic sampler with random access: exponential keys (Efraimidis and
+    Spirakis 2006) draw one example after another, by weight, without
+    replacement. The first n entries are the sample of size n.
+
+    Args:
+        labels: the source's labels, `[N]`.
+        class_weights: `[C]`; examples of weight 0 are left out.
+        seed: of the draw.
+
+    Returns:
+        Distinct indices into `labels`, `[at most N]` int64.
+    """
+    _check_seed(seed)
+    weight = np.asarray(class_weights)[np.asarray(labels)]
+    drawn = np.random.default_rng(seed).exponential(size=len(weight))
+    keys = np.divide(
+        drawn, weight, out=np.full(len(weight), np.inf), where=weight > 0
+    )
+    return np.argsort(keys, kind="stable")[: np.count_nonzero(weight)]

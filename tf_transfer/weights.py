@@ -1,0 +1,349 @@
+"""Importance weights of the source classes: estimation and shaping.
+
+Pure NumPy. Shapes use C for the number of source classes and N for the number
+of target images. Weights are `P_t(y) / P_s(y)` (Ngiam et al. 2018, section 3)
+and have mean 1 under the source prior.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from tf_transfer.errors import InputError
+
+LOW_ESS = 0.1
+
+
+def source_prior(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Returns the share of every class among the source labels.
+
+    Args:
+        labels: class numbers, `[N]` integers in `[0, num_classes)`.
+        num_classes: the number of source classes C.
+
+    Returns:
+        P_s, `[C]` float64, sum 1. A class without examples has share 0.
+
+    Raises:
+        InputError: if there are no labels or one is out of range.
+
+    Example:
+
+    >>> source_prior(np.array([0, 0, 1, 1]), 3).tolist()
+    [0.5, 0.5, 0.0]
+    """
+    labels = np.asarray(labels)
+    if labels.size == 0:
+        raise InputError("The source has no labels. Received: labels=[]")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(
+            "Labels must be integers (class numbers, not one-hot vectors). "
+            f"Received: dtype={labels.dtype}, shape={labels.shape}"
+        )
+    outside = labels[(labels < 0) | (labels >= num_classes)]
+    if outside.size:
+        raise InputError(
+            f"Labels must lie in [0, {num_classes}). "
+            f"Received: label {int(outside[0])}"
+        )
+    counts = np.bincount(labels.ravel(), minlength=num_classes)
+    return counts / counts.sum()
+
+
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Returns class probabilities `[N, C]` of logits softened by temperature.
+
+    A temperature above 1 flattens the predictions; Ngiam et al. use 2.0.
+    """
+    if not temperature > 0:
+        raise InputError(
+            f"`temperature` must be positive. Received: {temperature=}"
+        )
+    scaled = np.asarray(logits, np.float64) / temperature
+    scaled -= scaled.max(axis=-1, keepdims=True)
+    exponentials = np.exp(scaled)
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def mean_prior(probabilities: np.ndarray) -> np.ndarray:
+    """Estimates P_t as the mean prediction (Ngiam et al. 2018, section 3).
+
+    Args:
+        probabilities: predictions for the target images, `[N, C]`.
+
+    Returns:
+        P_t, `[C]`, sum 1.
+    """
+    return np.asarray(probabilities, np.float64).mean(axis=0)
+
+
+def em_prior(
+    probabilities: np.ndarray,
+    source_prior: np.ndarray,
+    iterations: int = 200,
+    tolerance: float = 1e-7,
+) -> np.ndarray:
+    """Estimates P_t by maximum likelihood (Saerens et al. 2002, section 2).
+
+    Use it when the target's labels are among the source's and the
+    probabilities are calibrated; the plain mean is biased towards P_s then.
+
+    Args:
+        probabilities: predictions for the target images, `[N, C]`.
+        source_prior: P_s, `[C]`.
+        iterations: the most EM steps.
+        tolerance: stop once no share moves by more than this.
+
+    Returns:
+        P_t, `[C]`, sum 1.
+    """
+    known = source_prior > 0
+    likelihood = probabilities[:, known] / source_prior[known]
+    prior = source_prior[known].copy()
+    for _ in range(iterations):
+        posterior = likelihood * prior
+        posterior /= posterior.sum(axis=1, keepdims=True)
+        new = posterior.mean(axis=0)
+        moved = np.abs(new - prior).max()
+        prior = new
+        if moved < tolerance:
+            break
+    result = np.zeros_like(source_prior)
+    result[known] = prior
+    return result
+
+
+def bbse_prior(
+    mean_prediction: np.ndarray,
+    confusion: np.ndarray,
+    source_prior: np.ndarray,
+) -> np.ndarray:
+    """Estimates P_t from the confusion matrix (Lipton et al. 2018, BBSE).
+
+    Args:
+        mean_prediction: mean prediction over the target images, `[C]`.
+        confusion: `[C, C]`; column y is the mean prediction over held-out
+            source images of class y, times P_s(y).
+        source_prior: P_s, `[C]`.
+
+    Returns:
+        P_t, `[C]`, sum 1: non-negative least squares of
+        `confusion @ weights = mean_prediction`, times P_s.
+    """
+    from scipy.optimize import nnls
+
+    ratio, _ = nnls(confusion, mean_prediction)
+    prior = ratio * source_prior
+    return prior / prior.sum()
+
+
+def calibration_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the temperature with the least negative log-likelihood.
+
+    Temperature scaling (Guo et al. 2017) on held-out source images.
+
+    Args:
+        logits: `[N, C]`.
+        labels: `[N]` integers.
+    """
+    from scipy.optimize import minimize_scalar
+
+    def loss(log_temperature: float) -> float:
+        chosen = softmax(logits, np.exp(log_temperature))
+        return -np.log(chosen[np.arange(len(labels)), labels] + 1e-12).mean()
+
+    found = minimize_scalar(loss, bounds=(-3, 3), method="bounded")
+    return float(np.exp(found.x))
+
+
+def importance_weights(
+    target_prior: np.ndarray,
+    source_prior: np.ndarray,
+    *,
+    temper: float = 1.0,
+    clip: float | None = None,
+    floor: float = 0.0,
+    top_k: int | None = None,
+    reverse: bool = False,
+) -> np.ndarray:
+    """Returns `(P_t / P_s) ** temper`, clipped and floored, mean 1 under P_s.
+
+    Args:
+        target_prior: P_t, `[C]`.
+        source_prior: P_s, `[C]`. A class with share 0 gets weight 0.
+        temper: 0 makes the weights equal, 1 keeps them, above 1 sharpens.
+        clip: the largest weight before the final normalisation.
+        floor: the smallest weight before the final normalisation.
+        top_k: keep only the classes with the largest ratio (a specialist);
+            with `temper=0` they get equal weights.
+        reverse: give the class with the largest weight the smallest, and so
+            on: the reversed control of Ngiam et al. 2018.
+
+    Returns:
+        Weights, `[C]` float64.
+
+    Raises:
+        InputError: for lengths that differ, settings out of range, or
+            weights that are all zero.
+
+    Example:
+
+    >>> importance_weights(np.array([.5, .25, .25]), np.full(3, 1 / 3))
+    array([1.5 , 0.75, 0.75])
+    """
+    check_shaping(temper, clip, floor, top_k)
+    target_prior = np.asarray(target_prior, np.float64)
+    source_prior = np.asarray(source_prior, np.float64)
+    if target_prior.shape != source_prior.shape:
+        raise InputError(
+            "Target and source prior must have one entry per source class. "
+            f"Received: {target_prior.shape} and {source_prior.shape}"
+        )
+    known = source_prior > 0
+    ratio = np.divide(
+        target_prior,
+        source_prior,
+        out=np.zeros_like(target_prior),
+        where=known,
+    )
+    tempered = np.where(known, ratio**temper, 0.0)
+    bounded = np.clip(tempered, floor, clip) * known
+    if top_k is not None and top_k < len(bounded):
+        bounded[np.argsort(-ratio, kind="stable")[top_k:]] = 0.0
+    if reverse:
+        order = np.argsort(bounded, kind="stable")
+        bounded[order] = bounded[order[::-1]]
+        bounded *= known
+    return normalise(bounded, source_prior)
+
+
+def check_shaping(
+    temper: float, clip: float | None, floor: float, top_k: int | None
+) -> None:
+    """Raises InputError for settings `importance_weights` cannot use."""
+    if not temper >= 0:
+        raise InputError(f"`temper` must not be negative. Received: {temper=}")
+    if not floor >= 0:
+        raise InputError(f"`floor` must not be negative. Received: {floor=}")
+    if clip is not None and not (clip > 0 and clip >= floor):
+        raise InputError(
+            "`clip` must be positive and not below `floor`. "
+            f"Received: {clip=}, {floor=}"
+        )
+    if top_k is not None and top_k < 1:
+        raise InputError(f"`top_k` must be at least 1. Received: {top_k=}")
+
+
+def normalise(weights: np.ndarray, source_prior: np.ndarray) -> np.ndarray:
+    """Scales weights `[C]` to mean 1 under the source prior `[C]`.
+
+    Raises:
+        InputError: if the lengths differ, a weight is negative or not
+            finite, or all weights of classes with examples are zero.
+    """
+    weights = np.asarray(weights, np.float64)
+    if weights.shape != source_prior.shape:
+        raise InputError(
+            f"Importance weights must have length {len(source_prior)}, one "
+            f"per source class. Received: shape {weights.shape}"
+        )
+    if not np.all(np.isfinite(weights)) or np.any(weights < 0):
+        bad = weights[~(np.isfinite(weights) & (weights >= 0))][0]
+        raise InputError(
+            f"Importance weights must be finite and not negative. "
+            f"Received: {bad}"
+        )
+    mean = float(weights @ source_prior)
+    if mean == 0:
+        raise InputError(
+            "Importance weights must not all be zero. "
+            f"Received: {len(weights)} zeros on the classes with examples"
+        )
+    return weights / mean
+
+
+def effective_sample_size(
+    weights: np.ndarray, source_prior: np.ndarray
+) -> float:
+    """Returns the effective share of the source examples, in (0, 1].
+
+    Kish's `(sum w)^2 / (n sum w^2)` over the source examples.
+    """
+    weights = np.asarray(weights, np.float64)
+    return float((weights @ source_prior) ** 2 / (weights**2 @ source_prior))
+
+
+def bootstrap_interval(
+    probabilities: np.ndarray,
+    estimator: Callable[[np.ndarray], np.ndarray],
+    repeats: int = 100,
+    seed: int = 0,
+    level: float = 0.95,
+) -> np.ndarray:
+    """Returns a percentile interval per class by resampling target images.
+
+    Args:
+        probabilities: predictions, `[N, C]`.
+        estimator: maps `[N, C]` predictions to `[C]` values.
+        repeats: bootstrap samples.
+        seed: of the resampling.
+        level: share of the samples inside the interval.
+
+    Returns:
+        Lower and upper bounds, `[2, C]`.
+    """
+    rng = np.random.default_rng(seed)
+    n = len(probabilities)
+    values = [
+        estimator(probabilities[rng.integers(0, n, n)]) for _ in range(repeats)
+    ]
+    tail = 50 * (1 - level)
+    return np.percentile(values, [tail, 100 - tail], axis=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnostics:
+    """What a set of importance weights means for the training.
+
+    Attributes:
+        ess: effective share of the source examples, in (0, 1].
+        largest: the largest weight.
+        clipped: share of the target mass that clipping removed.
+        entropy: entropy of P_t in nats.
+        advice: a sentence when the weights look dangerous, else empty.
+    """
+
+    ess: float
+    largest: float
+    clipped: float
+    entropy: float
+    advice: str
+
+
+def diagnose(
+    weights: np.ndarray,
+    target_prior: np.ndarray,
+    source_prior: np.ndarray,
+    clip: float | None = None,
+) -> Diagnostics:
+    """Describes weights `[C]` made from P_t and P_s, both `[C]`."""
+    ess = effective_sample_size(weights, source_prior)
+    mass = target_prior[target_prior > 0]
+    over = 0.0
+    if clip is not None:
+        over = np.maximum(target_prior - clip * source_prior, 0).sum()
+    advice = ""
+    if ess < LOW_ESS:
+        advice = (
+            f"The effective sample size is {ess:.1%} of the source: training "
+            "will repeat few examples. Lower `temper` or set `clip`, or "
+            "check the target's framing."
+        )
+    return Diagnostics(
+        ess=ess,
+        largest=float(weights.max()),
+        clipped=float(over),
+        entropy=float(-(mass * np.log(mass)).sum()),
+        advice=advice,
+    )
