@@ -1,6 +1,7 @@
 """Running models over datasets under any tf.distribute strategy."""
 
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -45,10 +46,7 @@ def stream_outputs(
         Outputs `[B, ...]` and labels `[B]`, or None without labels.
     """
     scope = model.distribute_strategy
-
-    @tf.function(reduce_retracing=True)
-    def forward(images):
-        return scope.run(lambda x: model(x, training=False), (images,))
+    forward = _forward(model)
 
     def local(value) -> np.ndarray:
         return np.concatenate(
@@ -58,3 +56,21 @@ def stream_outputs(
     for batch in scope.experimental_distribute_dataset(dataset):
         images, *rest = batch if isinstance(batch, tuple) else (batch,)
         yield local(forward(images)), local(rest[0]) if rest else None
+
+
+_FORWARDS = weakref.WeakKeyDictionary()
+
+
+def _forward(model: keras.Model) -> Callable:
+    """Returns the model's traced inference step, traced once per model."""
+    if model not in _FORWARDS:
+        reference = weakref.ref(model)
+
+        @tf.function(reduce_retracing=True)
+        def forward(images):
+            return reference().distribute_strategy.run(
+                lambda x: reference()(x, training=False), (images,)
+            )
+
+        _FORWARDS[model] = forward
+    return _FORWARDS[model]

@@ -14,14 +14,14 @@ from tf_transfer.config import Experiment
 from tf_transfer.data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.runfolder import RunFolder
-from tf_transfer.trial import Outcome, Trial
+from tf_transfer.trial import Outcome, Trial, Workbench
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "tf_transfer")
 
 
 def scratch(trial: Trial) -> Outcome:
     """Trains on the target alone, from random weights."""
-    return trial.finetune(trial.new_model())
+    return trial.finetune(trial.random_state())
 
 
 def finetune(trial: Trial) -> Outcome:
@@ -88,13 +88,14 @@ def compare(
     splits = [_split(config, target, seed) for seed in range(config.seeds)]
     folder = RunFolder(out, config, given)
     progress = report.Progress(_steps_left(config, folder), quiet)
+    bench = _bench(config, source, target)
     table = []
     for seed, split in enumerate(splits):
-        trial = Trial(config, source, split, seed, folder, progress.advance)
+        trial = Trial(bench, source, split, seed, folder, progress.advance)
         for method in config.methods:
             if folder.result(method, seed) is None:
                 progress.says(f"seed {seed + 1}/{config.seeds}, {method}")
-                result = trial.measure(METHODS[method])
+                result = trial.measure(method, METHODS[method])
                 folder.add(result | {"versions": _versions()})
         table += _weight_rows(trial)
     progress.close()
@@ -127,7 +128,8 @@ def look(
     steps = 0 if config.generalist_path else config.generalist.steps
     progress = report.Progress(steps, quiet)
     progress.says("generalist")
-    trial = Trial(config, source, split, 0, folder, progress.advance)
+    bench = _bench(config, source, target)
+    trial = Trial(bench, source, split, 0, folder, progress.advance)
     rows = _weight_rows(trial)
     progress.close()
     report.write_weights(folder.path, rows, source, split.labelled)
@@ -184,6 +186,13 @@ def _split(config: Experiment, target: ImageData, seed: int):
     return data.split_target(
         target, settings.labels_per_class, settings.validation_per_class, seed
     )
+
+
+def _bench(
+    config: Experiment, source: ImageData, target: ImageData
+) -> Workbench:
+    shape = source.images.shape[1:]
+    return Workbench(config, shape, source.num_classes, target.num_classes)
 
 
 def _steps_left(config: Experiment, folder: RunFolder) -> int:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,108 +16,138 @@ from tf_transfer.data import ImageData, TargetSplit
 from tf_transfer.datl import DATL, ImportanceWeights
 from tf_transfer.estimation import TargetPrior, estimate_target_prior
 from tf_transfer.runfolder import RunFolder
+from tf_transfer.training import ReusableModel, State
 
 _HELD_OUT = 0.1
-_TEST_BATCH = 512
+_BATCH = 512
 
 
 @dataclasses.dataclass
 class Outcome:
-    """A fine-tuned model and how it came to be.
+    """A fine-tuned target classifier and how it came to be.
 
     Attributes:
-        model: the target classifier.
+        state: its variables, for the bench's target model.
         learning_rate: chosen on the validation images.
         validation: metrics on them, trained without them.
-        history: logs per stage, by name.
     """
 
-    model: keras.Model
+    state: State
     learning_rate: float
     validation: dict[str, float]
-    history: dict[str, dict[str, list[float]]]
 
 
-class _Report(keras.callbacks.Callback):
+class Workbench:
+    """The compiled models of an experiment, shared by its seeds.
+
+    Args:
+        config: the experiment.
+        image_shape: `(size, size, channels)`.
+        num_source_classes, num_target_classes: outputs of the models.
+    """
+
+    def __init__(
+        self,
+        config: Experiment,
+        image_shape: tuple[int, int, int],
+        num_source_classes: int,
+        num_target_classes: int,
+    ):
+        self.config = config
+        self.image_shape = image_shape
+        self.num_source_classes = num_source_classes
+        self.scope = distribution.strategy(config.strategy).scope
+        self.given_generalist = None
+        if config.generalist_path:
+            self.given_generalist = models.load_classifier(
+                config.generalist_path, image_shape, num_source_classes
+            )
+        with self.scope():
+            self.generalist = ReusableModel(self.new_source_model())
+            self.source = ReusableModel(self.new_source_model())
+            self.target = ReusableModel(
+                models.replace_head(self.source.model, num_target_classes)
+            )
+
+    def new_source_model(self) -> keras.Model:
+        """Returns a randomly initialised source classifier."""
+        if self.given_generalist is not None:
+            return keras.models.clone_model(self.given_generalist)
+        settings = self.config.encoder
+        body = models.encoder(settings.name, self.image_shape, settings.width)
+        model = models.classifier(body, self.num_source_classes)
+        model.build((None, *self.image_shape))
+        return model
+
+
+class _Steps(keras.callbacks.Callback):
     """Tells the progress line how many steps were taken."""
 
-    def __init__(self, advance: Callable[[int], None], steps: int):
+    def __init__(self, advance: Callable[[int], None]):
         super().__init__()
         self.advance = advance
-        self.steps = steps
 
     def on_epoch_end(self, epoch, logs=None):
-        self.advance(self.steps)
+        self.advance(self.params["steps"])
 
 
 class Trial:
     """One seed: its data, its generalist, and the stages of training.
 
     Args:
-        config: the experiment.
+        bench: the models.
         source: all labelled source images.
         target: the target's parts, drawn with this seed.
         seed: of the initialisations and orders.
-        folder: where the generalist is kept.
+        folder: where the generalist and the results' models are kept.
         advance: called with the number of optimizer steps taken.
     """
 
     def __init__(
         self,
-        config: Experiment,
+        bench: Workbench,
         source: ImageData,
         target: TargetSplit,
         seed: int,
         folder: RunFolder,
         advance: Callable[[int], None],
     ):
-        self.config = config
+        self.bench = bench
+        self.config = bench.config
+        self.target = target
         self.seed = seed
         self.folder = folder
-        self.advance = advance
-        self.target = target
+        self.progress = _Steps(advance)
         order = np.random.default_rng(seed).permutation(len(source.labels))
         held = max(1, int(_HELD_OUT * len(order)))
         self.held_out = source.take(order[:held])
         self.source = source.take(np.sort(order[held:]))
-        self.scope = distribution.strategy(config.strategy)
         self.history: dict[str, dict[str, list[float]]] = {}
 
-    # Models.
-
-    def new_model(self) -> keras.Model:
-        """Returns a source classifier with the seed's random weights."""
+    def random_state(self) -> State:
+        """Returns the seed's random initialisation of a source model."""
         keras.utils.set_random_seed(self.seed)
-        settings = self.config.encoder
-        with self.scope.scope():
-            body = models.encoder(
-                settings.name, self.source.images.shape[1:], settings.width
-            )
-            model = models.classifier(body, self.source.num_classes)
-            model.build((None, *self.source.images.shape[1:]))
-        return model
+        return [np.array(v) for v in self.bench.new_source_model().variables]
 
     @functools.cached_property
-    def generalist(self) -> keras.Model:
+    def generalist(self) -> State:
         """The model trained on the whole source, kept for a continued run."""
-        path = self.config.generalist_path
+        bench = self.bench.generalist
+        given = self.bench.given_generalist
         kept = self.folder.model_path("generalist", self.seed)
-        if path or kept.exists():
-            with self.scope.scope():
-                return models.load_classifier(
-                    path or str(kept),
-                    self.source.images.shape[1:],
-                    self.source.num_classes,
-                )
-        model = self.new_model()
+        if given is None and kept.exists():
+            given = models.load_classifier(
+                str(kept), self.bench.image_shape, self.source.num_classes
+            )
+        if given is not None:
+            return [np.array(variable) for variable in given.variables]
+        bench.load(self.random_state())
         stage = self.config.generalist
         # Another order than that of the further pre-training.
         images = self._source_images(None, stage, seed=2 * self.seed)
-        self._fit(model, images, stage, "generalist")
-        self.folder.save_model(model, "generalist", self.seed)
-        return model
-
-    # Importance weights.
+        bench.fit(images, stage, [self.progress])
+        self.folder.save_model(bench.model, "generalist", self.seed)
+        return bench.state()
 
     @functools.cached_property
     def estimation(self) -> dict[str, Any]:
@@ -129,15 +158,16 @@ class Trial:
             "estimator": datl.estimator,
             "temperature": datl.temperature,
             "calibrate": datl.calibrate,
-            "held_out": self.held_out.batches(_TEST_BATCH) if needed else None,
+            "held_out": self.held_out.batches(_BATCH) if needed else None,
         }
 
     @functools.cached_property
     def target_prior(self) -> TargetPrior:
         """P_t, estimated by the generalist from the labelled images alone."""
+        self.bench.generalist.load(self.generalist)
         return estimate_target_prior(
-            self.generalist,
-            self.target.labelled.batches(_TEST_BATCH),
+            self.bench.generalist.model,
+            self.target.labelled.batches(_BATCH),
             self.source.prior,
             **self.estimation,
         )
@@ -151,58 +181,55 @@ class Trial:
             "floor": datl.floor,
             "top_k": datl.top_k or None,
         }
-        return ImportanceWeights(
-            self.source.num_classes, **(shaping | changes)
-        )
+        return ImportanceWeights(self.source.num_classes, **shaping | changes)
 
-    # Training.
-
-    def pretrain(self, importance: ImportanceWeights | None) -> keras.Model:
+    def pretrain(self, importance: ImportanceWeights | None) -> State:
         """Trains a source model on the weighted, or the whole, source."""
-        datl = self.config.datl
-        model = self.new_model()
-        if importance is None or datl.start == "generalist":
-            model.set_weights(self.generalist.get_weights())
-        callbacks = []
+        datl, bench = self.config.datl, self.bench.source
+        from_generalist = importance is None or datl.start == "generalist"
+        bench.load(
+            self.generalist if from_generalist else self.random_state()
+        )
+        callbacks = [self.progress]
         if importance is not None:
-            callbacks.append(
-                DATL(
-                    importance,
-                    self.target.labelled.batches(_TEST_BATCH),
-                    self.source.prior,
-                    self.generalist,
-                    every=datl.every or None,
-                    **self.estimation,
-                )
+            self.bench.generalist.load(self.generalist)
+            adapt = DATL(
+                importance,
+                self.target.labelled.batches(_BATCH),
+                self.source.prior,
+                self.bench.generalist.model,
+                every=datl.every or None,
+                **self.estimation,
             )
+            callbacks.append(adapt)
         stage = self.config.pretraining
         images = self._source_images(importance, stage, 2 * self.seed + 1)
-        self._fit(model, images, stage, "pretraining", callbacks)
-        return model
+        self.history["pretraining"] = bench.fit(images, stage, callbacks)
+        return bench.state()
 
-    def finetune(self, model: keras.Model) -> Outcome:
+    def finetune(self, state: State) -> Outcome:
         """Chooses a learning rate on validation images, then uses them all."""
         grid = self.config.finetuning.learning_rates
         tried = []
         for rate in grid:
-            tuned = self._tune(model, self.target.train, rate)
-            tried.append(self.evaluate(tuned, self.target.validation))
+            self._tune(state, self.target.train, rate)
+            tried.append(self.evaluate(self.target.validation))
         best = max(
             range(len(grid)),
             key=lambda i: (tried[i]["accuracy"], -tried[i]["loss"]),
         )
-        tuned = self._tune(model, self.target.labelled, grid[best])
-        return Outcome(tuned, grid[best], tried[best], self.history)
+        self._tune(state, self.target.labelled, grid[best])
+        return Outcome(self.bench.target.state(), grid[best], tried[best])
 
-    def _tune(
-        self, model: keras.Model, images: ImageData, rate: float
-    ) -> keras.Model:
-        """Fine-tunes a copy of a model with a fresh head."""
-        settings = self.config.finetuning
+    def _tune(self, state: State, images: ImageData, rate: float) -> None:
+        """Trains the target model from a source state with a fresh head."""
+        settings, bench = self.config.finetuning, self.bench.target
+        self.bench.source.load(state)
         keras.utils.set_random_seed(self.seed)
-        with self.scope.scope():
-            tuned = models.replace_head(model, images.num_classes)
-            tuned.build((None, *images.images.shape[1:]))
+        fresh = models.replace_head(
+            self.bench.source.model, images.num_classes
+        )
+        bench.load([np.array(variable) for variable in fresh.variables])
         batches = images.gather(
             sampling.shuffled(
                 len(images.labels),
@@ -210,15 +237,17 @@ class Trial:
                 seed=self.seed,
             )
         )
-        body = models.encoder_of(tuned)
         if settings.head_steps:
-            body.trainable = False
+            body = models.encoder_of(bench.model)
             stage = Training(steps=settings.head_steps, learning_rate=rate)
-            self._fit(tuned, batches, stage, "head")
+            body.trainable = False
+            bench.compile()
+            self.history["head"] = bench.fit(batches, stage, [self.progress])
             body.trainable = True
+            bench.compile()
         stage = Training(steps=settings.steps, learning_rate=rate)
-        self._fit(tuned, batches, stage, "finetuning")
-        return tuned
+        logs = bench.fit(batches, stage, [self.progress])
+        self.history["finetuning"] = logs
 
     def _source_images(
         self,
@@ -243,68 +272,27 @@ class Trial:
         images = self.source.gather(indices)
         return importance.attach(images) if apply == "attach" else images
 
-    def _fit(
-        self,
-        model: keras.Model,
-        batches: tf.data.Dataset,
-        stage: Training,
-        name: str,
-        callbacks: list[keras.callbacks.Callback] | None = None,
-    ) -> None:
-        """Runs `fit` for the stage's steps and keeps its history."""
-        epochs = math.gcd(stage.steps, 10)
-        steps = stage.steps // epochs
-        with self.scope.scope():
-            optimizer = keras.optimizers.SGD(
-                keras.optimizers.schedules.CosineDecay(
-                    stage.learning_rate / 100,
-                    stage.steps,
-                    warmup_target=stage.learning_rate,
-                    warmup_steps=stage.steps // 10,
-                ),
-                momentum=0.9,
-                nesterov=True,
-                weight_decay=5e-3,
-            )
-            model.compile(
-                optimizer,
-                keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-                metrics=["accuracy"],
-            )
-        history = model.fit(
-            batches,
-            epochs=epochs,
-            steps_per_epoch=steps,
-            callbacks=[*(callbacks or []), _Report(self.advance, steps)],
-            verbose=0,
-            shuffle=False,
-        )
-        self.history[name] = {
-            key: [float(value) for value in values]
-            for key, values in history.history.items()
-        }
-
-    def evaluate(self, model: keras.Model, images: ImageData) -> dict:
-        """Returns the metrics of a model on images."""
-        outputs = distribution.stream_outputs(
-            model, images.batches(_TEST_BATCH)
-        )
-        logits = np.concatenate([rows for rows, _ in outputs])
+    def evaluate(self, images: ImageData) -> dict[str, float]:
+        """Returns the metrics of the target model on images."""
+        logits = self.bench.target.logits(images)
         return metrics.classification_metrics(logits, images.labels)
 
-    def measure(self, method: Callable[["Trial"], Outcome]) -> dict[str, Any]:
-        """Runs a method and reads the test images, once."""
+    def measure(
+        self, name: str, method: Callable[["Trial"], Outcome]
+    ) -> dict[str, Any]:
+        """Runs a method, saves its model, and reads the test images, once."""
         started = time.monotonic()
         self.history = {}
         outcome = method(self)
-        test = self.evaluate(outcome.model, self.target.test)
-        self.folder.save_model(outcome.model, method.__name__, self.seed)
+        self.bench.target.load(outcome.state)
+        test = self.evaluate(self.target.test)
+        self.folder.save_model(self.bench.target.model, name, self.seed)
         return {
-            "method": method.__name__,
+            "method": name,
             "seed": self.seed,
             "test": test,
             "validation": outcome.validation,
             "learning_rate": outcome.learning_rate,
             "seconds": round(time.monotonic() - started, 2),
-            "history": outcome.history,
+            "history": self.history,
         }

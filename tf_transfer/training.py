@@ -1,0 +1,121 @@
+"""Repeated training of one model: traced once, reset between runs."""
+
+import math
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_transfer.config import Training
+from tf_transfer.data import ImageData
+from tf_transfer.distribution import stream_outputs
+from tf_transfer.errors import InputError
+
+_BATCH = 512
+
+State = list[np.ndarray]
+"""Values of a model's variables, random states included."""
+
+
+class WarmupCosine(keras.callbacks.Callback):
+    """Ramps the learning rate up over a tenth of the steps, then to zero.
+
+    Linear, then a half cosine (Ngiam et al. 2018, section 4). A callback
+    rather than a schedule keeps the rate a variable, so that one traced step
+    serves every rate.
+
+    Args:
+        peak: the largest learning rate.
+        steps: optimizer steps in all.
+    """
+
+    def __init__(self, peak: float, steps: int):
+        super().__init__()
+        if not (peak > 0 and steps > 0):
+            raise InputError(
+                f"`peak` and `steps` must be positive. Received: {peak=}, "
+                f"{steps=}"
+            )
+        self.peak = peak
+        self.steps = steps
+
+    def on_train_begin(self, logs=None):
+        self.step = 0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        ramp = (self.step + 1) / max(1, self.steps // 10)
+        cosine = 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
+        self.model.optimizer.learning_rate = self.peak * min(1, ramp) * cosine
+        self.step += 1
+
+
+class ReusableModel:
+    """A compiled classifier that is trained again and again.
+
+    Tracing a model costs more than a short training, so the methods and
+    seeds of an experiment share it, and load their own state into it.
+
+    Args:
+        model: a built classifier that returns logits.
+    """
+
+    def __init__(self, model: keras.Model):
+        self.model = model
+        self.variables = list(model.variables)
+        self.compile()
+
+    def compile(self) -> None:
+        """Compiles again, for a change of what is trainable."""
+        with self.model.distribute_strategy.scope():
+            optimizer = keras.optimizers.SGD(
+                momentum=0.9, nesterov=True, weight_decay=5e-3
+            )
+            # Unbuilt, the optimizer would make `fit` trace twice.
+            optimizer.build(self.model.trainable_variables)
+            self.model.compile(
+                optimizer,
+                keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                metrics=["accuracy"],
+            )
+
+    def state(self) -> State:
+        """Returns a copy of the values of all variables."""
+        return [np.array(variable) for variable in self.variables]
+
+    def load(self, state: State) -> None:
+        """Sets all variables."""
+        for variable, value in zip(self.variables, state, strict=True):
+            variable.assign(value)
+
+    def fit(
+        self,
+        batches: tf.data.Dataset,
+        stage: Training,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> dict[str, list[float]]:
+        """Trains for the stage's steps and returns the logs per epoch.
+
+        The optimizer starts afresh. There are up to ten epochs.
+        """
+        for variable in self.model.optimizer.variables:
+            variable.assign(keras.ops.zeros_like(variable))
+        epochs = math.gcd(stage.steps, 10)
+        schedule = WarmupCosine(stage.learning_rate, stage.steps)
+        history = self.model.fit(
+            batches,
+            epochs=epochs,
+            steps_per_epoch=stage.steps // epochs,
+            callbacks=[schedule, *callbacks],
+            verbose=0,
+            shuffle=False,
+        )
+        return {
+            name: [float(value) for value in values]
+            for name, values in history.history.items()
+        }
+
+    def logits(self, images: ImageData) -> np.ndarray:
+        """Returns the outputs for images, `[N, C]`."""
+        outputs = stream_outputs(self.model, images.batches(_BATCH))
+        return np.concatenate([rows for rows, _ in outputs])
