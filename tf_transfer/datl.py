@@ -255,7 +255,7 @@ class DATL(keras.callbacks.Callback):
                 "weights.attach, weights.resample or weights.draw. Received: "
                 "weights that no dataset uses"
             )
-        if self.generalist is not None and not int(self.weights.updates):
+        if self.generalist is not None and not self.weights.updates.numpy():
             self._estimate(self.generalist)
 
     def on_epoch_end(self, epoch, logs=None):

@@ -108,8 +108,9 @@ def load_npz(path: str) -> RawImages:
         test = np.arange(len(arrays["y_test"])) + len(labels)
         images = np.concatenate([images, arrays["x_test"]])
         labels = np.concatenate([labels, arrays["y_test"]])
-    count = int(labels.max(initial=-1)) + 1
-    names = arrays.get("class_names", np.arange(count))
+    names = arrays.get("class_names")
+    if names is None:
+        names = range(int(labels.max()) + 1 if labels.size else 0)
     return RawImages(images, labels, [str(name) for name in names], test)
 
 

@@ -145,7 +145,7 @@ def table(rows: Sequence[Row], seeds: int) -> str:
     lines.append(
         f"{seeds} {seed}; +- is a 95 % interval over seeds; gain is the paired "
         "difference to\nfine-tuning from the whole source, in points; min is "
-        "minutes per seed."
+        "minutes per seed,\nwithout the generalist that all but scratch share."
     )
     return "\n".join(lines)
 

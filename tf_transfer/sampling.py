@@ -34,8 +34,9 @@ def weight_of(
     num_classes = class_weights.shape[0]
     inside = tf.reduce_all((labels >= 0) & (labels < num_classes))
     message = f"Source labels must lie in [0, {num_classes}). Received:"
-    tf.debugging.Assert(inside, [message, labels])
-    return tf.gather(class_weights, labels)
+    # Without the dependency the look-up may fail first, less clearly.
+    with tf.control_dependencies([tf.debugging.Assert(inside, [message, labels])]):
+        return tf.gather(class_weights, labels)
 
 
 def resample(
@@ -78,7 +79,7 @@ def resample(
 
     def choose(position, element):
         labels = element[1]
-        expected = rate * weight_of(class_weights, labels)
+        expected = tf.cast(weight_of(class_weights, labels), tf.float32) * rate
         draws = tf.random.stateless_uniform(
             [2, tf.size(labels)], [seed, position]
         )
@@ -92,7 +93,7 @@ def resample(
         )
         return tf.nest.map_structure(lambda x: tf.gather(x, mixed), element)
 
-    chosen = blocks.enumerate().map(choose, deterministic=True)
+    chosen = blocks.enumerate().map(choose)
     if batch_size is None:
         return chosen.unbatch()
     return chosen.rebatch(batch_size)

@@ -1,0 +1,68 @@
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from tf_transfer import config
+from tf_transfer.errors import InputError
+
+
+def test_defaults_are_valid():
+    config.check(config.get_config())
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("seeds", 0),
+        ("generalist.steps", 0),
+        ("pretraining.learning_rate", -1.0),
+        ("finetuning.batch_size", 0),
+        ("finetuning.learning_rates", ()),
+        ("finetuning.learning_rates", (0.1, 0.0)),
+        ("finetuning.head_steps", -1),
+        ("data.source_per_class", -1),
+        ("datl.temperature", 0.0),
+        ("datl.temperature", -2.0),
+        ("datl.temper", -1.0),
+        ("datl.clip", -1.0),
+        ("datl.every", -1),
+        ("datl.estimator", "guess"),
+        ("datl.apply", "hope"),
+        ("datl.start", "middle"),
+        ("strategy", "tpu"),
+    ],
+)
+def test_refuses_and_names_the_field(path, value):
+    experiment = config.Experiment()
+    owner = experiment
+    *parents, name = path.split(".")
+    for parent in parents:
+        owner = getattr(owner, parent)
+    setattr(owner, name, value)
+    with pytest.raises(InputError, match=f"`{path}`.*Received: "):
+        config.check(experiment)
+
+
+def test_a_typo_is_an_error():
+    with pytest.raises(TypeError):
+        config.Data(sauce="glyphs")
+    with pytest.raises(AttributeError):
+        config.Experiment().sede = 3
+
+
+def test_differences_names_nested_fields():
+    one = dataclasses.asdict(config.Experiment())
+    other = dataclasses.asdict(config.Experiment(seeds=2))
+    other["data"]["channels"] = 3
+    found = config.differences(one, other)
+    assert found == ["data.channels: 1 and 3", "seeds: 5 and 2"]
+
+
+def test_imports_no_tensorflow():
+    code = "import sys, tf_transfer.config; print('tensorflow' in sys.modules)"
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.strip() == "False"

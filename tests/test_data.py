@@ -1,0 +1,123 @@
+import conftest
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_transfer import data, loaders
+from tf_transfer.errors import InputError
+
+
+def test_load_frames_and_joins_keeping_classes_apart(tmp_path):
+    path = tmp_path / "more.npz"
+    images = np.random.default_rng(0).integers(0, 256, (6, 9, 9, 3))
+    np.savez(
+        path,
+        x_train=images.astype(np.uint8),
+        y_train=np.array([0, 1, 0, 1, 0, 1]),
+        x_test=images[:2].astype(np.uint8),
+        y_test=np.array([0, 1]),
+    )
+    joined = data.load(f"digits+npz:{path}", size=12, channels=1)
+    assert joined.images.shape == (1797 + 8, 12, 12, 1)
+    assert joined.images.dtype == np.uint8
+    assert joined.num_classes == 12
+    assert joined.labels[1797:].tolist() == [10, 11, 10, 11, 10, 11, 10, 11]
+    assert joined.test.tolist() == [1803, 1804]
+    assert len(joined.train_part().labels) == 1803
+
+
+def test_from_dataset_takes_any_tf_data():
+    dataset = tf.data.Dataset.from_tensor_slices(
+        (np.eye(8, dtype=np.float32)[None].repeat(4, 0), [0, 1, 0, 1])
+    )
+    found = data.from_dataset(dataset, ["a", "b"], size=8, channels=3)
+    assert found.images.shape == (4, 8, 8, 3)
+    assert found.labels.tolist() == [0, 1, 0, 1]
+
+
+def test_batches_and_gather_agree():
+    images = conftest.blobs()
+    indices = tf.data.Dataset.from_tensors(np.arange(7))
+    for one, other in zip(
+        next(iter(images.batches(7))),
+        next(iter(images.gather(indices))),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)
+    assert float(tf.reduce_max(next(iter(images.batches(7)))[0])) <= 1
+
+
+def test_split_keeps_parts_apart_and_is_drawn_by_seed():
+    images = data.load("digits", size=8, channels=1)
+    splits = [data.split_target(images, 10, 3, seed) for seed in (0, 0, 1)]
+    first, again, other = splits
+    np.testing.assert_array_equal(first.labelled.images, again.labelled.images)
+    assert (first.labelled.images != other.labelled.images).any()
+    np.testing.assert_array_equal(first.test.images, other.test.images)
+    assert np.bincount(first.labelled.labels).tolist() == [10] * 10
+    assert np.bincount(first.validation.labels).tolist() == [3] * 10
+    assert np.bincount(first.train.labels).tolist() == [7] * 10
+    test = {image.tobytes() for image in first.test.images}
+    for split in splits:
+        labelled = {image.tobytes() for image in split.labelled.images}
+        assert len(labelled & test) < 3  # equal drawings, not equal images
+
+
+def test_split_uses_the_data_sets_own_test_part():
+    images = conftest.blobs()
+    own = data.ImageData(
+        images.images, images.labels, images.class_names, np.arange(40)
+    )
+    split = data.split_target(own, 5, 2, seed=0)
+    np.testing.assert_array_equal(split.test.images, images.images[:40])
+
+
+@pytest.mark.parametrize(
+    ("labels", "validation", "message"),
+    [
+        (5, 0, "`validation_per_class`"),
+        (5, 5, "`validation_per_class`"),
+        (500, 5, "must have 500 images of every class"),
+    ],
+)
+def test_split_refuses(labels, validation, message):
+    with pytest.raises(InputError, match=message):
+        data.split_target(conftest.blobs(), labels, validation, seed=0)
+
+
+def test_keep_per_class():
+    kept = data.keep_per_class(conftest.blobs(), 3, seed=0)
+    assert np.bincount(kept.labels).tolist() == [3] * 4
+    assert data.keep_per_class(kept, 0, seed=0) is kept
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (loaders.RawImages(np.zeros((0, 4, 4)), np.zeros(0), []), "no images"),
+        (
+            loaders.RawImages(np.zeros((1, 4, 4)), np.array([3]), ["a"]),
+            r"\[0, 1\). Received: label 3",
+        ),
+        (
+            loaders.RawImages(
+                np.full((1, 4, 4), np.inf), np.array([0]), ["a"]
+            ),
+            "finite",
+        ),
+    ],
+)
+def test_frame_names_the_data_set_it_refuses(raw, message):
+    with pytest.raises(InputError, match=message) as caught:
+        data.frame(raw, 8, 1, name="mine")
+    assert "'mine'" in str(caught.value)
+
+
+def test_image_data_refuses_labels_of_another_length():
+    with pytest.raises(InputError, match="one label per image"):
+        data.ImageData(np.zeros((2, 4, 4, 1)), np.zeros(3, int), ["a"])
+
+
+def test_memory_is_checked_before_framing():
+    with pytest.raises(InputError, match="half of the memory"):
+        data._check_memory(2**60, "huge")

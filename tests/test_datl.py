@@ -1,0 +1,246 @@
+import conftest
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_transfer as tt
+from tf_transfer.errors import InputError
+
+PRIOR = np.full(4, 0.25)
+
+
+def compiled(model, **settings):
+    model.compile("sgd", conftest.LOSS, **settings)
+    return model
+
+
+def fit(model, dataset, callbacks=(), epochs=1):
+    return model.fit(
+        dataset,
+        epochs=epochs,
+        callbacks=list(callbacks),
+        verbose=0,
+        shuffle=False,
+    )
+
+
+def unit(images):
+    return images.images / np.float32(255)
+
+
+def batches(images, size=16):
+    return images.batches(size)
+
+
+def test_weights_start_equal_and_are_set_with_mean_one():
+    importance = tt.ImportanceWeights(3)
+    np.testing.assert_array_equal(importance.numpy(), 1)
+    importance.assign([1, 2, 3], [0.5, 0.25, 0.25])
+    np.testing.assert_allclose(importance.numpy(), np.array([4, 8, 12]) / 7)
+    assert int(importance.updates) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([1, 1], "must have length 3"),
+        ([-1, 1, 1], "not negative"),
+        ([0, 0, 0], "all be zero"),
+    ],
+)
+def test_weights_refuse(values, message):
+    with pytest.raises(InputError, match=message):
+        tt.ImportanceWeights(3).assign(values, np.full(3, 1 / 3))
+
+
+def test_constructor_refuses():
+    with pytest.raises(InputError, match="num_source_classes"):
+        tt.ImportanceWeights(0)
+    with pytest.raises(InputError, match="temper"):
+        tt.ImportanceWeights(2, temper=-1)
+
+
+def test_config_round_trip():
+    importance = tt.ImportanceWeights(5, temper=0.5, clip=3.0, top_k=2)
+    again = tt.ImportanceWeights.from_config(importance.get_config())
+    assert again.get_config() == importance.get_config()
+
+
+@pytest.mark.parametrize("batch_size", [None, 3])
+def test_attach_gives_each_example_the_weight_of_its_class(batch_size):
+    importance = tt.ImportanceWeights(3)
+    importance.assign([1, 2, 3], np.full(3, 1 / 3))
+    labels = np.array([2, 0, 1, 1])
+    dataset = tf.data.Dataset.from_tensor_slices((labels, labels))
+    if batch_size:
+        dataset = dataset.batch(batch_size)
+    found = importance.attach(dataset)
+    weights = np.concatenate([np.atleast_1d(w) for _, _, w in found])
+    np.testing.assert_allclose(weights, np.array([3, 1, 2, 2]) / 2)
+
+
+def test_attach_refuses_a_dataset_with_weights_or_one_hot_labels():
+    importance = tt.ImportanceWeights(3)
+    triple = tf.data.Dataset.from_tensors(([0.0], [1], [1.0]))
+    with pytest.raises(InputError, match="without sample weights"):
+        importance.attach(triple)
+    one_hot = tf.data.Dataset.from_tensors(([0.0], [[0.0, 1.0]]))
+    with pytest.raises(InputError, match="one-hot"):
+        importance.attach(one_hot)
+
+
+def test_attach_resample_and_class_weight_agree_on_a_convex_model():
+    """All three train the same weighted objective to the same optimum."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], [600, 300, 100])
+    x = rng.normal(size=(1000, 2)) + np.array([[1, 0], [-1, 0], [0, 1]])[labels]
+    order = rng.permutation(1000)
+    x, labels = x[order].astype(np.float32), labels[order]
+    prior = np.bincount(labels) / 1000
+    importance = tt.ImportanceWeights(3)
+    importance.update([0.1, 0.2, 0.7], prior)
+    dataset = tf.data.Dataset.from_tensor_slices((x, labels)).batch(500)
+
+    def train(data, **settings):
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+        model.set_weights([np.zeros((2, 3)), np.zeros(3)])
+        model.compile(keras.optimizers.SGD(0.5), conftest.LOSS)
+        model.fit(
+            data,
+            steps_per_epoch=150,
+            verbose=0,
+            shuffle=False,
+            **settings,
+        )
+        return np.concatenate([w.ravel() for w in model.get_weights()])
+
+    attached = train(importance.attach(dataset.repeat()))
+    by_keras = train(
+        dataset.repeat(), class_weight=importance.as_class_weight()
+    )
+    resampled = train(importance.resample(dataset.repeat(), seed=0))
+    plain = train(dataset.repeat())
+    np.testing.assert_allclose(by_keras, attached, atol=1e-4)
+    np.testing.assert_allclose(resampled, attached, atol=0.15)
+    assert np.abs(plain - attached).max() > 0.5
+
+
+def test_callback_estimates_before_the_first_batch_reaches_the_loss():
+    """A generalist that knows one class alone leaves only that class."""
+    images = conftest.blobs()
+    generalist = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(4),
+        ]
+    )
+    generalist.set_weights([np.zeros((64, 4)), np.array([0, 0, 60, 0])])
+    importance = tt.ImportanceWeights(4)
+    seen = []
+
+    class Spy(keras.losses.Loss):
+        def call(self, y_true, y_pred):
+            return tf.reduce_sum(y_pred, axis=-1)
+
+        def __call__(self, y_true, y_pred, sample_weight=None):
+            tf.py_function(
+                lambda w: seen.append(w.numpy()), [sample_weight], []
+            )
+            return super().__call__(y_true, y_pred, sample_weight)
+
+    model = conftest.tiny_classifier()
+    model.compile("sgd", Spy())
+    adapt = tt.DATL(importance, unit(images), PRIOR, generalist)
+    fit(model, importance.attach(batches(images)), [adapt])
+    assert int(importance.updates) == 1
+    np.testing.assert_allclose(importance.numpy(), [0, 0, 4, 0], atol=1e-5)
+    assert set(np.concatenate(seen).round(4)) == {0.0, 4.0}
+
+
+def test_callback_estimates_again_from_the_model_in_training():
+    images = conftest.blobs()
+    importance = tt.ImportanceWeights(4)
+    adapt = tt.DATL(importance, unit(images.take([2] * 9)), PRIOR, every=2)
+    history = fit(
+        compiled(conftest.tiny_classifier()),
+        importance.attach(batches(images)),
+        [adapt],
+        epochs=5,
+    )
+    assert int(importance.updates) == 2
+    largest = history.history["datl_largest_weight"]
+    assert largest[0] == pytest.approx(1)
+    assert largest[1] == largest[2] > 1
+    assert history.history["datl_ess"][1] < 1
+    assert history.history["datl_entropy"][0] == pytest.approx(np.log(4))
+
+
+def test_weights_that_reach_no_loss_are_an_error():
+    images = conftest.blobs()
+    importance = tt.ImportanceWeights(4)
+    adapt = tt.DATL(importance, unit(images), PRIOR)
+    with pytest.raises(InputError, match="reach no loss"):
+        fit(compiled(conftest.tiny_classifier()), batches(images), [adapt])
+
+
+def test_callback_refuses():
+    importance = tt.ImportanceWeights(4)
+    with pytest.raises(InputError, match="`every` must be at least 1"):
+        tt.DATL(importance, None, PRIOR, every=0)
+
+
+def test_state_is_saved_and_restored(tmp_path):
+    images = conftest.blobs()
+    importance = tt.ImportanceWeights(4)
+    importance.update([0.7, 0.1, 0.1, 0.1], PRIOR)
+    path = tf.train.Checkpoint(weights=importance).save(tmp_path / "state")
+    again = tt.ImportanceWeights(4)
+    tf.train.Checkpoint(weights=again).restore(path).assert_consumed()
+    np.testing.assert_array_equal(again.numpy(), importance.numpy())
+    # A restored estimate is not made again.
+    generalist = conftest.tiny_classifier()
+    adapt = tt.DATL(again, unit(images), PRIOR, generalist)
+    fit(
+        compiled(conftest.tiny_classifier()),
+        again.attach(batches(images)),
+        [adapt],
+    )
+    np.testing.assert_array_equal(again.numpy(), importance.numpy())
+
+
+@pytest.mark.parametrize("apply", ["attach", "resample", "draw"])
+@pytest.mark.parametrize("inside", [True, False])
+def test_two_replicas_equal_one(mirrored, apply, inside):
+    images = conftest.blobs()
+    weights = conftest.tiny_classifier().get_weights()
+    generalist = conftest.tiny_classifier()
+
+    def train(scope):
+        with scope():
+            model = compiled(conftest.tiny_classifier())
+            importance = tt.ImportanceWeights(4) if inside else None
+        importance = importance or tt.ImportanceWeights(4)
+        model.set_weights(weights)
+        if apply == "draw":
+            indices = importance.draw(images.labels, batch_size=8, seed=0)
+            dataset = images.gather(indices)
+        elif apply == "resample":
+            dataset = importance.resample(batches(images, 8).repeat(), seed=0)
+        else:
+            dataset = importance.attach(batches(images, 8).repeat())
+        adapt = tt.DATL(importance, unit(images), PRIOR, generalist)
+        model.fit(
+            dataset,
+            steps_per_epoch=5,
+            callbacks=[adapt],
+            verbose=0,
+            shuffle=False,
+        )
+        return model.get_weights()
+
+    one = train(tf.distribute.get_strategy().scope)
+    two = train(mirrored.scope)
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)

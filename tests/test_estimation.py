@@ -1,0 +1,157 @@
+import conftest
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_transfer import estimation
+from tf_transfer.errors import InputError
+
+PRIOR = np.full(3, 1 / 3)
+
+
+def logit_model(noise=0.35):
+    """Returns calibrated logits of a class number hidden in one pixel."""
+    confusion = (1 - noise) * np.eye(3) + noise / 3
+    model = keras.Sequential(
+        [
+            keras.Input((1, 1, 3)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, use_bias=False),
+        ]
+    )
+    model.set_weights([np.log(confusion)])
+    return model
+
+
+def images_of(classes):
+    return np.eye(3, dtype=np.float32)[np.asarray(classes, int)][:, None, None]
+
+
+def seen(truth, count, noise=0.35, seed=0):
+    """What the model sees of examples with the given class shares."""
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(3, count, p=truth)
+    confusion = (1 - noise) * np.eye(3) + noise / 3
+    shown = np.array([rng.choice(3, p=confusion[y]) for y in labels])
+    return images_of(shown), labels
+
+
+def test_mean_by_hand():
+    found = estimation.estimate_target_prior(
+        logit_model(), images_of([0, 0, 1]), PRIOR
+    )
+    high, low = 1 - 0.35 * 2 / 3, 0.35 / 3
+    expected = [(2 * high + low) / 3, (high + 2 * low) / 3, low]
+    np.testing.assert_allclose(found.prior, expected, rtol=1e-5)
+    assert found.count == 3
+    assert np.all(found.interval[0] <= found.prior + 1e-6)
+    assert np.all(found.prior <= found.interval[1] + 1e-6)
+
+
+@pytest.mark.parametrize("estimator", ["em", "bbse"])
+def test_em_and_bbse_recover_a_shift_through_a_model(estimator):
+    truth = np.array([0.6, 0.3, 0.1])
+    images, _ = seen(truth, 3000)
+    held_images, held_labels = seen(PRIOR, 3000, seed=1)
+    held_out = tf.data.Dataset.from_tensor_slices((held_images, held_labels))
+    found = estimation.estimate_target_prior(
+        logit_model(),
+        images,
+        PRIOR,
+        estimator=estimator,
+        held_out=held_out.batch(100),
+    )
+    np.testing.assert_allclose(found.prior, truth, atol=0.05)
+
+
+def test_calibration_finds_and_uses_the_temperature():
+    model = logit_model()
+    model.set_weights([3 * model.get_weights()[0]])
+    images, labels = seen(PRIOR, 3000)
+    held_out = tf.data.Dataset.from_tensor_slices((images, labels)).batch(64)
+    found = estimation.estimate_target_prior(
+        model, images, PRIOR, calibrate=True, held_out=held_out
+    )
+    assert found.temperature == pytest.approx(3, rel=0.15)
+
+
+def test_batch_size_does_not_matter():
+    images, _ = seen([0.2, 0.3, 0.5], 101)
+    found = [
+        estimation.estimate_target_prior(
+            logit_model(),
+            tf.data.Dataset.from_tensor_slices(images).batch(size),
+            PRIOR,
+        )
+        for size in (1, 7, 101)
+    ]
+    for other in found[1:]:
+        np.testing.assert_allclose(other.prior, found[0].prior, rtol=1e-6)
+        np.testing.assert_allclose(other.interval, found[0].interval)
+
+
+def test_two_replicas_equal_one(mirrored):
+    images = conftest.blobs(per_class=9).images / np.float32(255)
+    model = conftest.tiny_classifier()
+    with mirrored.scope():
+        copy = conftest.tiny_classifier()
+    copy.set_weights(model.get_weights())
+    dataset = tf.data.Dataset.from_tensor_slices(images).batch(7)
+    prior = np.full(4, 0.25)
+    one, two = (
+        estimation.estimate_target_prior(m, dataset, prior, estimator="em")
+        for m in (model, copy)
+    )
+    np.testing.assert_allclose(one.prior, two.prior, atol=1e-6)
+    np.testing.assert_allclose(one.interval, two.interval, atol=1e-6)
+
+
+def test_memory_is_bounded_and_the_kept_rows_are_a_uniform_sample(
+    monkeypatch,
+):
+    monkeypatch.setattr(estimation, "_KEPT_ROWS", 200)
+    kept = estimation._Predictions(1)
+    for start in range(0, 10_000, 250):
+        kept.add(np.arange(start, start + 250.0)[:, None])
+    assert kept.rows.shape == (200, 1)
+    assert kept.count == 10_000
+    assert kept.mean[0] == pytest.approx(4999.5)
+    assert kept.rows.mean() == pytest.approx(5000, abs=700)
+    assert len(np.unique(kept.rows)) == 200
+
+
+def test_probabilities_are_understood():
+    model = logit_model()
+    softmax = keras.Sequential([model, keras.layers.Softmax()])
+    images = images_of([0, 1, 1])
+    one = estimation.estimate_target_prior(model, images, PRIOR)
+    two = estimation.estimate_target_prior(
+        softmax, images, PRIOR, from_logits=False
+    )
+    np.testing.assert_allclose(one.prior, two.prior, rtol=1e-5)
+    with pytest.raises(InputError, match="seems to return probabilities"):
+        estimation.estimate_target_prior(softmax, images, PRIOR)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": images_of([])}, "target has no images"),
+        ({"images": images_of([0]) * np.nan}, "must be finite"),
+        ({"source_prior": np.full(2, 0.5)}, "must have 2 outputs"),
+        ({"temperature": 0.0}, "`temperature` must be positive"),
+        ({"temperature": -1.0}, "`temperature` must be positive"),
+        ({"estimator": "guess"}, "Unknown estimator"),
+        ({"estimator": "bbse"}, "need `held_out`"),
+        ({"calibrate": True}, "need `held_out`"),
+    ],
+)
+def test_refuses(changes, message):
+    arguments = {
+        "model": logit_model(),
+        "images": images_of([0, 1]),
+        "source_prior": PRIOR,
+    }
+    with pytest.raises(InputError, match=message):
+        estimation.estimate_target_prior(**arguments | changes)

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from tf_transfer import framing, loaders
+from tf_transfer.errors import InputError
+
+
+def ring(side=28, radius=7, thickness=2, background=0, ink=255):
+    """An image of a circle on a plain background, uint8."""
+    rows, columns = np.indices((side, side)) - (side - 1) / 2
+    distance = np.hypot(rows, columns)
+    image = np.full((side, side), background, np.uint8)
+    image[abs(distance - radius) < thickness] = ink
+    return image
+
+
+def test_measures_background_and_radius():
+    look = framing.measure([ring()] * 3)
+    assert look.maximum == 255
+    assert look.background == 0
+    assert look.radius == pytest.approx(7 / 28, rel=0.05)
+
+
+def test_photographs_have_no_plain_background():
+    noise = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3))
+    assert framing.measure(noise.astype(np.uint8)).background is None
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        ring(),
+        ring(side=16, radius=7, thickness=1),
+        ring(background=255, ink=0),
+        np.repeat(ring()[..., None], 3, axis=-1),
+        ring().astype(np.float32) / 255,
+        ring().astype(np.float64) / 16,
+        np.pad(ring(), 20),
+    ],
+    ids=["plain", "fills", "inverted", "colour", "float", "0..16", "small"],
+)
+def test_one_shape_looks_the_same_however_it_was_stored(image):
+    batch = image[None] if image.ndim == 3 else image[None, ..., None]
+    framed = framing.Frame(24, 1, framing.measure([image]))(batch)
+    assert framed.shape == (1, 24, 24, 1)
+    assert framed.dtype == np.uint8
+    look = framing.measure(framed)
+    assert look.background == pytest.approx(0, abs=0.02)
+    assert look.radius == pytest.approx(framing.RADIUS, rel=0.06)
+    assert framed.max() > 180
+
+
+def test_photographs_are_cut_from_the_centre():
+    image = np.zeros((10, 20, 3), np.uint8)
+    image[:, 5:15] = 255
+    framed = framing.Frame(10, 3, framing.Appearance(255.0))(image[None])
+    np.testing.assert_array_equal(framed, 255)
+
+
+def test_all_frames_images_of_many_sizes():
+    images = [ring(side=20), ring(side=28)]
+    frame = framing.Frame(12, 3, framing.measure(images))
+    assert frame.all(images).shape == (2, 12, 12, 3)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ([], "no images"),
+        ([np.full((4, 4), np.nan)], "finite and not negative. Received: nan"),
+        ([np.full((4, 4), -1.0)], "Received: -1.0"),
+        ([np.zeros((4, 4, 7))], r"shape \(4, 4, 7\)"),
+        ([np.zeros(4)], r"shape \(4,\)"),
+    ],
+)
+def test_measure_refuses(images, message):
+    with pytest.raises(InputError, match=message):
+        framing.measure(images)
+
+
+@pytest.mark.parametrize(("size", "channels"), [(2, 1), (12, 2)])
+def test_frame_refuses(size, channels):
+    with pytest.raises(InputError, match="Received: "):
+        framing.Frame(size, channels, framing.Appearance(1.0))
+
+
+def test_real_digits_of_two_data_sets_get_one_size(shared_data):
+    radii = []
+    for name in ("mnist", "usps"):
+        raw = loaders.load(f"npz:{shared_data / name}.npz")
+        look = framing.measure(raw.images[:300])
+        framed = framing.Frame(32, 1, look).all(raw.images[:300])
+        radii.append(framing.measure(framed).radius)
+    assert radii[0] == pytest.approx(radii[1], rel=0.05)
+    assert radii[0] == pytest.approx(framing.RADIUS, rel=0.05)

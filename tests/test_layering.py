@@ -1,0 +1,67 @@
+"""Who may import whom: a module imports only lower ranks."""
+
+import ast
+
+import conftest
+
+PACKAGE = conftest.REPOSITORY / "tf_transfer"
+RANKS = {
+    "errors": 0,
+    "config": 1,
+    "framing": 1,
+    "glyphs": 1,
+    "metrics": 1,
+    "weights": 1,
+    "distribution": 2,
+    "export": 2,
+    "loaders": 2,
+    "models": 2,
+    "report": 2,
+    "runfolder": 2,
+    "sampling": 2,
+    "data": 3,
+    "estimation": 3,
+    "datl": 4,
+    "training": 4,
+    "trial": 5,
+    "experiment": 6,
+    "cli": 7,
+}
+
+
+def imports(path):
+    """Names of the modules of this package that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "tf_transfer":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module.startswith("tf_transfer."):
+                yield node.module.split(".")[1]
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("tf_transfer."):
+                    yield alias.name.split(".")[1]
+
+
+def test_every_module_has_a_rank_and_a_test():
+    found = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+    assert found == set(RANKS)
+    for name in found:
+        assert (PACKAGE.parent / "tests" / f"test_{name}.py").exists(), name
+
+
+def test_imports_go_down():
+    for name, rank in RANKS.items():
+        for other in imports(PACKAGE / f"{name}.py"):
+            assert RANKS[other] < rank, f"{name} imports {other}"
+
+
+def test_files_stay_small():
+    for path in PACKAGE.glob("*.py"):
+        assert len(path.read_text().splitlines()) <= 350, path.name
+
+
+def test_no_assert_in_the_package():
+    for path in PACKAGE.glob("*.py"):
+        tree = ast.parse(path.read_text())
+        assert not any(isinstance(n, ast.Assert) for n in ast.walk(tree))

@@ -1,0 +1,98 @@
+import conftest
+import keras
+import numpy as np
+import pytest
+
+from tf_transfer import models
+from tf_transfer.errors import InputError
+
+
+def test_replace_head_keeps_the_encoder_and_copies_it():
+    source = conftest.tiny_classifier(classes=6)
+    before = source.get_weights()
+    target = models.replace_head(source, 3)
+    images = np.random.default_rng(0).random((2, 8, 8, 1), np.float32)
+    np.testing.assert_allclose(
+        models.encoder_of(source)(images), models.encoder_of(target)(images)
+    )
+    target.compile("sgd", conftest.LOSS)
+    target.fit(images, np.array([0, 1]), verbose=0)
+    for one, other in zip(before, source.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert target.output_shape == (None, 3)
+
+
+def test_replace_head_takes_any_functional_model():
+    inputs = keras.Input((8, 8, 1))
+    outputs = keras.layers.Flatten()(inputs)
+    outputs = keras.layers.Dense(5, name="features")(outputs)
+    outputs = keras.layers.Dense(4)(outputs)
+    source = keras.Model(inputs, outputs)
+    target = models.replace_head(source, 2)
+    assert models.encoder_of(target).output_shape == (None, 5)
+
+
+def test_gradients_reach_every_trainable_variable():
+    model = conftest.tiny_classifier()
+    before = model.get_weights()
+    model.compile(keras.optimizers.SGD(1.0), conftest.LOSS)
+    images = conftest.blobs()
+    model.fit(images.batches(8), verbose=0, shuffle=False)
+    for one, other in zip(before, model.get_weights(), strict=True):
+        assert (one != other).any()
+
+
+def test_save_and_reload_equal(tmp_path):
+    model = conftest.tiny_classifier()
+    path = tmp_path / "model.keras"
+    model.save(path)
+    again = models.load_classifier(str(path), (8, 8, 1), 4)
+    images = np.random.default_rng(0).random((2, 8, 8, 1), np.float32)
+    np.testing.assert_array_equal(model(images), again(images))
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes", "message"),
+    [((8, 8, 3), 4, "must map"), ((8, 8, 1), 5, "must map")],
+)
+def test_load_refuses_what_does_not_fit(tmp_path, shape, classes, message):
+    path = tmp_path / "model.keras"
+    conftest.tiny_classifier().save(path)
+    with pytest.raises(InputError, match=message):
+        models.load_classifier(str(path), shape, classes)
+
+
+def test_load_refuses_what_cannot_be_read(tmp_path):
+    path = tmp_path / "model.keras"
+    with pytest.raises(InputError, match="no such model file"):
+        models.load_classifier(str(path), (8, 8, 1), 4)
+    path.write_bytes(b"no model")
+    with pytest.raises(InputError, match="cannot be loaded"):
+        models.load_classifier(str(path), (8, 8, 1), 4)
+
+
+def test_keras_applications_by_name():
+    model = models.encoder("MobileNetV3Small", (32, 32, 3))
+    assert model.output_shape == (None, 576)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("NoSuchNet", (32, 32, 3), "Unknown encoder"),
+        ("resnet50", (32, 32, 3), "Unknown encoder"),
+        ("ResNet50", (12, 12, 1), "at least 32x32 with 3 channels"),
+    ],
+)
+def test_encoder_refuses(name, shape, message):
+    with pytest.raises(InputError, match=message):
+        models.encoder(name, shape)
+
+
+def test_small_encoder_and_head_refuse():
+    with pytest.raises(InputError, match="multiple of 4"):
+        models.small_encoder((8, 8, 1), width=6)
+    with pytest.raises(InputError, match="num_classes"):
+        models.replace_head(conftest.tiny_classifier(), 0)
+    with pytest.raises(InputError, match="must be built"):
+        models.replace_head(keras.Sequential([keras.layers.Dense(2)]), 2)

@@ -1,0 +1,130 @@
+import csv
+
+import conftest
+import numpy as np
+import pytest
+
+from tf_transfer import report, weights
+
+
+def result(method, seed, accuracy):
+    return {
+        "method": method,
+        "seed": seed,
+        "test": {"accuracy": accuracy},
+        "seconds": 30.0,
+        "history": {"finetuning": {"loss": [2.0, 1.0]}},
+    }
+
+
+RESULTS = [
+    result("finetune", 0, 0.80),
+    result("finetune", 1, 0.90),
+    result("datl", 0, 0.83),
+    result("datl", 1, 0.93),
+]
+
+
+def test_summary_pairs_the_gain_by_seed():
+    base, datl = report.summary(RESULTS, ["finetune", "datl"])
+    assert base.gain is None
+    assert base.interval > 0.5
+    assert datl.accuracy == pytest.approx(0.88)
+    assert datl.gain == pytest.approx(0.03)
+    assert datl.gain_interval == pytest.approx(0, abs=1e-9)
+    assert datl.minutes == 0.5
+
+
+def test_table_shows_points_and_intervals():
+    text = report.table(report.summary(RESULTS, ["finetune", "datl"]), 2)
+    assert "88.0 +- 63.5" in text
+    assert "3.0 +- 0.0" in text
+    assert "minutes per seed" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_table_of_one_seed_without_fine_tuning():
+    rows = report.summary(RESULTS[2:3], ["datl"])
+    (line,) = [x for x in report.table(rows, 1).splitlines() if "datl" in x]
+    assert line.split() == ["datl", "83.0", "-", "0.50"]
+
+
+def test_duration():
+    assert report.duration(59.4) == "59 s"
+    assert report.duration(125) == "2 min 05 s"
+
+
+def test_progress_lines_tell_what_and_how_long(capsys):
+    progress = report.Progress(planned=100)
+    progress.says("seed 1/2, datl")
+    progress.advance(50)
+    progress.says("seed 2/2, datl")
+    progress.close()
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "[  0%] seed 1/2, datl, estimating time left"
+    assert second == "[ 50%] seed 2/2, datl, 0 s left"
+    report.Progress(10, quiet=True).says("nothing")
+    assert capsys.readouterr().err == ""
+
+
+def test_progress_stays_on_one_line_of_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    progress = report.Progress(planned=2)
+    progress.says("datl")
+    progress.advance(1)
+    progress.close()
+    shown = capsys.readouterr().err
+    assert shown.count("\r") == 2
+    assert shown.count("\n") == 1
+
+
+def weight_rows(values):
+    prior = 1 / len(values)
+    return [
+        {
+            "seed": 0,
+            "class_id": i,
+            "class": f"class {i}",
+            "source_prior": prior,
+            "target_prior": value * prior,
+            "low": 0.5 * value * prior,
+            "high": 1.5 * value * prior,
+            "weight": value,
+        }
+        for i, value in enumerate(values)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([2.0, 1.0, 1.0, 0.0], "worth a try"),
+        ([1.0, 1.0, 1.0, 1.0], "nearly equal"),
+        ([20.0] + [0.0] * 19, "Warning: The effective sample size"),
+    ],
+)
+def test_verdict(values, words):
+    values = np.array(values)
+    prior = np.full(len(values), 1 / len(values))
+    found = weights.diagnose(values, values * prior, prior)
+    text = report.verdict(weight_rows(values), found)
+    assert words in text
+    assert f"class 0 {values[0]:.1f}" in text
+
+
+def test_writes_weights_and_pictures(tmp_path):
+    from PIL import Image
+
+    images = conftest.blobs(per_class=3, classes=60)
+    rows = weight_rows(np.linspace(0, 2, 60))
+    report.write_weights(tmp_path, rows, images, images.take(range(60)))
+    with open(tmp_path / "weights.csv") as file:
+        read = list(csv.DictReader(file))
+    assert [float(row["weight"]) for row in read] == [
+        row["weight"] for row in rows
+    ]
+    report.write_curves(tmp_path, RESULTS)
+    for name in ("weights", "side_by_side", "learning_curves"):
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            assert picture.width > 600
+            assert np.asarray(picture).std() > 5

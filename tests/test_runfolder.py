@@ -1,0 +1,47 @@
+import conftest
+import pytest
+
+from tf_transfer.errors import InputError
+from tf_transfer.runfolder import RunFolder
+
+
+def test_continues_the_same_configuration(tmp_path):
+    first = RunFolder(tmp_path / "run", conftest.tiny_experiment())
+    first.add({"method": "scratch", "seed": 0})
+    again = RunFolder(tmp_path / "run", conftest.tiny_experiment())
+    assert again.result("scratch", 0) == {"method": "scratch", "seed": 0}
+    assert again.result("scratch", 1) is None
+
+
+def test_refuses_another_configuration_and_names_the_field(tmp_path):
+    RunFolder(tmp_path / "run", conftest.tiny_experiment())
+    with pytest.raises(InputError, match=r"\(seeds: 1 and 2\)"):
+        RunFolder(tmp_path / "run", conftest.tiny_experiment(seeds=2))
+    with pytest.raises(InputError, match="given_data"):
+        RunFolder(tmp_path / "run", conftest.tiny_experiment(), "source: 3")
+
+
+def test_refuses_a_folder_of_something_else(tmp_path):
+    (tmp_path / "letter.txt").write_text("dear all")
+    with pytest.raises(InputError, match="not empty and holds no run"):
+        RunFolder(tmp_path, conftest.tiny_experiment())
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_refuses_what_cannot_be_written_or_read(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be"):
+        RunFolder(tmp_path / "file" / "run", conftest.tiny_experiment())
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(InputError, match=r"cannot be read.*config\.json"):
+        RunFolder(tmp_path, conftest.tiny_experiment())
+
+
+def test_files_are_whole_or_absent(tmp_path):
+    folder = RunFolder(tmp_path / "run", conftest.tiny_experiment())
+    with pytest.raises(TypeError):
+        folder.write("bad.json", {"x": object()})
+    assert not (folder.path / "bad.json").exists()
+    folder.save_model(conftest.tiny_classifier(), "datl", 3)
+    names = [p.name for p in (folder.path / "checkpoints").iterdir()]
+    assert names == ["datl-3.keras"]

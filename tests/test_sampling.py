@@ -1,0 +1,191 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import stats
+
+from tf_transfer import sampling
+from tf_transfer.errors import InputError
+
+WEIGHTS = np.array([2.5, 0.4, 1.0, 0.0], np.float32)
+COUNTS = np.array([100, 400, 340, 160])
+LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(4), COUNTS))
+WANTED = COUNTS * WEIGHTS / (COUNTS @ WEIGHTS)
+
+
+def records(batch_size=None):
+    """(record, label) of the whole source; the record is its index."""
+    dataset = tf.data.Dataset.from_tensor_slices(
+        (np.arange(len(LABELS)), LABELS)
+    )
+    return dataset if batch_size is None else dataset.batch(batch_size)
+
+
+def emitted(dataset):
+    """All (index, label) pairs of a dataset of batches."""
+    pairs = [np.stack(pair) for pair in dataset.as_numpy_iterator()]
+    return np.concatenate(pairs, axis=1)
+
+
+def chi_squared(labels):
+    """p-value of the labels under the wanted distribution."""
+    counts = np.bincount(labels, minlength=4)
+    assert counts[3] == 0
+    return stats.chisquare(counts[:3], WANTED[:3] * counts.sum()).pvalue
+
+
+@pytest.mark.parametrize("batch_size", [None, 64])
+def test_streaming_keeps_pairs_and_matches_the_weighted_shares(batch_size):
+    stage = sampling.resample(
+        records(batch_size).repeat(20), WEIGHTS, seed=1
+    )
+    index, labels = emitted(stage if batch_size else stage.batch(64))
+    np.testing.assert_array_equal(LABELS[index], labels)
+    # Less variance than independent draws, so p must be far from 0.
+    assert chi_squared(labels) > 0.05
+    expected = 20 * (COUNTS @ WEIGHTS)
+    assert len(labels) == pytest.approx(expected, rel=0.02)
+
+
+def test_streaming_keeps_the_batch_size():
+    stage = sampling.resample(records(64).repeat(3), WEIGHTS, seed=1)
+    sizes = {len(labels) for _, labels in stage.as_numpy_iterator()}
+    assert 64 in sizes
+    assert len(sizes) <= 2
+
+
+def test_streaming_copies_are_floor_or_ceiling():
+    index, labels = emitted(sampling.resample(records(50), WEIGHTS, seed=3))
+    copies = np.bincount(index, minlength=len(LABELS))
+    assert set(copies[LABELS == 0]) == {2, 3}
+    assert set(copies[LABELS == 1]) == {0, 1}
+    assert set(copies[LABELS == 2]) == {1}
+
+
+def test_elastic_stream_has_no_duplicates_and_exact_shares_at_a_low_rate():
+    stage = sampling.resample(
+        records(100), WEIGHTS, seed=2, replacement=False, rate=0.4
+    )
+    index, labels = emitted(stage)
+    assert len(set(index)) == len(index)
+    assert chi_squared(labels) > 0.01
+
+
+@pytest.mark.parametrize("replacement", [True, False])
+def test_streaming_repeats_by_seed(replacement):
+    def run(seed):
+        return emitted(
+            sampling.resample(
+                records(50), WEIGHTS, seed=seed, replacement=replacement
+            )
+        )
+
+    np.testing.assert_array_equal(run(5), run(5))
+    assert run(5).shape != run(6).shape or (run(5) != run(6)).any()
+
+
+def test_streaming_before_decoding_decodes_only_what_is_emitted():
+    decoded = []
+
+    def decode(record, label):
+        tf.py_function(lambda r: decoded.extend(r.numpy()), [record], [])
+        return record, label
+
+    stage = sampling.resample(records(100), WEIGHTS, seed=0).map(decode)
+    index, _ = emitted(stage)
+    np.testing.assert_array_equal(decoded, index)
+
+
+def test_draw_matches_the_weighted_shares_and_is_uniform_inside_a_class():
+    stage = sampling.index_draw(LABELS, WEIGHTS, batch_size=500, seed=4)
+    index = np.concatenate(list(stage.take(40).as_numpy_iterator()))
+    assert chi_squared(LABELS[index]) > 0.01
+    inside = np.bincount(index, minlength=len(LABELS))[LABELS == 0]
+    assert stats.chisquare(inside).pvalue > 0.01
+
+
+def test_draw_repeats_by_seed_and_continues_at_a_position():
+    def run(seed, start, count):
+        stage = sampling.index_draw(
+            LABELS, WEIGHTS, batch_size=8, seed=seed, start=start
+        )
+        return np.stack(list(stage.take(count).as_numpy_iterator()))
+
+    np.testing.assert_array_equal(run(1, 0, 6)[3:], run(1, 3, 3))
+    assert (run(1, 0, 3) != run(2, 0, 3)).any()
+
+
+def test_draw_follows_a_variable():
+    variable = tf.Variable([1.0, 0, 0, 0])
+    stage = sampling.index_draw(LABELS, variable, batch_size=50, seed=0)
+    iterator = iter(stage)
+    assert set(LABELS[next(iterator)]) == {0}
+    variable.assign([0, 0, 1.0, 0])
+    assert set(LABELS[next(iterator)]) == {2}
+
+
+def test_elastic_order_prefix_matches_the_weights_without_duplicates():
+    counts = np.zeros(4)
+    for seed in range(300):
+        order = sampling.elastic_order(LABELS, WEIGHTS, seed)
+        counts += np.bincount(LABELS[order[:20]], minlength=4)
+    assert len(set(order)) == len(order) == COUNTS[:3].sum()
+    # Drift from sampling without replacement stays small at 2 % of N.
+    np.testing.assert_allclose(counts / counts.sum(), WANTED, atol=0.03)
+    np.testing.assert_array_equal(
+        sampling.elastic_order(LABELS, WEIGHTS, 7),
+        sampling.elastic_order(LABELS, WEIGHTS, 7),
+    )
+
+
+def test_shuffled_visits_everything_once_an_epoch_in_a_new_order():
+    stage = sampling.shuffled(100, batch_size=30, seed=1).take(10)
+    index = np.concatenate(list(stage.as_numpy_iterator()))
+    first, second = index[:100], index[100:200]
+    assert sorted(first) == sorted(second) == list(range(100))
+    assert (first != second).any()
+    later = sampling.shuffled(100, batch_size=30, seed=1, start=4).take(1)
+    np.testing.assert_array_equal(next(iter(later)), index[120:150])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: sampling.resample(records(), WEIGHTS, seed=-1), "`seed`"),
+        (
+            lambda: sampling.resample(records(), WEIGHTS, seed=0, rate=0),
+            "`rate` must be positive",
+        ),
+        (
+            lambda: sampling.resample(
+                tf.data.Dataset.range(3), WEIGHTS, seed=0
+            ),
+            r"yield \(record, label\)",
+        ),
+        (
+            lambda: sampling.resample(
+                tf.data.Dataset.from_tensor_slices((np.eye(3), np.eye(3))),
+                WEIGHTS,
+                seed=0,
+            ),
+            "class numbers",
+        ),
+        (
+            lambda: sampling.index_draw(
+                np.array([0, 9]), WEIGHTS, batch_size=1, seed=0
+            ),
+            "Received: label 9",
+        ),
+    ],
+)
+def test_refuses(call, message):
+    with pytest.raises(InputError, match=message):
+        call()
+
+
+def test_a_label_outside_the_weights_stops_the_stream_with_a_sentence():
+    dataset = tf.data.Dataset.from_tensor_slices(([0, 1], [0, 7])).batch(2)
+    stage = sampling.resample(dataset, WEIGHTS, seed=0)
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"must lie in \[0, 4\)"
+    ):
+        list(stage)

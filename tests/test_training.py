@@ -1,0 +1,59 @@
+import conftest
+import keras
+import numpy as np
+import pytest
+
+from tf_transfer import training
+from tf_transfer.config import Training
+from tf_transfer.errors import InputError
+
+
+class Rates(keras.callbacks.Callback):
+    """Collects the learning rate of every step."""
+
+    def on_train_begin(self, logs=None):
+        self.seen = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append(float(self.model.optimizer.learning_rate))
+
+
+def test_learning_rate_ramps_up_and_decays():
+    rates = Rates()
+    bench = training.ReusableModel(conftest.tiny_classifier())
+    stage = Training(steps=20, learning_rate=0.1)
+    logs = bench.fit(conftest.blobs().batches(6).repeat(), stage, [rates])
+    assert len(rates.seen) == 20
+    assert rates.seen[0] == pytest.approx(0.05)
+    assert max(rates.seen) == pytest.approx(0.1, rel=0.02)
+    assert rates.seen[-1] < 0.002
+    assert np.all(np.diff(rates.seen[1:]) < 0)
+    assert len(logs["loss"]) == 10
+
+
+def test_a_reused_model_trains_like_a_new_one():
+    images = conftest.blobs().batches(16).repeat()
+    stage = Training(steps=5)
+    bench = training.ReusableModel(conftest.tiny_classifier())
+    start = bench.state()
+    bench.fit(images, stage)
+    first = bench.state()
+    bench.load(start)
+    bench.fit(images, stage)
+    for one, other in zip(first, bench.state(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert any((a != b).any() for a, b in zip(start, first, strict=True))
+
+
+def test_learns_and_predicts():
+    images = conftest.blobs()
+    bench = training.ReusableModel(conftest.tiny_classifier())
+    bench.fit(images.batches(16).repeat(), Training(steps=60))
+    right = bench.logits(images).argmax(axis=1) == images.labels
+    assert right.mean() > 0.9
+
+
+@pytest.mark.parametrize(("peak", "steps"), [(0, 5), (0.1, 0)])
+def test_schedule_refuses(peak, steps):
+    with pytest.raises(InputError, match="`peak` and `steps`"):
+        training.WarmupCosine(peak, steps)

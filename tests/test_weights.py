@@ -1,0 +1,175 @@
+import numpy as np
+import pytest
+
+from tf_transfer import weights
+from tf_transfer.errors import InputError
+
+
+def test_source_prior_by_hand():
+    prior = weights.source_prior(np.array([0, 0, 1, 2]), 3)
+    np.testing.assert_allclose(prior, [0.5, 0.25, 0.25])
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.array([0, 3]), r"lie in \[0, 3\). Received: label 3"),
+        (np.array([-1, 0]), r"lie in \[0, 3\). Received: label -1"),
+        (np.array([], int), "no labels"),
+        (np.eye(3), "must be integers"),
+    ],
+)
+def test_source_prior_refuses(labels, message):
+    with pytest.raises(InputError, match=message):
+        weights.source_prior(labels, 3)
+
+
+def test_softmax_by_hand_and_softened():
+    logits = np.log([[1.0, 3.0]])
+    np.testing.assert_allclose(weights.softmax(logits), [[0.25, 0.75]])
+    root = np.sqrt(3)
+    softened = [[1 / (1 + root), root / (1 + root)]]
+    np.testing.assert_allclose(weights.softmax(logits, 2.0), softened)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, np.nan])
+def test_softmax_refuses_a_temperature(temperature):
+    with pytest.raises(InputError, match="`temperature` must be positive"):
+        weights.softmax(np.zeros((1, 2)), temperature)
+
+
+def test_importance_weights_by_hand():
+    found = weights.importance_weights(
+        np.array([0.5, 0.3, 0.2]), np.array([0.25, 0.25, 0.5])
+    )
+    np.testing.assert_allclose(found, [2.0, 1.2, 0.4])
+
+
+def test_twice_as_frequent_in_the_target_gets_twice_the_weight():
+    target = np.array([2.0, 1.0, 1.0]) / 4
+    found = weights.importance_weights(target, np.full(3, 1 / 3))
+    assert found[0] == pytest.approx(2 * found[1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"temper": 0.0}, [1, 1, 1]),
+        ({"temper": 2.0}, [4 / 1.44, 1.44 / 1.44, 0.16 / 1.44]),
+        ({"clip": 1.0}, [1.0, 1.0, 0.4]),
+        ({"floor": 0.8}, [2.0, 1.2, 0.8]),
+        ({"top_k": 1}, [2.0, 0, 0]),
+        ({"temper": 0.0, "top_k": 2}, [1.0, 1.0, 0]),
+        ({"reverse": True}, [0.4, 1.2, 2.0]),
+    ],
+)
+def test_shaping_keeps_mean_one(settings, expected):
+    prior = np.array([0.25, 0.25, 0.5])
+    found = weights.importance_weights(
+        np.array([0.5, 0.3, 0.2]), prior, **settings
+    )
+    expected = np.array(expected) / (np.array(expected) @ prior)
+    np.testing.assert_allclose(found, expected)
+    assert found @ prior == pytest.approx(1)
+
+
+def test_class_without_examples_gets_weight_zero():
+    found = weights.importance_weights(
+        np.array([0.4, 0.4, 0.2]), np.array([0.5, 0.5, 0.0]), floor=0.1
+    )
+    np.testing.assert_allclose(found, [1, 1, 0])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"temper": -1},
+        {"floor": -0.1},
+        {"clip": 0.0},
+        {"clip": 0.5, "floor": 1.0},
+        {"top_k": 0},
+    ],
+)
+def test_shaping_refuses(settings):
+    prior = np.full(2, 0.5)
+    with pytest.raises(InputError, match="Received: "):
+        weights.importance_weights(prior, prior, **settings)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([1.0], "must have length 2"),
+        ([1.0, -1.0], "not negative. Received: -1.0"),
+        ([np.nan, 1.0], "finite"),
+        ([0.0, 0.0], "must not all be zero"),
+    ],
+)
+def test_normalise_refuses(values, message):
+    with pytest.raises(InputError, match=message):
+        weights.normalise(np.array(values), np.full(2, 0.5))
+
+
+def shifted_predictions(target_prior, n=4000, noise=0.35, seed=0):
+    """Calibrated source predictions for examples with target labels."""
+    rng = np.random.default_rng(seed)
+    classes = len(target_prior)
+    source_prior = np.full(classes, 1 / classes)
+    confusion = (1 - noise) * np.eye(classes) + noise / classes
+    labels = rng.choice(classes, n, p=target_prior)
+    seen = np.array([rng.choice(classes, p=confusion[y]) for y in labels])
+    posterior = confusion * source_prior[:, None]
+    posterior /= posterior.sum(axis=0)
+    return posterior.T[seen], posterior.T @ confusion.T, source_prior
+
+
+def test_em_and_bbse_recover_a_known_shift_that_the_mean_does_not():
+    truth = np.array([0.6, 0.3, 0.1])
+    rows, confusion, prior = shifted_predictions(truth)
+    mean = weights.mean_prior(rows)
+    em = weights.em_prior(rows, prior)
+    bbse = weights.bbse_prior(mean, confusion * prior, prior)
+    assert np.abs(mean - truth).max() > 0.08
+    np.testing.assert_allclose(em, truth, atol=0.03)
+    np.testing.assert_allclose(bbse, truth, atol=0.03)
+
+
+def test_calibration_recovers_the_temperature():
+    rng = np.random.default_rng(0)
+    logits = 2 * rng.normal(size=(5000, 4))
+    chance = weights.softmax(logits)
+    labels = (chance.cumsum(axis=1) > rng.random((5000, 1))).argmax(axis=1)
+    assert weights.calibration_temperature(
+        3 * logits, labels
+    ) == pytest.approx(3, rel=0.1)
+
+
+def test_effective_sample_size_by_hand():
+    prior = np.full(2, 0.5)
+    assert weights.effective_sample_size(np.ones(2), prior) == 1
+    assert weights.effective_sample_size(
+        np.array([2.0, 0.0]), prior
+    ) == pytest.approx(0.5)
+
+
+def test_bootstrap_interval_covers_and_repeats():
+    rows = np.random.default_rng(0).dirichlet(np.ones(3), 500)
+    low, high = weights.bootstrap_interval(rows, weights.mean_prior)
+    again = weights.bootstrap_interval(rows, weights.mean_prior)
+    assert np.all((low < rows.mean(0)) & (rows.mean(0) < high))
+    np.testing.assert_array_equal(again, [low, high])
+
+
+def test_diagnose_warns_of_a_small_sample():
+    prior = np.full(20, 0.05)
+    target = np.r_[1.0, np.zeros(19)]
+    found = weights.diagnose(
+        weights.importance_weights(target, prior), target, prior, clip=10
+    )
+    assert found.ess == pytest.approx(0.05)
+    assert found.largest == pytest.approx(20)
+    assert found.clipped == pytest.approx(0.5)
+    assert found.entropy == 0
+    assert "repeat few examples" in found.advice
+    equal = weights.diagnose(np.ones(20), prior, prior)
+    assert equal.advice == ""
