@@ -1,6 +1,6 @@
 """Drawn characters -> handwritten digits, 10 labels a class.
 
-    tf-transfer compare --config=configs/glyphs_to_digits.py
+tf-transfer compare --config=configs/glyphs_to_digits.py
 """
 
 from tf_transfer.config import Experiment

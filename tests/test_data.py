@@ -100,9 +100,7 @@ def test_keep_per_class():
             r"\[0, 1\). Received: label 3",
         ),
         (
-            loaders.RawImages(
-                np.full((1, 4, 4), np.inf), np.array([0]), ["a"]
-            ),
+            loaders.RawImages(np.full((1, 4, 4), np.inf), np.array([0]), ["a"]),
             "finite",
         ),
     ],

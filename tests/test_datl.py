@@ -126,6 +126,20 @@ def test_attach_resample_and_class_weight_agree_on_a_convex_model():
     assert np.abs(plain - attached).max() > 0.5
 
 
+@pytest.mark.parametrize("rate", [1.0, 0.5])
+@pytest.mark.parametrize("batch_size", [None, 8])
+def test_resampling_keeps_a_known_length(rate, batch_size):
+    importance = tt.ImportanceWeights(4)
+    importance.assign([3, 1, 0, 0], PRIOR)
+    labels = np.arange(96) % 4
+    dataset = tf.data.Dataset.from_tensor_slices((labels, labels))
+    if batch_size:
+        dataset = dataset.batch(batch_size)
+    found = importance.resample(dataset, seed=0, rate=rate)
+    expected = len(dataset) * rate
+    assert len(found) == len(list(found)) == expected
+
+
 def test_callback_estimates_before_the_first_batch_reaches_the_loss():
     """A generalist that knows one class alone leaves only that class."""
     images = conftest.blobs()

@@ -20,9 +20,7 @@ def test_exports_versions_that_equal_the_model(tmp_path):
         images = np.random.default_rng(0).random((batch, 8, 8, 1), np.float32)
         found = serve(images=tf.constant(images))
         expected = keras.ops.softmax(model(images))
-        np.testing.assert_allclose(
-            found["probabilities"], expected, atol=1e-5
-        )
+        np.testing.assert_allclose(found["probabilities"], expected, atol=1e-5)
         np.testing.assert_array_equal(
             found["class_ids"], np.argmax(expected, axis=-1)
         )

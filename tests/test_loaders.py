@@ -13,9 +13,7 @@ def write_folder(root, classes=("cat", "dog"), each=2):
             pixels = np.full((6 + i, 5, 3), 40 * i, np.uint8)
             encode = tf.io.encode_png if i else tf.io.encode_jpeg
             suffix = "png" if i else "jpg"
-            tf.io.write_file(
-                str(root / name / f"{i}.{suffix}"), encode(pixels)
-            )
+            tf.io.write_file(str(root / name / f"{i}.{suffix}"), encode(pixels))
 
 
 def test_glyphs_come_from_the_cache_the_second_time(monkeypatch, tmp_path):

@@ -139,9 +139,9 @@ def test_calibration_recovers_the_temperature():
     logits = 2 * rng.normal(size=(5000, 4))
     chance = weights.softmax(logits)
     labels = (chance.cumsum(axis=1) > rng.random((5000, 1))).argmax(axis=1)
-    assert weights.calibration_temperature(
-        3 * logits, labels
-    ) == pytest.approx(3, rel=0.1)
+    assert weights.calibration_temperature(3 * logits, labels) == pytest.approx(
+        3, rel=0.1
+    )
 
 
 def test_effective_sample_size_by_hand():

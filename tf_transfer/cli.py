@@ -7,6 +7,7 @@ import contextlib
 import os
 import pathlib
 import sys
+import warnings
 
 from absl import flags
 
@@ -41,14 +42,17 @@ def _parse(argv: list[str]) -> tuple[str, flags.FlagValues]:
     values = flags.FlagValues()
     flags.DEFINE_string("out", None, "folder of the run", flag_values=values)
     flags.DEFINE_bool("quiet", False, "no progress", flag_values=values)
-    config_flags.DEFINE_config_file(
-        "config",
-        str(pathlib.Path(__file__).with_name("config.py")),
-        flag_values=values,
-        sys_argv=argv,
-    )
     try:
-        _, *commands = values(argv)
+        with warnings.catch_warnings():
+            # ml_collections loads config files by a deprecated method.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            config_flags.DEFINE_config_file(
+                "config",
+                str(pathlib.Path(__file__).with_name("config.py")),
+                flag_values=values,
+                sys_argv=argv,
+            )
+            _, *commands = values(argv)
         readable = hasattr(values.config, "data")
     except (flags.Error, KeyError, ValueError, TypeError) as error:
         sentence = str(error.args[0] if error.args else error)
@@ -128,3 +132,7 @@ def main() -> None:
         print(f"tf-transfer: {error}", file=sys.stderr)
         status = 2
     sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -143,9 +143,7 @@ def frame(
         weights.source_prior(labels, len(raw.class_names))
     except InputError as error:
         raise InputError(f"Data set {name!r}: {error}") from error
-    return ImageData(
-        images, labels.astype(np.int32), raw.class_names, raw.test
-    )
+    return ImageData(images, labels.astype(np.int32), raw.class_names, raw.test)
 
 
 def _check_memory(needed: int, name: str) -> None:

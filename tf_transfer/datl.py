@@ -141,16 +141,28 @@ class ImportanceWeights(tf.Module):
         replacement: bool = True,
         rate: float = 1.0,
     ) -> tf.data.Dataset:
-        """Repeats and drops examples by weight; see `sampling.resample`."""
+        """Repeats and drops examples by weight; see `sampling.resample`.
+
+        With replacement a dataset of known length keeps it, times `rate`, as
+        `fit` likes best: what falls short comes from a further pass.
+        """
         self._check_labelled(dataset)
         self.reaches_data = True
-        return sampling.resample(
-            dataset,
+        length = int(dataset.cardinality())
+        endless = replacement and length > 0
+        chosen = sampling.resample(
+            dataset.repeat() if endless else dataset,
             self.values,
             seed=seed,
             replacement=replacement,
             rate=rate,
         )
+        if not endless:
+            return chosen
+        known = tf.data.experimental.assert_cardinality(
+            max(1, round(rate * length))
+        )
+        return chosen.take(max(1, round(rate * length))).apply(known)
 
     def draw(
         self, labels: np.ndarray, *, batch_size: int, seed: int, start: int = 0

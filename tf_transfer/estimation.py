@@ -142,7 +142,9 @@ def estimate_target_prior(
     prior = np.asarray(source_prior, np.float64)
     if calibrate:
         temperature *= _calibration(model, held_out, len(prior), from_logits)
-    target = _collect(model, as_batches(images), prior, temperature, from_logits)
+    target = _collect(
+        model, as_batches(images), prior, temperature, from_logits
+    )
     solve = _solver(estimator, model, held_out, prior, temperature, from_logits)
     return TargetPrior(
         prior=target.mean if estimator == "mean" else solve(target.rows),
@@ -191,4 +193,6 @@ def _calibration(model, held_out, num_classes, from_logits) -> float:
     outputs, labels = zip(*stream_outputs(model, held_out), strict=True)
     kept = max(1, min(_KEPT_ROWS, _KEPT_BYTES // (4 * num_classes)))
     logits = _as_logits(np.concatenate(outputs)[:kept], from_logits)
-    return weights.calibration_temperature(logits, np.concatenate(labels)[:kept])
+    return weights.calibration_temperature(
+        logits, np.concatenate(labels)[:kept]
+    )

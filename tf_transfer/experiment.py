@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import os
-import pathlib
 import platform
 from collections.abc import Callable
 
@@ -86,9 +85,9 @@ def compare(
     _check(config)
     source, target, given = _load(config, source, target)
     splits = [_split(config, target, seed) for seed in range(config.seeds)]
+    bench = _bench(config, source, target)
     folder = RunFolder(out, config, given)
     progress = report.Progress(_steps_left(config, folder), quiet)
-    bench = _bench(config, source, target)
     table = []
     for seed, split in enumerate(splits):
         trial = Trial(bench, source, split, seed, folder, progress.advance)
@@ -124,11 +123,11 @@ def look(
     _check(config)
     source, target, given = _load(config, source, target)
     split = _split(config, target, seed=0)
+    bench = _bench(config, source, target)
     folder = RunFolder(out, config, given)
     steps = 0 if config.generalist_path else config.generalist.steps
     progress = report.Progress(steps, quiet)
     progress.says("generalist")
-    bench = _bench(config, source, target)
     trial = Trial(bench, source, split, 0, folder, progress.advance)
     rows = _weight_rows(trial)
     progress.close()

@@ -6,7 +6,6 @@ cut into 4x4 blocks, and each of the 8x8 blocks counts its inked pixels.
 """
 
 import functools
-import os
 import pathlib
 
 import numpy as np
@@ -22,10 +21,14 @@ CHARACTERS = "".join(
         *map(chr, range(0x25A0, 0x2600)),  # geometric shapes
     ]
 )
-FONTS = (
-    "DejaVuSans DejaVuSans-Oblique DejaVuSansMono "
-    "DejaVuSansMono-Oblique DejaVuSerif DejaVuSerif-Italic"
-).split()
+FONTS = [
+    "DejaVuSans",
+    "DejaVuSans-Oblique",
+    "DejaVuSansMono",
+    "DejaVuSansMono-Oblique",
+    "DejaVuSerif",
+    "DejaVuSerif-Italic",
+]
 VERSION = 1  # part of the cache file name: raise it when drawing changes
 BITMAP = 32
 BLOCK = 4

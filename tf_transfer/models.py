@@ -122,9 +122,8 @@ def replace_head(model: keras.Model, num_classes: int) -> keras.Model:
 def encoder_of(model: keras.Model) -> keras.Model:
     """Returns the part of a classifier below its last layer."""
     layers = model.layers
-    if isinstance(model, keras.Sequential) and len(layers) == 2:
-        if isinstance(layers[0], keras.Model):
-            return layers[0]
+    if len(layers) == 2 and isinstance(layers[0], keras.Model):
+        return layers[0]
     if not model.built or len(model.inputs) != 1 or len(layers) < 2:
         raise InputError(
             "The model must be built, with one input and a head as its last "

@@ -187,7 +187,8 @@ def write_weights(folder: pathlib.Path, rows, source, target) -> None:
     Args:
         folder: where to.
         rows: dicts of one class of one seed each.
-        source, target: the `ImageData` to show.
+        source: the `ImageData` to show.
+        target: likewise.
     """
     if not rows:
         return

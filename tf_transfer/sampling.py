@@ -35,7 +35,9 @@ def weight_of(
     inside = tf.reduce_all((labels >= 0) & (labels < num_classes))
     message = f"Source labels must lie in [0, {num_classes}). Received:"
     # Without the dependency the look-up may fail first, less clearly.
-    with tf.control_dependencies([tf.debugging.Assert(inside, [message, labels])]):
+    with tf.control_dependencies(
+        [tf.debugging.Assert(inside, [message, labels])]
+    ):
         return tf.gather(class_weights, labels)
 
 
@@ -60,12 +62,13 @@ def resample(
         dataset: single examples, or batches; the result is the same kind,
             with the same batch size, in blocks shuffled on their own.
         class_weights: `[C]`.
-        seed: the same seed repeats the same choice, epoch by epoch.
+        seed: the same seed repeats the same choice; `dataset.repeat()`
+            before this stage makes a new choice every epoch.
         replacement: False for the elastic sampler.
         rate: expected length of the result over the length of `dataset`.
 
     Returns:
-        A dataset with the elements of `dataset`. Its length is unknown.
+        A dataset with the elements of `dataset`. Its length is not known.
 
     Raises:
         InputError: for a dataset without labels, a rate or a seed that cannot
@@ -94,6 +97,9 @@ def resample(
         return tf.nest.map_structure(lambda x: tf.gather(x, mixed), element)
 
     chosen = blocks.enumerate().map(choose)
+    if dataset.cardinality() != tf.data.INFINITE_CARDINALITY:
+        # Tells tf.data, too, that the length is no longer known.
+        chosen = chosen.filter(lambda *element: tf.size(element[1]) > 0)
     if batch_size is None:
         return chosen.unbatch()
     return chosen.rebatch(batch_size)
@@ -104,8 +110,7 @@ def _batch_size(dataset: tf.data.Dataset) -> int | None:
     spec = dataset.element_spec
     if not isinstance(spec, tuple) or len(spec) < 2:
         raise InputError(
-            "The source dataset must yield (record, label). "
-            f"Received: {spec}"
+            f"The source dataset must yield (record, label). Received: {spec}"
         )
     if spec[1].shape.rank == 0:
         return None
@@ -148,7 +153,7 @@ def shuffled(
         return tf.raw_ops.RandomIndexShuffle(
             index=place % count,
             seed=key,
-            max_index=tf.constant(count - 1, tf.int64)
+            max_index=tf.constant(count - 1, tf.int64),
         )
 
     return tf.data.Dataset.range(start, _ENDLESS).map(pick)

@@ -187,9 +187,7 @@ class Trial:
         """Trains a source model on the weighted, or the whole, source."""
         datl, bench = self.config.datl, self.bench.source
         from_generalist = importance is None or datl.start == "generalist"
-        bench.load(
-            self.generalist if from_generalist else self.random_state()
-        )
+        bench.load(self.generalist if from_generalist else self.random_state())
         callbacks = [self.progress]
         if importance is not None:
             self.bench.generalist.load(self.generalist)
@@ -226,9 +224,7 @@ class Trial:
         settings, bench = self.config.finetuning, self.bench.target
         self.bench.source.load(state)
         keras.utils.set_random_seed(self.seed)
-        fresh = models.replace_head(
-            self.bench.source.model, images.num_classes
-        )
+        fresh = models.replace_head(self.bench.source.model, images.num_classes)
         bench.load([np.array(variable) for variable in fresh.variables])
         batches = images.gather(
             sampling.shuffled(

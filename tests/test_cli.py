@@ -1,0 +1,163 @@
+import os
+import subprocess
+import sys
+
+import conftest
+import numpy as np
+import pytest
+
+from tf_transfer import cli
+
+TINY = [
+    "--config.data.image_size=8",
+    "--config.data.labels_per_class=4",
+    "--config.data.validation_per_class=2",
+    "--config.data.source_per_class=4",
+    "--config.encoder.width=4",
+    "--config.generalist.steps=3",
+    "--config.pretraining.steps=3",
+    "--config.finetuning.steps=3",
+    "--config.finetuning.learning_rates=(0.02,)",
+    "--config.seeds=1",
+]
+
+
+def call(monkeypatch, capsys, *arguments):
+    """Runs the command in this process; returns status, stdout, stderr."""
+    monkeypatch.setattr(sys, "argv", ["tf-transfer", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    shown = capsys.readouterr()
+    return stopped.value.code, shown.out, shown.err
+
+
+def test_help_costs_no_tensorflow(monkeypatch, capsys):
+    for arguments in ((), ("--help",), ("compare", "--help")):
+        status, out, _ = call(monkeypatch, capsys, *arguments)
+        assert status == 0
+        assert "tf-transfer weights" in out
+    code = (
+        "import sys; sys.argv = ['x', '--help']\n"
+        "from tf_transfer import cli\n"
+        "try: cli.main()\n"
+        "finally: sys.stderr.write(str('tensorflow' in sys.modules))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert shown.stderr == "False"
+
+
+def test_compare_prints_a_table_and_paths(monkeypatch, capsys, tmp_path):
+    out = tmp_path / "run"
+    config = conftest.REPOSITORY / "configs" / "glyphs_to_digits.py"
+    status, shown, progress = call(
+        monkeypatch,
+        capsys,
+        "compare",
+        f"--config={config}",
+        f"--out={out}",
+        *TINY,
+        "--config.methods=('finetune','datl')",
+    )
+    assert status == 0
+    assert "target accuracy %" in shown
+    assert "datl" in shown
+    assert f"  {out / 'results.json'}" in shown
+    assert "left" in progress
+
+
+def test_weights_prints_a_verdict(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    status, shown, _ = call(monkeypatch, capsys, "weights", *TINY, "--quiet")
+    assert status == 0
+    assert "source classes" in shown
+    assert (tmp_path / "runs/glyphs_to_digits-weights/weights.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train"], "Give one command: compare or weights. Received: train"),
+        (["compare", "weights"], "Received: compare weights"),
+        (["--quiet"], "Received: none"),
+        (["compare", "--no_such_flag"], "no_such_flag"),
+        (["compare", "--config=absent.py"], "absent.py"),
+        (["compare", "--config.data.sauce=glyphs"], "sauce"),
+        (["compare", "--config.seeds=many"], "many"),
+        (["compare", "--config.seeds=0"], "`seeds` must be positive"),
+        (["compare", "--config.methods=('magic',)"], "Received: 'magic'"),
+        (["weights", "--config.data.source=cats"], "Received: 'cats'"),
+        (["weights", "--config.data.source=npz:no.npz"], "no.npz"),
+        (["weights", "--config.data.target=folder:nowhere"], "nowhere"),
+        (["weights", "--config.data.image_size=1"], "`image_size`"),
+        (["weights", "--config.data.channels=2"], "`channels`"),
+        (["weights", "--config.datl.temperature=0"], "`datl.temperature`"),
+        (["weights", "--config.encoder.name=Huge"], "Unknown encoder"),
+        (["weights", "--config.encoder.name=ResNet50"], "at least 32x32"),
+        (["weights", "--config.generalist_path=no.keras"], "no.keras"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(
+    monkeypatch, capsys, tmp_path, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = call(monkeypatch, capsys, *arguments)
+    assert status == 2
+    assert message in err
+    assert err.startswith("tf-transfer: ")
+    assert err.count("\n") == 1
+    assert "Received: " in err
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_config_file_that_fails_is_one_sentence(
+    monkeypatch, capsys, tmp_path
+):
+    path = tmp_path / "bad.py"
+    for content in ("1/0", "def get_config(): return 3", "x ="):
+        path.write_text(content)
+        status, _, err = call(
+            monkeypatch, capsys, "compare", f"--config={path}"
+        )
+        assert status == 2
+        assert err.count("\n") == 1
+        assert "bad.py" in err
+
+
+def test_bad_labels_and_pixels_in_a_file(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    pixels = np.zeros((6, 8, 8), np.float32)
+    names = np.array(["a", "b"])
+    cases = {
+        "label": (pixels, [0, 1, 2, 0, 1, 0], "[0, 2). Received: label 2"),
+        "nan": (pixels * np.nan, [0, 1] * 3, "finite"),
+        "empty": (pixels[:0], np.zeros(0, int), "no images"),
+    }
+    for name, (x, y, message) in cases.items():
+        np.savez(f"{name}.npz", x_train=x, y_train=y, class_names=names)
+        status, _, err = call(
+            monkeypatch,
+            capsys,
+            "weights",
+            f"--config.data.target=npz:{name}.npz",
+            "--config.data.source=digits",
+        )
+        assert status == 2
+        assert message in err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_standard_error_is_free_of_tensorflow_noise(tmp_path):
+    command = [sys.executable, "-m", "tf_transfer.cli", "weights", *TINY]
+    shown = subprocess.run(
+        [*command, "--quiet"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        check=True,
+    )
+    assert shown.stderr == ""

@@ -1,0 +1,166 @@
+import json
+
+import conftest
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_transfer as tt
+from tf_transfer import config as config_lib
+from tf_transfer import experiment
+from tf_transfer.errors import InputError
+
+
+def data():
+    return {
+        "source": conftest.blobs(per_class=20, classes=8),
+        "target": conftest.blobs(per_class=20, classes=4, seed=1),
+    }
+
+
+def files(folder):
+    return {
+        str(path.relative_to(folder)): path.stat().st_mtime_ns
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_compare_leaves_what_it_promises_and_is_never_repeated(tmp_path):
+    config = conftest.tiny_experiment(seeds=2)
+    out = tmp_path / "run"
+    rows = tt.compare(config, out, quiet=True, **data())
+    assert [row.method for row in rows] == list(experiment.METHODS)
+    kept = files(out)
+    assert {
+        "config.json",
+        "results.json",
+        "weights.csv",
+        "weights.png",
+        "side_by_side.png",
+        "learning_curves.png",
+        "checkpoints/generalist-1.keras",
+        "checkpoints/datl-1.keras",
+        "export/1/saved_model.pb",
+    } <= set(kept)
+    results = json.loads((out / "results.json").read_text())
+    assert len(results) == 2 * len(experiment.METHODS)
+    for result in results:
+        assert 0 <= result["test"]["accuracy"] <= 1
+        assert result["seconds"] > 0
+        assert result["versions"]["keras"]
+    again = tt.compare(config, out, quiet=True, **data())
+    assert again == rows
+    assert files(out)["results.json"] == kept["results.json"]
+    assert (
+        files(out)["checkpoints/datl-1.keras"]
+        == (kept["checkpoints/datl-1.keras"])
+    )
+
+
+def test_an_interrupted_comparison_goes_on_to_the_same_result(
+    tmp_path, monkeypatch
+):
+    config = conftest.tiny_experiment(methods=("finetune", "datl"))
+    whole = tt.compare(config, tmp_path / "whole", quiet=True, **data())
+    real = experiment.METHODS["datl"]
+
+    def interrupted(trial):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(experiment.METHODS, "datl", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tt.compare(config, tmp_path / "broken", quiet=True, **data())
+    monkeypatch.setitem(experiment.METHODS, "datl", real)
+    found = tt.compare(config, tmp_path / "broken", quiet=True, **data())
+    assert [r.accuracy for r in found] == [r.accuracy for r in whole]
+    one, other = (
+        tf.keras.models.load_model(
+            tmp_path / name / "checkpoints" / "datl-0.keras"
+        )
+        for name in ("whole", "broken")
+    )
+    for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_exports_the_best_method_by_validation(tmp_path):
+    config = conftest.tiny_experiment(
+        methods=("scratch", "finetune"),
+        generalist=config_lib.Training(steps=60, batch_size=16),
+        finetuning=config_lib.FineTuning(
+            steps=20, batch_size=8, learning_rates=(1e-9, 0.05)
+        ),
+    )
+    out = tmp_path / "run"
+    tt.compare(config, out, quiet=True, **data())
+    results = json.loads((out / "results.json").read_text())
+    best = max(results, key=lambda r: r["validation"]["accuracy"])
+    model = tf.keras.models.load_model(
+        out / "checkpoints" / f"{best['method']}-0.keras"
+    )
+    images = data()["target"].images[:5] / np.float32(255)
+    serve = tf.saved_model.load(str(out / "export" / "1"))
+    found = serve.signatures["serving_default"](images=tf.constant(images))
+    np.testing.assert_allclose(
+        found["probabilities"], tf.nn.softmax(model(images)), atol=1e-5
+    )
+
+
+def test_look_stops_after_the_weights(tmp_path):
+    text = experiment.look(
+        conftest.tiny_experiment(), tmp_path / "look", quiet=True, **data()
+    )
+    assert "of 8 source classes" in text
+    assert not (tmp_path / "look" / "results.json").exists()
+    assert (tmp_path / "look" / "side_by_side.png").exists()
+
+
+def test_weights_put_the_right_classes_on_top(tmp_path):
+    """The target holds the first four of the eight source classes."""
+    config = conftest.tiny_experiment(
+        generalist=config_lib.Training(steps=200, batch_size=32)
+    )
+    experiment.look(config, tmp_path / "look", quiet=True, **data())
+    lines = (tmp_path / "look" / "weights.csv").read_text().splitlines()[1:]
+    weight = np.array([float(line.split(",")[-1]) for line in lines])
+    assert weight[:4].min() > weight[4:].max()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": ("magic",)}, "Unknown method.*Received: 'magic'"),
+        ({"methods": ()}, "Unknown method"),
+        ({"seeds": 0}, "`seeds` must be positive"),
+        (
+            {"data": config_lib.Data(image_size=8, labels_per_class=99)},
+            "must have 99 images of every class",
+        ),
+    ],
+)
+def test_refuses_and_leaves_nothing(tmp_path, changes, message):
+    out = tmp_path / "run"
+    with pytest.raises(InputError, match=message):
+        tt.compare(conftest.tiny_experiment(**changes), out, **data())
+    assert not out.exists()
+
+
+def test_refuses_images_of_two_shapes(tmp_path):
+    mixed = data() | {"target": conftest.blobs(size=12)}
+    with pytest.raises(InputError, match="must have one shape"):
+        tt.compare(conftest.tiny_experiment(), tmp_path / "run", **mixed)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_source_class_without_examples_is_a_warning(tmp_path, capsys):
+    given = data()
+    source = given["source"]
+    names = [*source.class_names, "empty"]
+    given["source"] = tt.ImageData(source.images, source.labels, names)
+    experiment.look(
+        conftest.tiny_experiment(), tmp_path / "look", quiet=True, **given
+    )
+    assert "for example 'empty'" in capsys.readouterr().err
+    last = (tmp_path / "look" / "weights.csv").read_text().splitlines()[-1]
+    assert last.endswith(",0.0")

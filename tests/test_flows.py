@@ -1,0 +1,57 @@
+"""Whole flows, as a user of Python composes them."""
+
+import conftest
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_transfer as tt
+from tf_transfer import config as config_lib
+
+
+def test_datl_in_ten_lines(tmp_path):
+    """The flow of the README, on any tf.data.Dataset."""
+    source, target = conftest.blobs(), conftest.blobs(per_class=5, seed=1)
+    prior = tt.source_prior(source.labels, 4)
+    generalist = conftest.tiny_classifier()
+    model = conftest.tiny_classifier()
+    for each in (generalist, model):
+        each.compile("adam", conftest.LOSS, metrics=["accuracy"])
+    generalist.fit(source.batches(16), verbose=0, shuffle=False)
+
+    weights = tt.ImportanceWeights(4, clip=10.0)
+    model.fit(
+        weights.resample(source.batches(16), seed=0),
+        callbacks=[tt.DATL(weights, target.batches(16), prior, generalist)],
+        verbose=0,
+        shuffle=False,
+    )
+    tuned = tt.replace_head(model, num_classes=4)
+    tuned.compile("adam", conftest.LOSS, metrics=["accuracy"])
+    tuned.fit(target.batches(16), epochs=2, verbose=0, shuffle=False)
+    path = tt.export_serving(tuned, tmp_path / "export")
+    assert weights.updates.numpy() == 1
+    served = tf.saved_model.load(str(path)).signatures["serving_default"]
+    images = target.images[:3] / np.float32(255)
+    np.testing.assert_allclose(
+        served(images=tf.constant(images))["probabilities"],
+        keras.ops.softmax(tuned(images)),
+        atol=1e-5,
+    )
+
+
+@pytest.mark.slow
+def test_the_embedded_default_shows_the_papers_pattern(tmp_path):
+    """Adaptive beats reversed, and the source beats no source."""
+    config = config_lib.get_config()
+    config.seeds = 3
+    config.methods = ("scratch", "datl", "datl_reversed")
+    rows = tt.compare(config, tmp_path / "run", quiet=True)
+    found = {row.method: row.accuracy for row in rows}
+    assert found["datl"] > found["datl_reversed"]
+    assert found["datl"] > found["scratch"] > 0.7
+    lines = (tmp_path / "run" / "weights.csv").read_text().splitlines()[1:]
+    ranked = sorted(lines, key=lambda line: -float(line.split(",")[-1]))
+    top = {line.split(",")[2] for line in ranked[:30]}
+    assert len(top & set("0123456789")) >= 4

@@ -1,0 +1,155 @@
+import copy
+import functools
+
+import conftest
+import keras
+import numpy as np
+import pytest
+
+from tf_transfer import config as config_lib
+from tf_transfer import data, trial
+from tf_transfer.runfolder import RunFolder
+
+
+@functools.cache
+def shared_bench():
+    """The models of the unchanged experiment, traced once for all tests."""
+    return trial.Workbench(conftest.tiny_experiment(), (8, 8, 1), 8, 4)
+
+
+def make(tmp_path, seed=0, bench=None, **changes):
+    """A trial on small synthetic data."""
+    config = conftest.tiny_experiment(**changes)
+    bench = copy.copy(bench or shared_bench())
+    bench.config = config
+    source = conftest.blobs(per_class=20, classes=8)
+    target = conftest.blobs(per_class=20, classes=4, seed=1)
+    split = data.split_target(target, 4, 2, seed)
+    steps = []
+    made = trial.Trial(
+        bench,
+        source,
+        split,
+        seed,
+        RunFolder(tmp_path / "run", config),
+        steps.append,
+    )
+    return made, steps
+
+
+def equal(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_generalist_is_trained_once_and_kept(tmp_path):
+    first, steps = make(tmp_path)
+    state = first.generalist
+    assert sum(steps) == 20
+    again, steps = make(tmp_path)
+    assert equal(again.generalist, state)
+    assert steps == []
+
+
+def test_a_given_generalist_is_used_and_sets_the_encoder(tmp_path):
+    inputs = keras.Input((8, 8, 1))
+    outputs = keras.layers.Dense(7)(keras.layers.Flatten()(inputs))
+    given = keras.Model(inputs, keras.layers.Dense(8)(outputs))
+    path = str(tmp_path / "given.keras")
+    given.save(path)
+    config = conftest.tiny_experiment(generalist_path=path)
+    bench = trial.Workbench(config, (8, 8, 1), 8, 4)
+    made, steps = make(tmp_path, bench=bench, generalist_path=path)
+    assert equal(made.generalist, given.get_weights())
+    outcome = made.finetune(made.pretrain(made.importance()))
+    assert [value.shape for value in outcome.state][-2:] == [(7, 4), (4,)]
+    assert sum(steps) == 4 + 2 * 4
+
+
+@pytest.mark.parametrize("apply", ["draw", "resample", "elastic", "attach"])
+def test_every_way_of_applying_the_weights_trains(tmp_path, apply):
+    made, _ = make(tmp_path, datl=config_lib.Datl(apply=apply))
+    weighted = made.pretrain(made.importance())
+    assert made.history["pretraining"]["datl_ess"][0] < 1
+    assert not equal(weighted, made.pretrain(None))
+
+
+@pytest.mark.parametrize("estimator", ["em", "bbse"])
+def test_estimators_and_calibration(tmp_path, estimator):
+    datl = config_lib.Datl(estimator=estimator, calibrate=True, every=1)
+    made, _ = make(tmp_path, datl=datl)
+    assert made.target_prior.prior.sum() == pytest.approx(1)
+    made.pretrain(made.importance())
+    assert made.history["pretraining"]["datl_ess"][-1] < 1
+
+
+def test_start_from_random_or_from_the_generalist(tmp_path):
+    stage = config_lib.Training(steps=1, batch_size=4, learning_rate=1e-9)
+    for start in ("random", "generalist"):
+        made, _ = make(
+            tmp_path / start,
+            datl=config_lib.Datl(start=start),
+            pretraining=stage,
+        )
+        wanted = made.generalist
+        if start == "random":
+            wanted = made.random_state()
+        found = made.pretrain(made.importance())
+        for a, b in zip(wanted, found, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_head_first_leaves_the_encoder_alone(tmp_path):
+    tuning = config_lib.FineTuning(
+        steps=1, head_steps=3, batch_size=4, learning_rates=(1e-9,)
+    )
+    made, steps = make(tmp_path, finetuning=tuning)
+    state = made.random_state()
+    outcome = made.finetune(state)
+    for a, b in zip(state[:-2], outcome.state[:-2], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    assert made.history["head"]["loss"]
+    assert sum(steps) == 2 * 4
+
+
+def test_learning_rate_is_chosen_on_validation_images(tmp_path):
+    tuning = config_lib.FineTuning(
+        steps=40, batch_size=8, learning_rates=(1e-7, 0.05)
+    )
+    made, _ = make(tmp_path, finetuning=tuning)
+    assert made.finetune(made.random_state()).learning_rate == 0.05
+
+
+def test_seeds_differ_and_repeat(tmp_path):
+    first = make(tmp_path / "a")[0].pretrain(None)
+    again = make(tmp_path / "b")[0].pretrain(None)
+    other = make(tmp_path / "c", seed=1)[0].pretrain(None)
+    assert equal(first, again)
+    assert not equal(first, other)
+
+
+def test_mirrored_equals_one_device(tmp_path):
+    one, _ = make(tmp_path / "one")
+    config = conftest.tiny_experiment(strategy="mirrored")
+    bench = trial.Workbench(config, (8, 8, 1), 8, 4)
+    two, _ = make(tmp_path / "two", bench=bench, strategy="mirrored")
+    for made in (one, two):
+        made.outcome = made.finetune(made.pretrain(made.importance()))
+    for a, b in zip(one.outcome.state, two.outcome.state, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-3)
+
+
+def test_measure_saves_the_model_it_measured(tmp_path):
+    made, _ = make(tmp_path)
+
+    def method(trial):
+        return trial.finetune(trial.random_state())
+
+    result = made.measure("scratch", method)
+    path = made.folder.model_path("scratch", 0)
+    model = keras.saving.load_model(path, compile=False)
+    test = made.target.test
+    right = model.predict(test.images / np.float32(255), verbose=0)
+    accuracy = (right.argmax(axis=1) == test.labels).mean()
+    assert result["test"]["accuracy"] == pytest.approx(accuracy)
+    assert result["validation"]["accuracy"] <= 1
+    assert "finetuning" in result["history"]
