@@ -148,8 +148,8 @@ class ImportanceWeights(tf.Module):
         """
         self._check_labelled(dataset)
         self.reaches_data = True
-        length = int(dataset.cardinality())
-        endless = replacement and length > 0
+        known = int(dataset.cardinality())
+        endless = replacement and known > 0
         chosen = sampling.resample(
             dataset.repeat() if endless else dataset,
             self.values,
@@ -159,10 +159,9 @@ class ImportanceWeights(tf.Module):
         )
         if not endless:
             return chosen
-        known = tf.data.experimental.assert_cardinality(
-            max(1, round(rate * length))
-        )
-        return chosen.take(max(1, round(rate * length))).apply(known)
+        length = max(1, round(rate * known))
+        stated = tf.data.experimental.assert_cardinality(length)
+        return chosen.take(length).apply(stated)
 
     def draw(
         self, labels: np.ndarray, *, batch_size: int, seed: int, start: int = 0
