@@ -37,7 +37,7 @@ def _seeded():
 @pytest.fixture
 def mirrored():
     """A strategy over two logical CPU devices."""
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    return tt.strategy("mirrored")
 
 
 @pytest.fixture

@@ -119,25 +119,23 @@ def test_attach_resample_and_class_weight_agree_on_a_convex_model():
     by_keras = train(
         dataset.repeat(), class_weight=importance.as_class_weight()
     )
-    resampled = train(importance.resample(dataset.repeat(), seed=0))
+    resampled = train(importance.resample(dataset, seed=0))
     plain = train(dataset.repeat())
     np.testing.assert_allclose(by_keras, attached, atol=1e-4)
     np.testing.assert_allclose(resampled, attached, atol=0.15)
     assert np.abs(plain - attached).max() > 0.5
 
 
-@pytest.mark.parametrize("rate", [1.0, 0.5])
-@pytest.mark.parametrize("batch_size", [None, 8])
-def test_resampling_keeps_a_known_length(rate, batch_size):
-    importance = tt.ImportanceWeights(4)
-    importance.assign([3, 1, 0, 0], PRIOR)
-    labels = np.arange(96) % 4
-    dataset = tf.data.Dataset.from_tensor_slices((labels, labels))
-    if batch_size:
-        dataset = dataset.batch(batch_size)
-    found = importance.resample(dataset, seed=0, rate=rate)
-    expected = len(dataset) * rate
-    assert len(found) == len(list(found)) == expected
+def test_resampling_makes_new_choices_in_every_pass():
+    importance = tt.ImportanceWeights(2)
+    importance.assign([1.5, 0.5], [0.5, 0.5])
+    labels = np.arange(64) % 2
+    dataset = tf.data.Dataset.from_tensor_slices((np.arange(64), labels))
+    stage = importance.resample(dataset.batch(64), seed=0)
+    passes = [set(x.numpy()) for x, _ in stage.take(12)]
+    assert stage.cardinality() != 1
+    assert set().union(*passes) == set(range(64))
+    assert passes[0] != set(range(64))
 
 
 def test_callback_estimates_before_the_first_batch_reaches_the_loss():
@@ -199,6 +197,31 @@ def test_weights_that_reach_no_loss_are_an_error():
         fit(compiled(conftest.tiny_classifier()), batches(images), [adapt])
 
 
+def test_class_weights_are_refused_before_there_is_an_estimate():
+    with pytest.raises(InputError, match="not set yet"):
+        tt.ImportanceWeights(2).as_class_weight()
+
+
+def test_a_low_effective_sample_size_warns():
+    images = conftest.blobs(classes=16)
+    generalist = conftest.tiny_classifier(classes=16)
+    generalist.layers[-1].bias.assign([90.0] + [0.0] * 15)
+    importance = tt.ImportanceWeights(16)
+    adapt = tt.DATL(importance, unit(images), [1 / 16] * 16, generalist)
+    with pytest.warns(UserWarning, match="repeat few examples"):
+        fit(
+            compiled(conftest.tiny_classifier(classes=16)),
+            importance.attach(batches(images)),
+            [adapt],
+        )
+
+
+@pytest.mark.parametrize("prior", [[30, 30, 30, 30], [0.5, 0.5], [[0.25] * 4]])
+def test_a_prior_must_be_shares_of_every_class(prior):
+    with pytest.raises(InputError, match="prior must h"):
+        tt.DATL(tt.ImportanceWeights(4), None, prior)
+
+
 def test_callback_refuses():
     importance = tt.ImportanceWeights(4)
     with pytest.raises(InputError, match="`every` must be at least 1"):
@@ -213,15 +236,17 @@ def test_state_is_saved_and_restored(tmp_path):
     again = tt.ImportanceWeights(4)
     tf.train.Checkpoint(weights=again).restore(path).assert_consumed()
     np.testing.assert_array_equal(again.numpy(), importance.numpy())
-    # A restored estimate is not made again.
-    generalist = conftest.tiny_classifier()
-    adapt = tt.DATL(again, unit(images), PRIOR, generalist)
-    fit(
+    # Training goes on from the restored weights until the next estimate.
+    adapt = tt.DATL(again, unit(images), PRIOR, every=2)
+    history = fit(
         compiled(conftest.tiny_classifier()),
         again.attach(batches(images)),
         [adapt],
     )
     np.testing.assert_array_equal(again.numpy(), importance.numpy())
+    assert history.history["datl_largest_weight"] == [
+        pytest.approx(importance.numpy().max())
+    ]
 
 
 @pytest.mark.parametrize("apply", ["attach", "resample", "draw"])
@@ -241,7 +266,7 @@ def test_two_replicas_equal_one(mirrored, apply, inside):
             indices = importance.draw(images.labels, batch_size=8, seed=0)
             dataset = images.gather(indices)
         elif apply == "resample":
-            dataset = importance.resample(batches(images, 8).repeat(), seed=0)
+            dataset = importance.resample(batches(images, 8), seed=0)
         else:
             dataset = importance.attach(batches(images, 8).repeat())
         adapt = tt.DATL(importance, unit(images), PRIOR, generalist)

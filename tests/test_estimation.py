@@ -111,14 +111,14 @@ def test_memory_is_bounded_and_the_kept_rows_are_a_uniform_sample(
     monkeypatch,
 ):
     monkeypatch.setattr(estimation, "_KEPT_ROWS", 200)
-    kept = estimation._Predictions(1)
+    sample = estimation._Rows(1)
     for start in range(0, 10_000, 250):
-        kept.add(np.arange(start, start + 250.0)[:, None])
-    assert kept.rows.shape == (200, 1)
-    assert kept.count == 10_000
-    assert kept.mean[0] == pytest.approx(4999.5)
-    assert kept.rows.mean() == pytest.approx(5000, abs=700)
-    assert len(np.unique(kept.rows)) == 200
+        sample.add(np.arange(start, start + 250.0)[:, None])
+    assert sample.kept.shape == (200, 1)
+    assert sample.count == 10_000
+    assert sample.mean[0] == pytest.approx(4999.5)
+    assert sample.kept.mean() == pytest.approx(5000, abs=700)
+    assert len(np.unique(sample.kept)) == 200
 
 
 def test_probabilities_are_understood():

@@ -23,6 +23,7 @@ def test_datl_in_ten_lines(tmp_path):
     weights = tt.ImportanceWeights(4, clip=10.0)
     model.fit(
         weights.resample(source.batches(16), seed=0),
+        steps_per_epoch=8,
         callbacks=[tt.DATL(weights, target.batches(16), prior, generalist)],
         verbose=0,
         shuffle=False,

@@ -8,6 +8,7 @@ PACKAGE = conftest.REPOSITORY / "tf_transfer"
 RANKS = {
     "errors": 0,
     "config": 1,
+    "diagnostics": 1,
     "framing": 1,
     "glyphs": 1,
     "metrics": 1,

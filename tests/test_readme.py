@@ -39,7 +39,9 @@ def test_commands_parse(line, monkeypatch):
 
 
 def test_files_and_methods_named_in_the_readme_exist():
-    for path in re.findall(r"`((?:tf_transfer|tests|configs)/[\w/.]+)`", README):
+    for path in re.findall(
+        r"`((?:tf_transfer|tests|configs)/[\w/.]+)`", README
+    ):
         assert (conftest.REPOSITORY / path).exists(), path
     for method in experiment.METHODS:
         assert method in README, method

@@ -4,7 +4,7 @@ import conftest
 import numpy as np
 import pytest
 
-from tf_transfer import report, weights
+from tf_transfer import diagnostics, report
 
 
 def result(method, seed, accuracy):
@@ -87,8 +87,8 @@ def weight_rows(values):
             "class": f"class {i}",
             "source_prior": prior,
             "target_prior": value * prior,
-            "low": 0.5 * value * prior,
-            "high": 1.5 * value * prior,
+            "target_prior_low": 0.5 * value * prior,
+            "target_prior_high": 1.5 * value * prior,
             "weight": value,
         }
         for i, value in enumerate(values)
@@ -106,7 +106,7 @@ def weight_rows(values):
 def test_verdict(values, words):
     values = np.array(values)
     prior = np.full(len(values), 1 / len(values))
-    found = weights.diagnose(values, values * prior, prior)
+    found = diagnostics.diagnose(values, values * prior, prior)
     text = report.verdict(weight_rows(values), found)
     assert words in text
     assert f"class 0 {values[0]:.1f}" in text
@@ -118,7 +118,7 @@ def test_writes_weights_and_pictures(tmp_path):
     images = conftest.blobs(per_class=3, classes=60)
     rows = weight_rows(np.linspace(0, 2, 60))
     report.write_weights(tmp_path, rows, images, images.take(range(60)))
-    with open(tmp_path / "weights.csv") as file:
+    with open(tmp_path / "weights.csv", encoding="utf-8") as file:
         read = list(csv.DictReader(file))
     assert [float(row["weight"]) for row in read] == [
         row["weight"] for row in rows

@@ -17,8 +17,10 @@ def test_refuses_another_configuration_and_names_the_field(tmp_path):
     RunFolder(tmp_path / "run", conftest.tiny_experiment())
     with pytest.raises(InputError, match=r"\(seeds: 1 and 2\)"):
         RunFolder(tmp_path / "run", conftest.tiny_experiment(seeds=2))
-    with pytest.raises(InputError, match="given_data"):
-        RunFolder(tmp_path / "run", conftest.tiny_experiment(), "source: 3")
+    with pytest.raises(InputError, match=r"fingerprints.source"):
+        RunFolder(
+            tmp_path / "run", conftest.tiny_experiment(), {"source": "abc"}
+        )
 
 
 def test_refuses_a_folder_of_something_else(tmp_path):

@@ -16,7 +16,7 @@ _HOMES = {
     "bbse_prior": "weights",
     "classifier": "models",
     "compare": "experiment",
-    "effective_sample_size": "weights",
+    "effective_sample_size": "diagnostics",
     "elastic_order": "sampling",
     "em_prior": "weights",
     "encoder": "models",

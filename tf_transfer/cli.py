@@ -4,6 +4,7 @@ Exit status: 0 done, 2 something given cannot be used.
 """
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import sys
@@ -11,6 +12,7 @@ import warnings
 
 from absl import flags
 
+from tf_transfer.config import Experiment
 from tf_transfer.errors import InputError
 
 _USAGE = """Which source data should a model learn from, and does it help?
@@ -53,7 +55,7 @@ def _parse(argv: list[str]) -> tuple[str, flags.FlagValues]:
                 sys_argv=argv,
             )
             _, *commands = values(argv)
-        readable = hasattr(values.config, "data")
+        readable = _is_experiment(values.config)
     except (flags.Error, KeyError, ValueError, TypeError) as error:
         sentence = str(error.args[0] if error.args else error)
         raise InputError(
@@ -74,6 +76,14 @@ def _parse(argv: list[str]) -> tuple[str, flags.FlagValues]:
             f"Received: {' '.join(commands) or 'none'}"
         )
     return commands[0], values
+
+
+def _is_experiment(found: object) -> bool:
+    """Whether a config file gave what `config.Experiment` is made of."""
+    if not dataclasses.is_dataclass(found):
+        return False
+    wanted = {field.name for field in dataclasses.fields(Experiment)}
+    return {field.name for field in dataclasses.fields(found)} == wanted
 
 
 @contextlib.contextmanager
@@ -99,6 +109,11 @@ def _load_tensorflow() -> None:
         tf.constant(0)
 
 
+def _show_warning(message, category, filename, lineno, *rest) -> None:
+    """Prints a warning as one line for a person."""
+    print(f"Warning: {message}", file=sys.stderr)
+
+
 def run(argv: list[str]) -> int:
     """Runs one command and returns the exit status."""
     if not argv[1:] or {"-h", "--help", "--helpfull"} & set(argv):
@@ -111,6 +126,7 @@ def run(argv: list[str]) -> int:
     if command == "weights" and values.out is None:
         out = out.with_name(f"{name}-weights")
     _load_tensorflow()
+    warnings.showwarning = _show_warning
     from tf_transfer import experiment, report
 
     if command == "weights":

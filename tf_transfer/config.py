@@ -45,7 +45,12 @@ class Encoder:
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Training:
-    """One stage of training on the source (Nesterov momentum, cosine decay)."""
+    """One stage of training on the source.
+
+    Stochastic gradient descent with Nesterov momentum .9 and decoupled weight
+    decay 5e-3; a tenth of the steps ramps the learning rate up to
+    `learning_rate`, a half cosine brings it to zero.
+    """
 
     steps: int
     batch_size: int = 64
@@ -64,7 +69,7 @@ class FineTuning:
             images.
     """
 
-    steps: int = 300
+    steps: int = 200
     head_steps: int = 0
     batch_size: int = 32
     learning_rates: tuple[float, ...] = (0.02, 0.05)
@@ -84,8 +89,8 @@ class Datl:
         top_k: classes kept; 0 keeps all.
         apply: `draw` (random access), `resample` (streaming), `elastic`
             (streaming, without replacement) or `attach` (sample weights).
-        start: the weighted pre-training starts from the `generalist`, or from
-            `random` weights as in the paper.
+        start: the second pre-training, weighted or not, starts from the
+            `generalist`, or from `random` weights as in the paper.
         every: epochs (tenths of the pre-training) between new estimates from
             the model in training; 0 for none.
     """
@@ -175,6 +180,11 @@ def check(experiment: Experiment) -> None:
             raise InputError(
                 f"`{name}` must not be negative. Received: {value}"
             )
+    if experiment.datl.every and experiment.pretraining.steps % 10:
+        raise InputError(
+            "`datl.every` needs a `pretraining.steps` that 10 divides. "
+            f"Received: {experiment.pretraining.steps}"
+        )
     choices = {
         "datl.estimator": (experiment.datl.estimator, "mean em bbse"),
         "datl.apply": (experiment.datl.apply, "draw resample elastic attach"),

@@ -5,7 +5,9 @@ is measured and framed on its own (see `framing`).
 """
 
 import dataclasses
+import hashlib
 import os
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +17,9 @@ from tf_transfer import framing, loaders, weights
 from tf_transfer.errors import InputError
 
 _MEASURED = 1000
+_MEASURED_SIDE = 256
+# A plus may also stand in a path.
+_JOINT = re.compile(rf"\+(?=(?:{'|'.join(loaders.LOADERS)})(?:[:+]|$))")
 _TEST_SEED = 20181116  # the held-out half of sets without a test part
 _MEMORY_SHARE = 0.5
 
@@ -41,7 +46,21 @@ class ImageData:
                 "There must be one label per image. Received: "
                 f"{len(self.images)} images and {len(self.labels)} labels"
             )
+        if self.images.dtype != np.uint8 or self.images.ndim != 4:
+            raise InputError(
+                "Images must be uint8 of shape [N, size, size, channels]; see "
+                "`load` and `from_dataset`. Received: "
+                f"{self.images.dtype} of shape {self.images.shape}"
+            )
         weights.source_prior(self.labels, self.num_classes)
+
+    def fingerprint(self) -> str:
+        """Returns a hash of images, labels and names."""
+        parts = hashlib.sha256()
+        parts.update(np.ascontiguousarray(self.images))
+        parts.update(np.ascontiguousarray(self.labels))
+        parts.update("\n".join(self.class_names).encode())
+        return parts.hexdigest()[:16]
 
     @property
     def num_classes(self) -> int:
@@ -116,7 +135,7 @@ def load(name: str, size: int, channels: int, align: bool = True) -> ImageData:
     return join(
         [
             frame(loaders.load(part), size, channels, align, name=part)
-            for part in name.split("+")
+            for part in _JOINT.split(name)
         ]
     )
 
@@ -135,7 +154,7 @@ def frame(
     _check_memory(count * size * size * channels, name)
     sample = np.random.default_rng(0).permutation(count)[:_MEASURED]
     try:
-        look = framing.measure([raw.images[i] for i in sample])
+        look = framing.measure([_reduced(raw.images[i]) for i in sample])
         if not align:
             look = framing.Appearance(look.maximum)
         images = framing.Frame(size, channels, look).all(raw.images)
@@ -144,6 +163,12 @@ def frame(
     except InputError as error:
         raise InputError(f"Data set {name!r}: {error}") from error
     return ImageData(images, labels.astype(np.int32), raw.class_names, raw.test)
+
+
+def _reduced(image: np.ndarray) -> np.ndarray:
+    """Keeps every n-th pixel of an image too large to measure cheaply."""
+    step = max(1, max(np.shape(image)[:2], default=1) // _MEASURED_SIDE)
+    return image[::step, ::step] if step > 1 else image
 
 
 def _check_memory(needed: int, name: str) -> None:
@@ -206,6 +231,19 @@ def draw_per_class(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     return np.concatenate(
         [order[labels[order] == c][:count] for c in np.unique(labels)]
     )
+
+
+def hold_out(
+    data: ImageData, share: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns indices kept and held out; every class keeps one example."""
+    order = np.random.default_rng(seed).permutation(len(data.labels))
+    held = []
+    for c in range(data.num_classes):
+        found = order[data.labels[order] == c]
+        held.append(found[: int(np.ceil(share * max(0, len(found) - 1)))])
+    held = np.sort(np.concatenate(held))
+    return np.setdiff1d(np.arange(len(data.labels)), held), held
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,13 +10,16 @@ dataset; the `DATL` callback estimates them. Both compose with `model.fit`:
     )
 """
 
+import warnings
+
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_transfer import sampling, weights
+from tf_transfer import diagnostics, sampling, weights
 from tf_transfer.errors import InputError
 from tf_transfer.estimation import TargetPrior, estimate_target_prior
+from tf_transfer.weights import check_prior
 
 
 class ImportanceWeights(tf.Module):
@@ -75,12 +78,13 @@ class ImportanceWeights(tf.Module):
             "reverse": reverse,
         }
         self.reaches_data = False
-        self.values = tf.Variable(
-            tf.ones([num_source_classes]), trainable=False, name="values"
-        )
-        self.updates = tf.Variable(
-            0, trainable=False, dtype=tf.int64, name="updates"
-        )
+        with tf.device("CPU"):  # where tf.data can read it
+            self.values = tf.Variable(
+                tf.ones([num_source_classes]), trainable=False, name="values"
+            )
+            self.updates = tf.Variable(
+                0, trainable=False, dtype=tf.int64, name="updates"
+            )
 
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""
@@ -111,12 +115,7 @@ class ImportanceWeights(tf.Module):
             InputError: for weights of another length, negative, not finite,
                 or all zero.
         """
-        prior = np.asarray(source_prior, np.float64)
-        if prior.shape != (self.num_source_classes,):
-            raise InputError(
-                f"The source prior must have {self.num_source_classes} "
-                f"entries. Received: shape {prior.shape}"
-            )
+        prior = check_prior(source_prior, self.num_source_classes)
         self.values.assign(weights.normalise(values, prior))
         self.updates.assign_add(1)
 
@@ -126,7 +125,7 @@ class ImportanceWeights(tf.Module):
         Weights of mean 1 with Keras' default loss reduction keep the scale
         of the loss. Works on single examples and on batches.
         """
-        self._check_labelled(dataset)
+        self._check_pairs(dataset)
         self.reaches_data = True
         return dataset.map(
             lambda x, y: (x, y, sampling.weight_of(self.values, y)),
@@ -143,25 +142,18 @@ class ImportanceWeights(tf.Module):
     ) -> tf.data.Dataset:
         """Repeats and drops examples by weight; see `sampling.resample`.
 
-        With replacement a dataset of known length keeps it, times `rate`, as
-        `fit` likes best: what falls short comes from a further pass.
+        A finite dataset is passed over again and again, with new choices each
+        time: give `fit` its `steps_per_epoch`.
         """
-        self._check_labelled(dataset)
+        self._check_pairs(dataset)
         self.reaches_data = True
-        known = int(dataset.cardinality())
-        endless = replacement and known > 0
-        chosen = sampling.resample(
-            dataset.repeat() if endless else dataset,
+        return sampling.resample(
+            dataset.repeat(),
             self.values,
             seed=seed,
             replacement=replacement,
             rate=rate,
         )
-        if not endless:
-            return chosen
-        length = max(1, round(rate * known))
-        stated = tf.data.experimental.assert_cardinality(length)
-        return chosen.take(length).apply(stated)
 
     def draw(
         self, labels: np.ndarray, *, batch_size: int, seed: int, start: int = 0
@@ -175,22 +167,33 @@ class ImportanceWeights(tf.Module):
     def as_class_weight(self) -> dict[int, float]:
         """Returns the weights for Keras' own `fit(class_weight=...)`.
 
-        A copy: it does not follow later changes.
+        A copy: it does not follow later changes, so the weights must be set.
         """
-        self.reaches_data = True
+        if not self.updates.numpy():
+            raise InputError(
+                "The importance weights are not set yet; call `update` first. "
+                "Received: no estimate"
+            )
         return dict(enumerate(self.numpy().tolist()))
 
-    def _check_labelled(self, dataset: tf.data.Dataset) -> None:
-        spec = dataset.element_spec
-        if not isinstance(spec, tuple) or len(spec) != 2:
+    def diagnostics(
+        self, target_prior: np.ndarray, source_prior: np.ndarray
+    ) -> diagnostics.Diagnostics:
+        """Describes the weights; both priors are `[C]`."""
+        return diagnostics.diagnose(
+            self.numpy().astype(np.float64),
+            target_prior,
+            source_prior,
+            clip=self.shaping["clip"],
+            temper=self.shaping["temper"],
+        )
+
+    def _check_pairs(self, dataset: tf.data.Dataset) -> None:
+        sampling.check_labelled(dataset)
+        if len(dataset.element_spec) != 2:
             raise InputError(
                 "The source dataset must yield (x, y), without sample "
-                f"weights of its own. Received: {spec}"
-            )
-        if not spec[1].dtype.is_integer:
-            raise InputError(
-                "Source labels must be class numbers, not one-hot vectors. "
-                f"Received: {spec[1]}"
+                f"weights of its own. Received: {dataset.element_spec}"
             )
 
 
@@ -200,11 +203,11 @@ class DATL(keras.callbacks.Callback):
     With a `generalist` the weights are estimated once, before training (the
     paper's way). Without one, training starts with the weights as they are,
     and the model in training estimates them again after every `every`
-    epochs. Weights that already hold an estimate, restored from a checkpoint
-    say, are not estimated before training again.
+    epochs; weights restored from a checkpoint go on from there.
 
     Each epoch's logs gain `datl_ess`, `datl_largest_weight` and
-    `datl_entropy` (of P_t, in nats).
+    `datl_entropy` (of the target prior in use, in nats). An estimate with a
+    low effective sample size gives a warning with advice.
 
     Args:
         weights: the `ImportanceWeights` that the dataset of this `fit` uses.
@@ -253,7 +256,9 @@ class DATL(keras.callbacks.Callback):
             raise InputError(f"`every` must be at least 1. Received: {every=}")
         self.weights = weights
         self.target_images = target_images
-        self.source_prior = np.asarray(source_prior, np.float64)
+        self.source_prior = check_prior(
+            source_prior, weights.num_source_classes
+        )
         self.generalist = generalist
         self.every = every or (1 if generalist is None else 0)
         self.estimation = estimation
@@ -266,29 +271,33 @@ class DATL(keras.callbacks.Callback):
                 "weights.attach, weights.resample or weights.draw. Received: "
                 "weights that no dataset uses"
             )
-        if self.generalist is not None and not self.weights.updates.numpy():
+        if self.generalist is not None:
             self._estimate(self.generalist)
 
     def on_epoch_end(self, epoch, logs=None):
         if self.every and (epoch + 1) % self.every == 0:
             self._estimate(self.model)
         if logs is not None:
-            logs.update(self._diagnostics())
+            found = self._diagnostics()
+            logs["datl_ess"] = found.ess
+            logs["datl_largest_weight"] = found.largest
+            logs["datl_entropy"] = found.entropy
 
     def _estimate(self, model: keras.Model) -> None:
         self.estimate = estimate_target_prior(
-            model, self.target_images, self.source_prior, **self.estimation
+            model,
+            self.target_images,
+            self.source_prior,
+            bootstrap=0,
+            **self.estimation,
         )
         self.weights.update(self.estimate.prior, self.source_prior)
+        advice = self._diagnostics().advice
+        if advice:
+            warnings.warn(advice, stacklevel=2)
 
-    def _diagnostics(self) -> dict[str, float]:
-        # The shaped weights imply the target prior that training sees.
-        values = self.weights.numpy().astype(np.float64)
-        found = weights.diagnose(
-            values, values * self.source_prior, self.source_prior
-        )
-        return {
-            "datl_ess": found.ess,
-            "datl_largest_weight": found.largest,
-            "datl_entropy": found.entropy,
-        }
+    def _diagnostics(self) -> diagnostics.Diagnostics:
+        prior = self.weights.numpy() * self.source_prior
+        if self.estimate is not None:
+            prior = self.estimate.prior
+        return self.weights.diagnostics(prior, self.source_prior)

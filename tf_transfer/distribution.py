@@ -1,5 +1,6 @@
 """Running models over datasets under any tf.distribute strategy."""
 
+import functools
 import weakref
 from collections.abc import Callable, Iterator
 
@@ -10,8 +11,11 @@ import tensorflow as tf
 from tf_transfer.errors import InputError
 
 
+@functools.cache
 def strategy(name: str) -> tf.distribute.Strategy:
-    """Returns a distribution strategy by name.
+    """Returns a distribution strategy by name, the same one each time.
+
+    Two mirrored strategies in one process would mix up their all-reduces.
 
     Args:
         name: `"none"` for one device, or `"mirrored"` for all local GPUs

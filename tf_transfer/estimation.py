@@ -6,12 +6,14 @@ intervals that need single rows.
 """
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_transfer import weights
+from tf_transfer.diagnostics import bootstrap_interval
 from tf_transfer.distribution import stream_outputs
 from tf_transfer.errors import InputError
 
@@ -27,41 +29,47 @@ class TargetPrior:
 
     Attributes:
         prior: P_t, `[C]`, sum 1.
-        interval: 95 % bootstrap bounds of every share, `[2, C]`.
+        interval: 95 % bootstrap bounds of every share, `[2, C]`, or None.
         count: target images used.
         temperature: that softened the predictions, calibration included.
     """
 
     prior: np.ndarray
-    interval: np.ndarray
+    interval: np.ndarray | None
     count: int
     temperature: float
 
 
-class _Predictions:
-    """A running mean of probability rows, and a uniform sample of them."""
+class _Rows:
+    """A running mean of rows, and a uniform sample of them.
 
-    def __init__(self, num_classes: int, seed: int = 0):
-        fits = _KEPT_BYTES // (4 * num_classes)
+    Args:
+        width: length of a row.
+        seed: of the sample.
+    """
+
+    def __init__(self, width: int, seed: int = 0):
+        fits = _KEPT_BYTES // (4 * width)
         self.capacity = max(100, min(_KEPT_ROWS, fits))
-        self.rows = np.empty((0, num_classes), np.float32)
-        self.total = np.zeros(num_classes)
+        self.kept = np.empty((0, width), np.float32)
+        self.total = np.zeros(width)
         self.count = 0
         self._rng = np.random.default_rng(seed)
 
-    def add(self, probabilities: np.ndarray) -> None:
-        """Takes in rows `[B, C]` (Vitter's algorithm R for the sample)."""
-        free = self.capacity - len(self.rows)
-        self.rows = np.concatenate(
-            [self.rows, probabilities[:free].astype(np.float32)]
-        )
-        late = probabilities[free:] if free else probabilities
-        seen = self.count + len(probabilities) - len(late)
+    def add(self, rows: np.ndarray) -> None:
+        """Takes in rows `[B, width]` (Vitter's algorithm R)."""
+        free = self.capacity - len(self.kept)
+        if free:
+            self.kept = np.concatenate(
+                [self.kept, rows[:free].astype(np.float32)]
+            )
+        late = rows[free:]
+        seen = self.count + len(rows) - len(late)
         places = self._rng.integers(0, seen + 1 + np.arange(len(late)))
-        kept = places < self.capacity
-        self.rows[places[kept]] = late[kept]
-        self.total += probabilities.sum(axis=0)
-        self.count += len(probabilities)
+        chosen = places < self.capacity
+        self.kept[places[chosen]] = late[chosen]
+        self.total += rows.sum(axis=0)
+        self.count += len(rows)
 
     @property
     def mean(self) -> np.ndarray:
@@ -75,7 +83,7 @@ def _as_logits(outputs: np.ndarray, from_logits: bool) -> np.ndarray:
             "The model's outputs for the target images must be finite. "
             f"Received: {outputs[~np.isfinite(outputs)][0]}"
         )
-    sums_to_one = np.abs(outputs.sum(axis=-1) - 1).max() < 1e-3
+    sums_to_one = np.abs(outputs.sum(axis=-1) - 1).max() < 2e-2  # bfloat16
     probabilities = sums_to_one and outputs.min() >= 0
     if from_logits == probabilities and outputs.shape[-1] > 1:
         kind = "probabilities" if probabilities else "logits"
@@ -103,6 +111,7 @@ def estimate_target_prior(
     from_logits: bool = True,
     held_out: tf.data.Dataset | None = None,
     calibrate: bool = False,
+    bootstrap: int = 100,
 ) -> TargetPrior:
     """Estimates how often each source class occurs among target images.
 
@@ -120,6 +129,7 @@ def estimate_target_prior(
         held_out: batches of source `(images, labels)` the model was not
             trained on, for `"bbse"` and for calibration.
         calibrate: fit a temperature on `held_out` first.
+        bootstrap: samples for the interval; 0 for none.
 
     Raises:
         InputError: for an empty target, settings out of range, or a model
@@ -139,60 +149,91 @@ def estimate_target_prior(
             "Calibration and the bbse estimator need `held_out` source "
             f"images. Received: {estimator=}, {calibrate=}, held_out=None"
         )
-    prior = np.asarray(source_prior, np.float64)
+    prior = weights.check_prior(source_prior)
+    batches = as_batches(images)
+    _check_shape(model, batches)
     if calibrate:
         temperature *= _calibration(model, held_out, len(prior), from_logits)
-    target = _collect(
-        model, as_batches(images), prior, temperature, from_logits
-    )
-    solve = _solver(estimator, model, held_out, prior, temperature, from_logits)
-    return TargetPrior(
-        prior=target.mean if estimator == "mean" else solve(target.rows),
-        interval=weights.bootstrap_interval(target.rows, solve),
-        count=target.count,
-        temperature=temperature,
-    )
-
-
-def _collect(model, batches, prior, temperature, from_logits) -> _Predictions:
-    """Runs the model over the target images."""
-    target = _Predictions(len(prior))
-    for outputs, _ in stream_outputs(model, batches):
-        if outputs.shape[1:] != prior.shape:
-            raise InputError(
-                f"The model must have {len(prior)} outputs, one per source "
-                f"class. Received: outputs of shape {outputs.shape}"
-            )
-        logits = _as_logits(outputs, from_logits)
+    outputs = stream_outputs(model, batches)
+    target = _Rows(len(prior))
+    for logits, _ in _checked(outputs, len(prior), from_logits):
         target.add(weights.softmax(logits, temperature))
     if not target.count:
         raise InputError("The target has no images. Received: 0 images")
-    return target
-
-
-def _solver(estimator, model, held_out, prior, temperature, from_logits):
-    """Returns the map from prediction rows `[N, C]` to P_t `[C]`."""
-    if estimator == "mean":
-        return weights.mean_prior
+    solve = weights.mean_prior
     if estimator == "em":
-        return lambda rows: weights.em_prior(rows, prior)
+        solve = functools.partial(weights.em_prior, source_prior=prior)
+    elif estimator == "bbse":
+        seen = _confusion(model, held_out, prior, temperature, from_logits)
+        solve = functools.partial(_bbse, confusion=seen, prior=prior)
+    # All but EM need no more than the mean of all rows.
+    rows = target.kept if estimator == "em" else target.mean[None]
+    interval = None
+    if bootstrap:
+        interval = bootstrap_interval(target.kept, solve, bootstrap)
+    return TargetPrior(solve(rows), interval, target.count, temperature)
+
+
+def _check_shape(model: keras.Model, batches: tf.data.Dataset) -> None:
+    """Checks that a dataset's images fit a built model."""
+    spec = batches.element_spec
+    images = spec[0] if isinstance(spec, tuple) else spec
+    wanted = model.input_shape if model.built else None
+    if not images.shape.is_compatible_with(wanted):
+        raise InputError(
+            f"The model takes images of shape {wanted}. "
+            f"Received: target images of shape {tuple(images.shape)}"
+        )
+
+
+def _checked(outputs, num_classes: int, from_logits: bool):
+    """Yields logits `[B, C]` and labels of model outputs, after checks."""
+    for rows, labels in outputs:
+        if rows.shape[1:] != (num_classes,):
+            raise InputError(
+                f"The model must have {num_classes} outputs, one per source "
+                f"class. Received: outputs of shape {rows.shape}"
+            )
+        yield _as_logits(rows, from_logits), labels
+
+
+def _held_out(model, held_out, num_classes: int, from_logits: bool):
+    """Yields logits and labels of held-out source images."""
+    empty = True
+    outputs = stream_outputs(model, held_out)
+    for logits, labels in _checked(outputs, num_classes, from_logits):
+        if labels is None:
+            raise InputError(
+                "`held_out` must yield (images, labels). Received: no labels"
+            )
+        weights.source_prior(labels, num_classes)
+        empty = False
+        yield logits, labels
+    if empty:
+        raise InputError("`held_out` has no images. Received: 0 images")
+
+
+def _bbse(rows, *, confusion, prior) -> np.ndarray:
+    return weights.bbse_prior(rows.mean(axis=0), confusion, prior)
+
+
+def _confusion(model, held_out, prior, temperature, from_logits) -> np.ndarray:
+    """Returns the soft confusion matrix of `weights.bbse_prior`, `[C, C]`."""
     confusion = np.zeros((len(prior), len(prior)))
-    for outputs, labels in stream_outputs(model, held_out):
-        rows = weights.softmax(_as_logits(outputs, from_logits), temperature)
-        np.add.at(confusion.T, labels, rows)
+    pairs = _held_out(model, held_out, len(prior), from_logits)
+    for logits, labels in pairs:
+        np.add.at(confusion.T, labels, weights.softmax(logits, temperature))
     seen = confusion.sum(axis=0)
-    columns = np.divide(
+    return prior * np.divide(
         confusion, seen, out=np.zeros_like(confusion), where=seen > 0
     )
-    columns *= prior
-    return lambda rows: weights.bbse_prior(rows.mean(axis=0), columns, prior)
 
 
 def _calibration(model, held_out, num_classes, from_logits) -> float:
     """Returns the calibration temperature on held-out source images."""
-    outputs, labels = zip(*stream_outputs(model, held_out), strict=True)
-    kept = max(1, min(_KEPT_ROWS, _KEPT_BYTES // (4 * num_classes)))
-    logits = _as_logits(np.concatenate(outputs)[:kept], from_logits)
-    return weights.calibration_temperature(
-        logits, np.concatenate(labels)[:kept]
-    )
+    sample = _Rows(num_classes + 1)
+    pairs = _held_out(model, held_out, num_classes, from_logits)
+    for logits, labels in pairs:
+        sample.add(np.concatenate([logits, labels[:, None]], axis=1))
+    logits, labels = sample.kept[:, :-1], sample.kept[:, -1].astype(int)
+    return weights.calibration_temperature(logits, labels)

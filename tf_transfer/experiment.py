@@ -1,9 +1,11 @@
 """Whole experiments: the methods, their controls, and their comparison."""
 
+import hashlib
 import importlib.metadata
 import os
+import pathlib
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -83,10 +85,10 @@ def compare(
         InputError: for settings, data or a folder that cannot be used.
     """
     _check(config)
-    source, target, given = _load(config, source, target)
+    source, target, prints = _load(config, source, target)
     splits = [_split(config, target, seed) for seed in range(config.seeds)]
     bench = _bench(config, source, target)
-    folder = RunFolder(out, config, given)
+    folder = RunFolder(out, config, prints)
     progress = report.Progress(_steps_left(config, folder), quiet)
     table = []
     for seed, split in enumerate(splits):
@@ -121,10 +123,10 @@ def look(
         A plain verdict in a few lines.
     """
     _check(config)
-    source, target, given = _load(config, source, target)
+    source, target, prints = _load(config, source, target)
     split = _split(config, target, seed=0)
     bench = _bench(config, source, target)
-    folder = RunFolder(out, config, given)
+    folder = RunFolder(out, config, prints)
     steps = 0 if config.generalist_path else config.generalist.steps
     progress = report.Progress(steps, quiet)
     progress.says("generalist")
@@ -132,16 +134,21 @@ def look(
     rows = _weight_rows(trial)
     progress.close()
     report.write_weights(folder.path, rows, source, split.labelled)
-    values = np.array([row["weight"] for row in rows])
     prior = trial.target_prior.prior
-    found = weights.diagnose(
-        values, prior, trial.source.prior, config.datl.clip or None
-    )
+    importance = trial.importance()
+    importance.update(prior, trial.source.prior)
+    found = importance.diagnostics(prior, trial.source.prior)
     return report.verdict(rows, found)
 
 
 def _check(config: Experiment) -> None:
     config_lib.check(config)
+    weights.check_shaping(
+        config.datl.temper,
+        config.datl.clip or None,
+        config.datl.floor,
+        config.datl.top_k or None,
+    )
     unknown = [name for name in config.methods if name not in METHODS]
     if unknown or not config.methods:
         raise InputError(
@@ -152,13 +159,8 @@ def _check(config: Experiment) -> None:
 
 def _load(
     config: Experiment, source: ImageData | None, target: ImageData | None
-) -> tuple[ImageData, ImageData, str]:
-    """Returns source, target, and a description of those that were given."""
-    given = [
-        f"{name}: {len(images.labels)} images of {images.num_classes} classes"
-        for name, images in (("source", source), ("target", target))
-        if images is not None
-    ]
+) -> tuple[ImageData, ImageData, dict[str, str]]:
+    """Returns source and target, and the fingerprints of what is used."""
     settings = config.data
     frame = (settings.image_size, settings.channels, settings.align)
     source = source or data.load(settings.source, *frame)
@@ -168,6 +170,11 @@ def _load(
             "Source and target images must have one shape. Received: "
             f"{source.images.shape[1:]} and {target.images.shape[1:]}"
         )
+    prints = {"source": source.fingerprint(), "target": target.fingerprint()}
+    path = pathlib.Path(config.generalist_path)
+    if path.is_file():
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        prints["generalist"] = digest[:16]
     source = data.keep_per_class(
         source.train_part(), settings.source_per_class, seed=0
     )
@@ -177,7 +184,7 @@ def _load(
             f"{empty.size} source classes have no examples and get weight 0, "
             f"for example {source.class_names[empty[0]]!r}."
         )
-    return source, target, "; ".join(given)
+    return source, target, prints
 
 
 def _split(config: Experiment, target: ImageData, seed: int):
@@ -214,18 +221,19 @@ def _export_best(
     folder: RunFolder, config: Experiment, target: ImageData
 ) -> None:
     """Exports the best method's best seed, both by validation accuracy."""
-    if (folder.path / "export").exists():
+    if (folder.path / "export" / "1").exists():
         return
 
-    def score(method: str) -> float:
-        found = [folder.result(method, s) for s in range(config.seeds)]
-        return float(np.mean([r["validation"]["accuracy"] for r in found]))
+    def score(method: str, seeds: Sequence[int]) -> tuple[float, float]:
+        found = [folder.result(method, s)["validation"] for s in seeds]
+        return (
+            float(np.mean([metrics["accuracy"] for metrics in found])),
+            -float(np.mean([metrics["loss"] for metrics in found])),
+        )
 
-    method = max(config.methods, key=score)
-    seed = max(
-        range(config.seeds),
-        key=lambda s: folder.result(method, s)["validation"]["accuracy"],
-    )
+    seeds = range(config.seeds)
+    method = max(config.methods, key=lambda name: score(name, seeds))
+    seed = max(seeds, key=lambda number: score(method, [number]))
     path = folder.model_path(method, seed)
     shape = target.images.shape[1:]
     model = models.load_classifier(str(path), shape, target.num_classes)
@@ -244,17 +252,17 @@ def _weight_rows(trial: Trial) -> list[dict]:
     estimate = trial.target_prior
     importance = trial.importance()
     importance.update(estimate.prior, trial.source.prior)
-    columns = zip(
-        trial.source.class_names,
-        trial.source.prior,
-        estimate.prior,
-        *estimate.interval,
-        importance.numpy(),
-        strict=True,
-    )
-    names = ("class", "source_prior", "target_prior", "low", "high", "weight")
+    low, high = estimate.interval
+    columns = {
+        "class": trial.source.class_names,
+        "source_prior": trial.source.prior,
+        "target_prior": estimate.prior,
+        "target_prior_low": low,
+        "target_prior_high": high,
+        "weight": importance.numpy().astype(float),
+    }
     return [
         {"seed": trial.seed, "class_id": i}
-        | dict(zip(names, values, strict=True))
-        for i, values in enumerate(columns)
+        | dict(zip(columns, values, strict=True))
+        for i, values in enumerate(zip(*columns.values(), strict=True))
     ]

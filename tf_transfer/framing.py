@@ -4,8 +4,9 @@ The importance weights compare source and target through one classifier, so a
 digit that fills its frame must not meet a digit that fills half of it. Every
 data set is measured on its own, without labels, and brought to one convention:
 
-* values 0..1: integers are divided by their type's maximum, floating point
-  numbers by the largest value of the data set if it exceeds 1;
+* values 0..1: 8 and 16 bit pixels are divided by their type's maximum, other
+  integers by 255 and floating point numbers by 1, or by the largest value of
+  the sample measured if that is more;
 * grey or colour as asked: luma for one channel, repetition for three; an
   alpha channel is dropped;
 * a data set whose borders mostly show one shade has a *plain background*. It
@@ -24,6 +25,8 @@ import numpy as np
 from tf_transfer.errors import InputError
 
 RADIUS = 0.25
+_CHUNK = 512
+_LEAST_RADIUS = 0.05
 _PLAIN_SHARE = 0.45
 _PLAIN_SHADE = 0.1
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -87,10 +90,7 @@ def measure(images: Sequence[np.ndarray]) -> Appearance:
     images = [_as_hwc(image) for image in images]
     for image in images:
         check_values(image)
-    if np.issubdtype(images[0].dtype, np.integer):
-        maximum = float(np.iinfo(images[0].dtype).max)
-    else:
-        maximum = max(1.0, max(float(image.max()) for image in images))
+    maximum = _maximum(images)
     greys = [_grey(image.astype(np.float32) / maximum) for image in images]
     border = np.concatenate(
         [np.concatenate([g[0], g[-1], g[:, 0], g[:, -1]]) for g in greys]
@@ -101,7 +101,20 @@ def measure(images: Sequence[np.ndarray]) -> Appearance:
     radii = [_ink_radius(abs(g - background)) / max(g.shape) for g in greys]
     if np.isnan(radii).all():
         return Appearance(maximum)
-    return Appearance(maximum, background, float(np.nanmedian(radii)))
+    # A floor, so that a data set of dots is not enlarged without bound.
+    radius = max(_LEAST_RADIUS, float(np.nanmedian(radii)))
+    return Appearance(maximum, background, radius)
+
+
+def _maximum(images: Sequence[np.ndarray]) -> float:
+    """Returns the stored value that stands for full brightness."""
+    largest = max(float(image.max(initial=0)) for image in images)
+    kind = images[0].dtype
+    if kind in (np.uint8, np.uint16):
+        return float(np.iinfo(kind).max)
+    if np.issubdtype(kind, np.integer):
+        return max(255.0, largest)
+    return max(1.0, largest)
 
 
 def check_values(image: np.ndarray) -> None:
@@ -163,23 +176,20 @@ class Frame:
         return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
 
     def all(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """Frames any number of images, of one size or of many."""
-        if isinstance(images, np.ndarray):
-            groups = np.array_split(images, max(1, len(images) // 1000))
-        else:
-            groups = [image[None] for image in images]
-        framed = [self(group) for group in map(_batch, groups)]
-        return np.concatenate(framed)
+        """Frames any number of images, of one size or of many.
 
-
-def _batch(images: np.ndarray) -> np.ndarray:
-    """Returns `[N, H, W]` or `[N, H, W, c]` pixels as `[N, H, W, 1 or 3]`."""
-    check_values(images)
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.ndim != 4:
-        raise InputError(
-            "A batch of images must be [N, H, W] or [N, H, W, channels]. "
-            f"Received: shape {images.shape}"
+        Only `_CHUNK` images are in memory at their full size.
+        """
+        framed = np.empty(
+            (len(images), self.size, self.size, self.channels), np.uint8
         )
-    return images[..., :1] if images.shape[-1] < 3 else images[..., :3]
+        for start in range(0, len(images), _CHUNK):
+            by_shape: dict[tuple, list] = {}
+            for i in range(start, min(start + _CHUNK, len(images))):
+                image = _as_hwc(images[i])
+                check_values(image)
+                by_shape.setdefault(image.shape, []).append((i, image))
+            for group in by_shape.values():
+                places, pixels = zip(*group, strict=True)
+                framed[list(places)] = self(np.stack(pixels))
+        return framed

@@ -12,6 +12,7 @@ import dataclasses
 import os
 import pathlib
 import tempfile
+import zipfile
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -28,8 +29,8 @@ class RawImages:
     """Images as they were found.
 
     Attributes:
-        images: `[N, H, W]` or `[N, H, W, channels]`, or a list of `[H, W,
-            channels]` arrays of differing sizes.
+        images: `[N, H, W]` or `[N, H, W, channels]`, or a sequence of `[H,
+            W, channels]` arrays of differing sizes.
         labels: `[N]` integers.
         class_names: one name per class.
         test: indices of the data set's own test part, or None.
@@ -39,6 +40,34 @@ class RawImages:
     labels: np.ndarray
     class_names: list[str]
     test: np.ndarray | None = None
+
+
+class EncodedImages(Sequence):
+    """Images that are decoded when they are asked for.
+
+    Args:
+        items: file names (str) or encoded images (bytes).
+    """
+
+    def __init__(self, items: Sequence[str | bytes]):
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        import tensorflow as tf
+
+        item = self.items[index]
+        named = item if isinstance(item, str) else f"image {index}"
+        try:
+            content = tf.io.read_file(item) if named is item else item
+            image = tf.io.decode_image(content, expand_animations=False)
+        except tf.errors.OpError as error:
+            raise InputError(
+                f"The image cannot be read. Received: {named}"
+            ) from error
+        return image.numpy()
 
 
 def cache_folder() -> pathlib.Path:
@@ -54,7 +83,7 @@ def load_glyphs() -> RawImages:
     try:
         with np.load(path, allow_pickle=False) as archive:
             images, labels = archive["images"], archive["labels"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         images, labels = glyphs.draw(GLYPHS_PER_CLASS, seed=0)
         _store(path, images=images, labels=labels)
     return RawImages(images, labels, list(glyphs.CHARACTERS))
@@ -138,14 +167,16 @@ def _first_line(error: Exception) -> str:
 
 def load_folder(path: str) -> RawImages:
     """Loads a folder of classes; the folders' names are the class names."""
-    import tensorflow as tf
-
     root = pathlib.Path(path)
     if not root.is_dir():
         raise InputError(f"There is no such folder. Received: {path}")
-    names = sorted(p.name for p in root.iterdir() if p.is_dir())
+    names = sorted(
+        entry.name
+        for entry in root.iterdir()
+        if entry.is_dir() and not entry.name.startswith(".")
+    )
     files = [
-        (file, label)
+        (str(file), label)
         for label, name in enumerate(names)
         for file in sorted((root / name).iterdir())
         if file.suffix.lower() in _SUFFIXES
@@ -155,19 +186,8 @@ def load_folder(path: str) -> RawImages:
             "The folder has no classes with jpeg or png files (expected "
             f"CLASS/IMAGE.png). Received: {path}"
         )
-    images = []
-    for file, _ in files:
-        try:
-            image = tf.io.decode_image(
-                tf.io.read_file(str(file)), expand_animations=False
-            )
-        except tf.errors.OpError as error:
-            raise InputError(
-                f"The image file cannot be read. Received: {file}"
-            ) from error
-        images.append(image.numpy())
     labels = np.array([label for _, label in files], np.int32)
-    return RawImages(images, labels, names)
+    return RawImages(EncodedImages([f for f, _ in files]), labels, names)
 
 
 def load_tfds(name: str) -> RawImages:
@@ -189,22 +209,29 @@ def load_tfds(name: str) -> RawImages:
             f"{builder.data_dir}. Received: tfds:{name}"
         )
     features = builder.info.features
-    if not {"image", "label"} <= set(features):
+    found = [features[n] for n in ("image", "label") if n in features]
+    wanted = (tfds.features.Image, tfds.features.ClassLabel)
+    if len(found) < 2 or not all(map(isinstance, found, wanted)):
         raise InputError(
-            "The tensorflow-datasets set must have the features 'image' and "
-            f"'label'. Received: tfds:{name} with {sorted(features)}"
+            "The tensorflow-datasets set must have an image 'image' and a "
+            f"class 'label'. Received: tfds:{name} with {sorted(features)}"
         )
     images, labels, test = [], [], None
     for split in sorted(builder.info.splits, key=lambda s: s == "test"):
         start = len(labels)
-        source = builder.as_dataset(split=split, shuffle_files=False)
+        source = builder.as_dataset(
+            split=split,
+            shuffle_files=False,
+            decoders={"image": tfds.decode.SkipDecoding()},
+        )
         for example in tfds.as_numpy(source):
             images.append(example["image"])
             labels.append(example["label"])
         if split == "test":
             test = np.arange(start, len(labels))
     names = list(features["label"].names)
-    return RawImages(images, np.array(labels, np.int32), names, test)
+    labels = np.array(labels, np.int32)
+    return RawImages(EncodedImages(images), labels, names, test)
 
 
 LOADERS: dict[str, Callable[..., RawImages]] = {

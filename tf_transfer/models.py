@@ -69,9 +69,17 @@ def encoder(
             f"{name} needs images of at least 32x32 with 3 channels. "
             f"Received: {image_shape}"
         )
-    backbone = build(
-        include_top=False, weights=None, input_shape=image_shape, pooling="avg"
-    )
+    try:
+        backbone = build(
+            include_top=False,
+            weights=None,
+            input_shape=image_shape,
+            pooling="avg",
+        )
+    except ValueError as error:
+        raise InputError(
+            f"{name} cannot be built for such images. Received: {image_shape}"
+        ) from error
     inside = name.startswith(_RESCALE_INSIDE)
     scale, offset = (255.0, 0.0) if inside else (2.0, -1.0)
     return keras.Sequential(
@@ -138,7 +146,8 @@ def load_classifier(
     """Loads a `.keras` classifier and checks that it fits the source.
 
     Args:
-        path: the file; nothing in it is run as code.
+        path: the file; nothing in it is run as code. A softmax in its last
+            layer is taken off: this package works on logits.
         image_shape: `(height, width, channels)` it must accept.
         num_classes: number of outputs it must have.
 
@@ -153,6 +162,14 @@ def load_classifier(
         raise InputError(
             f"The model file cannot be loaded. Received: {path}"
         ) from error
+    last = model.layers[-1]
+    if isinstance(last, keras.layers.Softmax | keras.layers.Activation):
+        raise InputError(
+            "The model must end in a layer with weights, not in an "
+            f"activation. Received: {path}, {last.name}"
+        )
+    if getattr(last, "activation", None) is keras.activations.softmax:
+        last.activation = keras.activations.linear
     shape = tuple(model.input_shape[1:])
     fits = all(a in (None, b) for a, b in zip(shape, image_shape, strict=True))
     if not fits or model.output_shape != (None, num_classes):

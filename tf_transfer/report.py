@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tf_transfer import metrics
-from tf_transfer.weights import Diagnostics
+from tf_transfer.diagnostics import Diagnostics
 
 _SHOWN = 12
 
@@ -192,7 +192,9 @@ def write_weights(folder: pathlib.Path, rows, source, target) -> None:
     """
     if not rows:
         return
-    with open(folder / "weights.csv", "w", newline="") as file:
+    with open(
+        folder / "weights.csv", "w", newline="", encoding="utf-8"
+    ) as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
@@ -221,24 +223,31 @@ def plot_weights(path: pathlib.Path, rows: Sequence[dict[str, Any]]) -> None:
     place = np.arange(len(shown))
     height = np.array([row["weight"] for row in shown])
     axes.bar(place, height, color="#3b6ea5")
-    known = [row["target_prior"] > 0 for row in shown]
-    scale = np.array(
-        [
-            row["weight"] / row["target_prior"] if ok else 0.0
-            for row, ok in zip(shown, known, strict=True)
-        ]
-    )
-    bounds = np.array([[row["low"], row["high"]] for row in shown]).T * scale
-    errors = np.maximum([height - bounds[0], bounds[1] - height], 0)
+    errors = np.transpose([_weight_errors(row) for row in shown])
     axes.errorbar(place, height, errors, fmt="none", ecolor="#222", lw=0.8)
     axes.axhline(1, color="#999", lw=0.8, ls="--")
-    axes.set_xticks(place, [row["class"] for row in shown], fontsize=8)
+    names = [row["class"] for row in shown]
+    # A dollar sign in a class name is no formula.
+    axes.set_xticks(place, names, fontsize=8, parse_math=False)
     if max(len(row["class"]) for row in shown) > 2:
         axes.tick_params(axis="x", rotation=90)
     axes.set_ylabel("importance weight")
     of = f"{len(shown)} of {len(rows)} classes" if shown != ranked else ""
     axes.set_title(f"Importance weights of the source classes {of}".strip())
     figure.savefig(path, dpi=120)
+
+
+def _weight_errors(row: dict[str, Any]) -> tuple[float, float]:
+    """Returns how far a weight's interval reaches below and above it.
+
+    The interval of the target's share, in proportion.
+    """
+    share = row["target_prior"]
+    if not share:
+        return 0.0, 0.0
+    low = row["weight"] * (1 - row["target_prior_low"] / share)
+    high = row["weight"] * (row["target_prior_high"] / share - 1)
+    return max(0.0, low), max(0.0, high)
 
 
 def plot_side_by_side(path: pathlib.Path, rows, source, target) -> None:

@@ -16,7 +16,7 @@ class RunFolder:
     Args:
         path: the folder; made if it is absent.
         experiment: the configuration.
-        data: a description of data that the configuration does not name.
+        data: fingerprints of the data, by name.
 
     Raises:
         InputError: if the folder holds something else, or cannot be written.
@@ -26,14 +26,13 @@ class RunFolder:
         self,
         path: str | os.PathLike,
         experiment: config_lib.Experiment,
-        data: str = "",
+        data: dict[str, str] | None = None,
     ):
         self.path = pathlib.Path(path)
         wanted = json.loads(json.dumps(dataclasses.asdict(experiment)))
-        if data:
-            wanted["given_data"] = data
+        wanted["fingerprints"] = data or {}
         found = self.read("config.json")
-        if found is None and self.path.is_dir() and any(self.path.iterdir()):
+        if found is None and self._holds_something():
             raise InputError(
                 "The folder is not empty and holds no run; choose another "
                 f"with --out. Received: {self.path}"
@@ -46,15 +45,21 @@ class RunFolder:
             )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            (self.path / "checkpoints").mkdir(exist_ok=True)
             if found is None:
                 self.write("config.json", wanted)
+            (self.path / "checkpoints").mkdir(exist_ok=True)
         except OSError as error:
             raise InputError(
                 f"The folder cannot be written ({error.strerror}). "
                 f"Received: {self.path}"
             ) from error
         self.results: list[dict[str, Any]] = self.read("results.json") or []
+
+    def _holds_something(self) -> bool:
+        """Whether there is more than what a killed start leaves."""
+        if not self.path.is_dir():
+            return False
+        return any(p.suffix != ".partial" for p in self.path.iterdir())
 
     def read(self, name: str) -> Any:
         """Returns the content of a JSON file, or None if it is absent."""

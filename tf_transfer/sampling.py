@@ -14,10 +14,8 @@ variable of `ImportanceWeights`, which a callback may change while training.
 import numpy as np
 import tensorflow as tf
 
+from tf_transfer import weights
 from tf_transfer.errors import InputError
-
-_BLOCK = 1024
-_ENDLESS = 2**40
 
 
 def _check_seed(seed: int) -> None:
@@ -32,6 +30,7 @@ def weight_of(
 ) -> tf.Tensor:
     """Looks up the weight of every label, any shape; checks their range."""
     num_classes = class_weights.shape[0]
+    labels = tf.cast(labels, tf.int64)
     inside = tf.reduce_all((labels >= 0) & (labels < num_classes))
     message = f"Source labels must lie in [0, {num_classes}). Received:"
     # Without the dependency the look-up may fail first, less clearly.
@@ -48,6 +47,7 @@ def resample(
     seed: int,
     replacement: bool = True,
     rate: float = 1.0,
+    block_size: int = 1024,
 ) -> tf.data.Dataset:
     """Repeats and drops the examples of a `(record, label)` dataset by weight.
 
@@ -60,12 +60,14 @@ def resample(
 
     Args:
         dataset: single examples, or batches; the result is the same kind,
-            with the same batch size, in blocks shuffled on their own.
+            with the same batch size.
         class_weights: `[C]`.
-        seed: the same seed repeats the same choice; `dataset.repeat()`
-            before this stage makes a new choice every epoch.
+        seed: the same seed repeats the same choices by position, so repeat
+            the dataset *before* this stage for new ones in each pass.
         replacement: False for the elastic sampler.
         rate: expected length of the result over the length of `dataset`.
+        block_size: examples chosen from and shuffled together; copies of an
+            example stay within their block.
 
     Returns:
         A dataset with the elements of `dataset`. Its length is not known.
@@ -77,27 +79,27 @@ def resample(
     _check_seed(seed)
     if not rate > 0:
         raise InputError(f"`rate` must be positive. Received: {rate=}")
-    batch_size = _batch_size(dataset)
-    blocks = dataset.batch(_BLOCK) if batch_size is None else dataset
+    batch_size = check_labelled(dataset)
+    if batch_size is None:
+        blocks = dataset.batch(block_size)
+    else:
+        blocks = dataset.rebatch(block_size)
 
     def choose(position, element):
         labels = element[1]
-        expected = tf.cast(weight_of(class_weights, labels), tf.float32) * rate
-        draws = tf.random.stateless_uniform(
-            [2, tf.size(labels)], [seed, position]
-        )
+        expected = rate * tf.cast(weight_of(class_weights, labels), tf.float32)
+        draws = tf.random.stateless_uniform(tf.shape(labels), [seed, position])
         whole = tf.floor(expected) if replacement else tf.zeros_like(expected)
-        more = tf.cast(draws[0] < expected - whole, tf.int32)
+        more = tf.cast(draws < expected - whole, tf.int32)
         copies = tf.cast(whole, tf.int32) + more
-        order = tf.argsort(draws[1])
-        index = tf.repeat(order, tf.gather(copies, order))
+        index = tf.repeat(tf.range(tf.size(labels)), copies)
         mixed = tf.random.experimental.stateless_shuffle(
-            index, [seed, position]
+            index, [position, seed]
         )
         return tf.nest.map_structure(lambda x: tf.gather(x, mixed), element)
 
     chosen = blocks.enumerate().map(choose)
-    if dataset.cardinality() != tf.data.INFINITE_CARDINALITY:
+    if blocks.cardinality() != tf.data.INFINITE_CARDINALITY:
         # Tells tf.data, too, that the length is no longer known.
         chosen = chosen.filter(lambda *element: tf.size(element[1]) > 0)
     if batch_size is None:
@@ -105,20 +107,25 @@ def resample(
     return chosen.rebatch(batch_size)
 
 
-def _batch_size(dataset: tf.data.Dataset) -> int | None:
-    """Returns None for single examples, else the size of the batches."""
+def check_labelled(dataset: tf.data.Dataset) -> int | None:
+    """Checks that a dataset yields records with class numbers.
+
+    Returns:
+        None for single examples, else the size of the batches.
+    """
     spec = dataset.element_spec
-    if not isinstance(spec, tuple) or len(spec) < 2:
+    pair = isinstance(spec, tuple) and len(spec) >= 2
+    if not pair or not isinstance(spec[1], tf.TensorSpec):
         raise InputError(
             f"The source dataset must yield (record, label). Received: {spec}"
         )
+    if spec[1].shape.rank not in (0, 1) or not spec[1].dtype.is_integer:
+        raise InputError(
+            "Source labels must be class numbers of shape [] or [B], not "
+            f"one-hot vectors. Received: {spec[1]}"
+        )
     if spec[1].shape.rank == 0:
         return None
-    if spec[1].shape.rank != 1 or not spec[1].dtype.is_integer:
-        raise InputError(
-            "Source labels must be class numbers of shape [] or [B]. "
-            f"Received: {spec[1]}"
-        )
     if spec[1].shape[0] is not None:
         return spec[1].shape[0]
     first = next(iter(dataset.take(1)), None)
@@ -156,7 +163,7 @@ def shuffled(
             max_index=tf.constant(count - 1, tf.int64),
         )
 
-    return tf.data.Dataset.range(start, _ENDLESS).map(pick)
+    return tf.data.Dataset.counter(start).map(pick)
 
 
 def index_draw(
@@ -184,14 +191,9 @@ def index_draw(
         A dataset of int64 indices `[batch_size]`.
     """
     _check_seed(seed)
-    labels = np.asarray(labels)
     num_classes = class_weights.shape[0]
+    weights.source_prior(labels, num_classes)
     counts = np.bincount(labels, minlength=num_classes)
-    if len(counts) > num_classes:
-        raise InputError(
-            f"Labels must lie in [0, {num_classes}). "
-            f"Received: label {int(labels.max())}"
-        )
     by_class = tf.constant(np.argsort(labels, kind="stable"))
     first = tf.constant(np.cumsum(counts) - counts)
     size = tf.constant(counts)
@@ -199,6 +201,8 @@ def index_draw(
     def draw(position):
         mass = tf.cast(size, tf.float64) * tf.cast(class_weights, tf.float64)
         reached = tf.cumsum(mass)
+        message = "All classes with examples have weight 0. Received:"
+        tf.debugging.Assert(reached[-1] > 0, [message, class_weights])
         draws = tf.random.stateless_uniform(
             [2, batch_size], [seed, position], dtype=tf.float64
         )
@@ -209,7 +213,7 @@ def index_draw(
         offset = tf.gather(first, chosen) + tf.cast(inside, tf.int64)
         return tf.gather(by_class, offset)
 
-    return tf.data.Dataset.range(start, _ENDLESS).map(draw)
+    return tf.data.Dataset.counter(start).map(draw)
 
 
 def _last_with_mass(mass: tf.Tensor) -> tf.Tensor:
@@ -235,7 +239,8 @@ def elastic_order(
         Distinct indices into `labels`, `[at most N]` int64.
     """
     _check_seed(seed)
-    weight = np.asarray(class_weights)[np.asarray(labels)]
+    weights.source_prior(labels, len(class_weights))
+    weight = np.asarray(class_weights)[labels]
     drawn = np.random.default_rng(seed).exponential(size=len(weight))
     keys = np.divide(
         drawn, weight, out=np.full(len(weight), np.inf), where=weight > 0

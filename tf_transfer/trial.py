@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tf_transfer import distribution, metrics, models, sampling
 from tf_transfer.config import Experiment, Training
-from tf_transfer.data import ImageData, TargetSplit
+from tf_transfer.data import ImageData, TargetSplit, hold_out
 from tf_transfer.datl import DATL, ImportanceWeights
 from tf_transfer.estimation import TargetPrior, estimate_target_prior
 from tf_transfer.runfolder import RunFolder
@@ -118,10 +118,11 @@ class Trial:
         self.seed = seed
         self.folder = folder
         self.progress = _Steps(advance)
-        order = np.random.default_rng(seed).permutation(len(source.labels))
-        held = max(1, int(_HELD_OUT * len(order)))
-        self.held_out = source.take(order[:held])
-        self.source = source.take(np.sort(order[held:]))
+        self.source, self.held_out = source, None
+        datl = bench.config.datl
+        if datl.calibrate or datl.estimator == "bbse":
+            kept, held = hold_out(source, _HELD_OUT, seed)
+            self.source, self.held_out = source.take(kept), source.take(held)
         self.history: dict[str, dict[str, list[float]]] = {}
 
     def random_state(self) -> State:
@@ -153,12 +154,12 @@ class Trial:
     def estimation(self) -> dict[str, Any]:
         """The settings of `estimate_target_prior`."""
         datl = self.config.datl
-        needed = datl.calibrate or datl.estimator == "bbse"
+        held_out = self.held_out
         return {
             "estimator": datl.estimator,
             "temperature": datl.temperature,
             "calibrate": datl.calibrate,
-            "held_out": self.held_out.batches(_BATCH) if needed else None,
+            "held_out": held_out and held_out.batches(_BATCH),
         }
 
     @functools.cached_property
@@ -186,8 +187,8 @@ class Trial:
     def pretrain(self, importance: ImportanceWeights | None) -> State:
         """Trains a source model on the weighted, or the whole, source."""
         datl, bench = self.config.datl, self.bench.source
-        from_generalist = importance is None or datl.start == "generalist"
-        bench.load(self.generalist if from_generalist else self.random_state())
+        continued = datl.start == "generalist"
+        bench.load(self.generalist if continued else self.random_state())
         callbacks = [self.progress]
         if importance is not None:
             self.bench.generalist.load(self.generalist)

@@ -5,14 +5,9 @@ of target images. Weights are `P_t(y) / P_s(y)` (Ngiam et al. 2018, section 3)
 and have mean 1 under the source prior.
 """
 
-import dataclasses
-from collections.abc import Callable
-
 import numpy as np
 
 from tf_transfer.errors import InputError
-
-LOW_ESS = 0.1
 
 
 def source_prior(labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -49,6 +44,27 @@ def source_prior(labels: np.ndarray, num_classes: int) -> np.ndarray:
         )
     counts = np.bincount(labels.ravel(), minlength=num_classes)
     return counts / counts.sum()
+
+
+def check_prior(prior: np.ndarray, num_classes: int | None = None):
+    """Returns class shares as `[C]` float64.
+
+    Raises:
+        InputError: unless they are `num_classes` shares that sum to 1.
+    """
+    prior = np.asarray(prior, np.float64)
+    if prior.ndim != 1 or num_classes not in (None, len(prior)):
+        wanted = "one entry per class" if num_classes is None else num_classes
+        raise InputError(
+            f"A class prior must have {wanted} entries. "
+            f"Received: shape {prior.shape}"
+        )
+    if not (prior >= 0).all() or abs(prior.sum() - 1) > 1e-3:
+        raise InputError(
+            "A class prior must hold shares that sum to 1, not counts. "
+            f"Received: sum {prior.sum():g}, smallest {prior.min():g}"
+        )
+    return prior
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -98,8 +114,9 @@ def em_prior(
     Returns:
         P_t, `[C]`, sum 1.
     """
+    source_prior = check_prior(source_prior)
     known = source_prior > 0
-    likelihood = probabilities[:, known] / source_prior[known]
+    likelihood = np.asarray(probabilities)[:, known] / source_prior[known]
     prior = source_prior[known].copy()
     for _ in range(iterations):
         posterior = likelihood * prior
@@ -193,13 +210,8 @@ def importance_weights(
     array([1.5 , 0.75, 0.75])
     """
     check_shaping(temper, clip, floor, top_k)
-    target_prior = np.asarray(target_prior, np.float64)
-    source_prior = np.asarray(source_prior, np.float64)
-    if target_prior.shape != source_prior.shape:
-        raise InputError(
-            "Target and source prior must have one entry per source class. "
-            f"Received: {target_prior.shape} and {source_prior.shape}"
-        )
+    target_prior = check_prior(target_prior)
+    source_prior = check_prior(source_prior, len(target_prior))
     known = source_prior > 0
     ratio = np.divide(
         target_prior,
@@ -207,14 +219,13 @@ def importance_weights(
         out=np.zeros_like(target_prior),
         where=known,
     )
-    tempered = np.where(known, ratio**temper, 0.0)
-    bounded = np.clip(tempered, floor, clip) * known
+    bounded = np.clip(ratio**temper, floor, clip) * known
     if top_k is not None and top_k < len(bounded):
         bounded[np.argsort(-ratio, kind="stable")[top_k:]] = 0.0
     if reverse:
         order = np.argsort(bounded, kind="stable")
+        order = order[known[order]]
         bounded[order] = bounded[order[::-1]]
-        bounded *= known
     return normalise(bounded, source_prior)
 
 
@@ -261,89 +272,3 @@ def normalise(weights: np.ndarray, source_prior: np.ndarray) -> np.ndarray:
             f"Received: {len(weights)} zeros on the classes with examples"
         )
     return weights / mean
-
-
-def effective_sample_size(
-    weights: np.ndarray, source_prior: np.ndarray
-) -> float:
-    """Returns the effective share of the source examples, in (0, 1].
-
-    Kish's `(sum w)^2 / (n sum w^2)` over the source examples.
-    """
-    weights = np.asarray(weights, np.float64)
-    return float((weights @ source_prior) ** 2 / (weights**2 @ source_prior))
-
-
-def bootstrap_interval(
-    probabilities: np.ndarray,
-    estimator: Callable[[np.ndarray], np.ndarray],
-    repeats: int = 100,
-    seed: int = 0,
-    level: float = 0.95,
-) -> np.ndarray:
-    """Returns a percentile interval per class by resampling target images.
-
-    Args:
-        probabilities: predictions, `[N, C]`.
-        estimator: maps `[N, C]` predictions to `[C]` values.
-        repeats: bootstrap samples.
-        seed: of the resampling.
-        level: share of the samples inside the interval.
-
-    Returns:
-        Lower and upper bounds, `[2, C]`.
-    """
-    rng = np.random.default_rng(seed)
-    n = len(probabilities)
-    values = [
-        estimator(probabilities[rng.integers(0, n, n)]) for _ in range(repeats)
-    ]
-    tail = 50 * (1 - level)
-    return np.percentile(values, [tail, 100 - tail], axis=0)
-
-
-@dataclasses.dataclass(frozen=True)
-class Diagnostics:
-    """What a set of importance weights means for the training.
-
-    Attributes:
-        ess: effective share of the source examples, in (0, 1].
-        largest: the largest weight.
-        clipped: share of the target mass that clipping removed.
-        entropy: entropy of P_t in nats.
-        advice: a sentence when the weights look dangerous, else empty.
-    """
-
-    ess: float
-    largest: float
-    clipped: float
-    entropy: float
-    advice: str
-
-
-def diagnose(
-    weights: np.ndarray,
-    target_prior: np.ndarray,
-    source_prior: np.ndarray,
-    clip: float | None = None,
-) -> Diagnostics:
-    """Describes weights `[C]` made from P_t and P_s, both `[C]`."""
-    ess = effective_sample_size(weights, source_prior)
-    mass = target_prior[target_prior > 0]
-    over = 0.0
-    if clip is not None:
-        over = np.maximum(target_prior - clip * source_prior, 0).sum()
-    advice = ""
-    if ess < LOW_ESS:
-        advice = (
-            f"The effective sample size is {ess:.1%} of the source: training "
-            "will repeat few examples. Lower `temper` or set `clip`, or "
-            "check the target's framing."
-        )
-    return Diagnostics(
-        ess=ess,
-        largest=float(weights.max()),
-        clipped=float(over),
-        entropy=float(-(mass * np.log(mass)).sum()),
-        advice=advice,
-    )

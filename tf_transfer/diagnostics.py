@@ -1,0 +1,101 @@
+"""What a set of importance weights means for the training.
+
+Pure NumPy. Weights and priors are `[C]`, one entry per source class.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+LOW_ESS = 0.1
+
+
+def effective_sample_size(
+    weights: np.ndarray, source_prior: np.ndarray
+) -> float:
+    """Returns the effective share of the source examples, in (0, 1].
+
+    Kish's `(sum w)^2 / (n sum w^2)` over the source examples.
+    """
+    weights = np.asarray(weights, np.float64)
+    return float((weights @ source_prior) ** 2 / (weights**2 @ source_prior))
+
+
+def bootstrap_interval(
+    probabilities: np.ndarray,
+    estimator: Callable[[np.ndarray], np.ndarray],
+    repeats: int = 100,
+    seed: int = 0,
+    level: float = 0.95,
+) -> np.ndarray:
+    """Returns a percentile interval per class by resampling target images.
+
+    Args:
+        probabilities: predictions, `[N, C]`.
+        estimator: maps `[N, C]` predictions to `[C]` values.
+        repeats: bootstrap samples.
+        seed: of the resampling.
+        level: share of the samples inside the interval.
+
+    Returns:
+        Lower and upper bounds, `[2, C]`.
+    """
+    rng = np.random.default_rng(seed)
+    n = len(probabilities)
+    values = [
+        estimator(probabilities[rng.integers(0, n, n)]) for _ in range(repeats)
+    ]
+    tail = 50 * (1 - level)
+    return np.percentile(values, [tail, 100 - tail], axis=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnostics:
+    """What a set of importance weights means for the training.
+
+    Attributes:
+        ess: effective share of the source examples, in (0, 1].
+        largest: the largest weight.
+        clipped: share of the target mass that clipping removed.
+        entropy: entropy of P_t in nats.
+        advice: a sentence when the weights look dangerous, else empty.
+    """
+
+    ess: float
+    largest: float
+    clipped: float
+    entropy: float
+    advice: str
+
+
+def diagnose(
+    weights: np.ndarray,
+    target_prior: np.ndarray,
+    source_prior: np.ndarray,
+    clip: float | None = None,
+    temper: float = 1.0,
+) -> Diagnostics:
+    """Describes weights `[C]` made from P_t and P_s, both `[C]`."""
+    ess = effective_sample_size(weights, source_prior)
+    mass = target_prior[target_prior > 0]
+    clipped = 0.0
+    if clip is not None:
+        known = source_prior > 0
+        tempered = (target_prior[known] / source_prior[known]) ** temper
+        over = np.maximum(tempered - clip, 0) @ source_prior[known]
+        clipped = over / (tempered @ source_prior[known])
+    advice = ""
+    if ess < LOW_ESS:
+        advice = (
+            f"The effective sample size is {ess:.1%} of the source: training "
+            "will repeat few examples. Lower `temper` or set `clip`, or "
+            "check the target's framing."
+        )
+    return Diagnostics(
+        ess=ess,
+        largest=float(weights.max()),
+        clipped=float(clipped),
+        entropy=float(-(mass * np.log(mass)).sum()),
+        advice=advice,
+    )
