@@ -283,3 +283,23 @@ def test_two_replicas_equal_one(mirrored, apply, inside):
     two = train(mirrored.scope)
     for a, b in zip(one, two, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+def test_a_keras_applications_classifier_as_the_generalist():
+    generalist = keras.applications.MobileNetV2(
+        (32, 32, 3), alpha=0.35, weights=None, classes=4
+    )
+    images = np.random.default_rng(0).random((6, 32, 32, 3), np.float32)
+    importance = tt.ImportanceWeights(4)
+    adapt = tt.DATL(importance, images, PRIOR, generalist, from_logits=False)
+    model = keras.Sequential(
+        [
+            keras.Input((32, 32, 3)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(4),
+        ]
+    )
+    source = tf.data.Dataset.from_tensors((images, np.arange(6) % 4))
+    fit(compiled(model), importance.attach(source), [adapt])
+    expected = generalist.predict(images, verbose=0).mean(axis=0) / PRIOR
+    np.testing.assert_allclose(importance.numpy(), expected, rtol=1e-4)

@@ -155,3 +155,24 @@ def test_refuses(changes, message):
     }
     with pytest.raises(InputError, match=message):
         estimation.estimate_target_prior(**arguments | changes)
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 4])
+def test_source_prior_of_a_dataset(batch_size):
+    labels = np.array([0, 2, 2, 0, 0, 0, 2])
+    dataset = tf.data.Dataset.from_tensor_slices((labels, labels))
+    if batch_size:
+        dataset = dataset.batch(batch_size)
+    found = estimation.count_source_prior(dataset, 3)
+    np.testing.assert_allclose(found, [4 / 7, 0, 3 / 7])
+
+
+def test_source_prior_of_a_dataset_refuses():
+    dataset = tf.data.Dataset.from_tensor_slices(([0, 1], [0, 5]))
+    for bad, message in (
+        (dataset, "Received: label 5"),
+        (dataset.repeat(), "endless"),
+        (dataset.take(0), "empty"),
+    ):
+        with pytest.raises(InputError, match=message):
+            estimation.count_source_prior(bad, 3)

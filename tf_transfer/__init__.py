@@ -16,6 +16,7 @@ _HOMES = {
     "bbse_prior": "weights",
     "classifier": "models",
     "compare": "experiment",
+    "count_source_prior": "estimation",
     "effective_sample_size": "diagnostics",
     "elastic_order": "sampling",
     "em_prior": "weights",

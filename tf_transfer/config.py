@@ -69,7 +69,7 @@ class FineTuning:
             images.
     """
 
-    steps: int = 200
+    steps: int = 100
     head_steps: int = 0
     batch_size: int = 32
     learning_rates: tuple[float, ...] = (0.02, 0.05)

@@ -139,6 +139,7 @@ class ImportanceWeights(tf.Module):
         seed: int,
         replacement: bool = True,
         rate: float = 1.0,
+        block_size: int = 1024,
     ) -> tf.data.Dataset:
         """Repeats and drops examples by weight; see `sampling.resample`.
 
@@ -153,6 +154,7 @@ class ImportanceWeights(tf.Module):
             seed=seed,
             replacement=replacement,
             rate=rate,
+            block_size=block_size,
         )
 
     def draw(

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_transfer import weights
+from tf_transfer import sampling, weights
 from tf_transfer.diagnostics import bootstrap_interval
 from tf_transfer.distribution import stream_outputs
 from tf_transfer.errors import InputError
@@ -99,6 +99,37 @@ def as_batches(images: np.ndarray | tf.data.Dataset) -> tf.data.Dataset:
     if isinstance(images, tf.data.Dataset):
         return images
     return tf.data.Dataset.from_tensor_slices(images).batch(_BATCH)
+
+
+def count_source_prior(
+    dataset: tf.data.Dataset, num_classes: int
+) -> np.ndarray:
+    """Returns the share of every class in one pass over a labelled dataset.
+
+    Args:
+        dataset: finite; `(record, label)`, single examples or batches.
+        num_classes: the number of source classes C.
+
+    Returns:
+        P_s, `[C]` float64, sum 1.
+
+    Raises:
+        InputError: for an endless or empty dataset, or labels out of range.
+    """
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise InputError(
+            "The source prior needs a dataset that ends. Received: an endless "
+            "dataset"
+        )
+    batched = sampling.check_labelled(dataset) is not None
+    labels = dataset.map(lambda record, label, *rest: label)
+    counts = np.zeros(num_classes)
+    for batch in labels if batched else labels.batch(_BATCH):
+        shares = weights.source_prior(batch.numpy(), num_classes)
+        counts += shares * len(batch)
+    if not counts.any():
+        raise InputError("The source dataset is empty. Received: 0 examples")
+    return counts / counts.sum()
 
 
 def estimate_target_prior(

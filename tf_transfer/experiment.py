@@ -85,6 +85,8 @@ def compare(
         InputError: for settings, data or a folder that cannot be used.
     """
     _check(config)
+    if not quiet:
+        report.note("loading the data")
     source, target, prints = _load(config, source, target)
     splits = [_split(config, target, seed) for seed in range(config.seeds)]
     bench = _bench(config, source, target)
@@ -123,6 +125,8 @@ def look(
         A plain verdict in a few lines.
     """
     _check(config)
+    if not quiet:
+        report.note("loading the data")
     source, target, prints = _load(config, source, target)
     split = _split(config, target, seed=0)
     bench = _bench(config, source, target)

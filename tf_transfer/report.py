@@ -72,6 +72,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+def note(activity: str) -> None:
+    """Prints what goes on before there is a progress line."""
+    print(f"[  0%] {activity}", file=sys.stderr, flush=True)
+
+
 def warn(sentence: str) -> None:
     """Prints a warning for a person."""
     print(f"Warning: {sentence}", file=sys.stderr, flush=True)
