@@ -96,6 +96,10 @@ def test_weights_prints_a_verdict(monkeypatch, capsys, tmp_path):
         (["weights", "--config.encoder.name=Huge"], "Unknown encoder"),
         (["weights", "--config.encoder.name=ResNet50"], "at least 32x32"),
         (["weights", "--config.generalist_path=no.keras"], "no.keras"),
+        (["compare", "--config.generalist.learning_rate=inf"], "inf"),
+        (["compare", "--config.generalist.learning_rate=nan"], "nan"),
+        (["compare", "--config.datl.temper=1e10"], "`datl.temper`"),
+        (["compare", "--config.finetuning.learning_rates=(0.1,nan)"], "nan"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(
@@ -117,8 +121,19 @@ def test_a_config_file_that_fails_is_one_sentence(
     monkeypatch, capsys, tmp_path
 ):
     path = tmp_path / "bad.py"
-    for content in ("1/0", "def get_config(): return 3", "x ="):
+    good = "from tf_transfer.config import Experiment\ndef get_config():\n"
+    for content in (
+        "1/0",
+        "import sys; sys.exit(3)",
+        "x = 1",
+        "x =",
+        "def get_config(): return 3",
+        f"{good}  return Experiment",
+        f"{good}  return Experiment(nosuch=1)",
+    ):
         path.write_text(content)
+        # In one process a config file is loaded over the one before.
+        monkeypatch.delitem(sys.modules, "config_config", raising=False)
         status, _, err = call(
             monkeypatch, capsys, "compare", f"--config={path}"
         )
@@ -127,14 +142,56 @@ def test_a_config_file_that_fails_is_one_sentence(
         assert "bad.py" in err
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "data=None",
+        "datl={}",
+        "seeds='3'",
+        "seeds=True",
+        "methods=None",
+        "methods='datl'",
+        "generalist_path=None",
+        "generalist=Training(steps=10.5)",
+    ],
+)
+def test_a_config_file_of_wrong_types(monkeypatch, capsys, tmp_path, change):
+    path = tmp_path / "bad.py"
+    path.write_text(
+        "from tf_transfer.config import Experiment, Training\n"
+        f"def get_config(): return Experiment({change})"
+    )
+    monkeypatch.chdir(tmp_path)
+    status, _, err = call(monkeypatch, capsys, "compare", f"--config={path}")
+    assert status == 2
+    assert f"`{change.split('=')[0]}" in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_interruption_is_one_line_and_status_130(monkeypatch, capsys):
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "run", interrupted)
+    status, _, err = call(monkeypatch, capsys, "compare")
+    assert status == 130
+    assert "give the same command to go on" in err
+
+
 def test_bad_labels_and_pixels_in_a_file(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
-    pixels = np.zeros((6, 8, 8), np.float32)
+    pixels = np.zeros((6, 8, 8))
     names = np.array(["a", "b"])
     cases = {
         "label": (pixels, [0, 1, 2, 0, 1, 0], "[0, 2). Received: label 2"),
         "nan": (pixels * np.nan, [0, 1] * 3, "finite"),
         "empty": (pixels[:0], np.zeros(0, int), "no images"),
+        "words": (pixels, ["a", "b"] * 3, "must hold class numbers"),
+        "huge": (pixels, [0, 2**60] * 3, "must hold class numbers"),
+        "flat": (pixels[0], [0] * 8, "must hold numbers of shape"),
+        "text": (pixels.astype(str), [0, 1] * 3, "must hold numbers"),
+        "vast": (pixels + 1e300, [0, 1] * 3, "real numbers up to"),
+        "thin": (pixels[:, :0], [0, 1] * 3, "must have pixels"),
     }
     for name, (x, y, message) in cases.items():
         np.savez(f"{name}.npz", x_train=x, y_train=y, class_names=names)

@@ -101,7 +101,7 @@ def test_keep_per_class():
         ),
         (
             loaders.RawImages(np.full((1, 4, 4), np.inf), np.array([0]), ["a"]),
-            "finite",
+            "real numbers up to",
         ),
     ],
 )

@@ -146,6 +146,21 @@ def test_refuses_and_leaves_nothing(tmp_path, changes, message):
     assert not out.exists()
 
 
+def test_a_diverging_loss_is_a_sentence_and_leaves_nothing(tmp_path):
+    stage = config_lib.Training(steps=20, batch_size=16, learning_rate=1e5)
+    config = conftest.tiny_experiment(generalist=stage, methods=("finetune",))
+    with pytest.raises(InputError, match="loss is not finite"):
+        tt.compare(config, tmp_path / "run", quiet=True, **data())
+    assert not (tmp_path / "run").exists()
+
+
+def test_look_needs_no_method_that_uses_the_source(tmp_path):
+    config = conftest.tiny_experiment(methods=("scratch",))
+    assert "classes" in experiment.look(
+        config, tmp_path / "look", quiet=True, **data()
+    )
+
+
 def test_refuses_images_of_two_shapes(tmp_path):
     mixed = data() | {"target": conftest.blobs(size=12)}
     with pytest.raises(InputError, match="must have one shape"):

@@ -71,6 +71,28 @@ def test_load_refuses_what_cannot_be_read(tmp_path):
         models.load_classifier(str(path), (8, 8, 1), 4)
 
 
+@pytest.mark.parametrize("last", ["sigmoid", "reshape"])
+def test_load_refuses_what_returns_no_logits(tmp_path, last):
+    path = tmp_path / "model.keras"
+    layers = [keras.layers.Flatten(), keras.layers.Dense(4, "sigmoid")]
+    if last == "reshape":
+        layers = [keras.layers.Dense(4), keras.layers.Reshape((256,))]
+    keras.Sequential([keras.Input((8, 8, 1)), *layers]).save(path)
+    with pytest.raises(InputError, match="must be built and end in a layer"):
+        models.load_classifier(str(path), (8, 8, 1), 4)
+
+
+def test_load_takes_a_softmax_off(tmp_path):
+    path = tmp_path / "model.keras"
+    model = conftest.tiny_classifier()
+    images = np.random.default_rng(0).random((2, 8, 8, 1), np.float32)
+    logits = model(images)
+    model.layers[-1].activation = keras.activations.softmax
+    model.save(path)
+    again = models.load_classifier(str(path), (8, 8, 1), 4)
+    np.testing.assert_allclose(again(images), logits, atol=1e-6)
+
+
 def test_keras_applications_by_name():
     model = models.encoder("MobileNetV3Small", (32, 32, 3))
     assert model.output_shape == (None, 576)

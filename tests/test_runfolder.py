@@ -34,9 +34,10 @@ def test_refuses_what_cannot_be_written_or_read(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be"):
         RunFolder(tmp_path / "file" / "run", conftest.tiny_experiment())
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(InputError, match=r"cannot be read.*config\.json"):
-        RunFolder(tmp_path, conftest.tiny_experiment())
+    for damaged in ("{", "[]", "3"):
+        (tmp_path / "config.json").write_text(damaged)
+        with pytest.raises(InputError, match=r"cannot be read.*config\.json"):
+            RunFolder(tmp_path, conftest.tiny_experiment())
 
 
 def test_files_are_whole_or_absent(tmp_path):

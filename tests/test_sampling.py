@@ -170,6 +170,14 @@ def test_shuffled_visits_everything_once_an_epoch_in_a_new_order():
             "class numbers",
         ),
         (
+            lambda: sampling.resample(records(), WEIGHTS, seed=0, rate=np.inf),
+            "`rate` must be positive",
+        ),
+        (
+            lambda: sampling.elastic_order(LABELS, [-1.0, 1, 1, 1], 0),
+            "not negative",
+        ),
+        (
             lambda: sampling.index_draw(
                 np.array([0, 9]), WEIGHTS, batch_size=1, seed=0
             ),

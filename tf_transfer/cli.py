@@ -1,6 +1,6 @@
 """The command line: `tf-transfer COMMAND --config=FILE`.
 
-Exit status: 0 done, 2 something given cannot be used.
+Exit status: 0 done, 2 something given cannot be used, 130 interrupted.
 """
 
 import contextlib
@@ -61,7 +61,7 @@ def _parse(argv: list[str]) -> tuple[str, flags.FlagValues]:
         raise InputError(
             f"{sentence.splitlines()[0]}. Received: {' '.join(argv[1:])}"
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
             f"The config file cannot be read. Received: {' '.join(argv[1:])}"
         ) from error
@@ -80,7 +80,7 @@ def _parse(argv: list[str]) -> tuple[str, flags.FlagValues]:
 
 def _is_experiment(found: object) -> bool:
     """Whether a config file gave what `config.Experiment` is made of."""
-    if not dataclasses.is_dataclass(found):
+    if not dataclasses.is_dataclass(found) or isinstance(found, type):
         return False
     wanted = {field.name for field in dataclasses.fields(Experiment)}
     return {field.name for field in dataclasses.fields(found)} == wanted
@@ -147,6 +147,12 @@ def main() -> None:
     except InputError as error:
         print(f"tf-transfer: {error}", file=sys.stderr)
         status = 2
+    except KeyboardInterrupt:
+        print(
+            "tf-transfer: interrupted; give the same command to go on",
+            file=sys.stderr,
+        )
+        status = 130
     sys.exit(status)
 
 

@@ -5,8 +5,11 @@ command line, e.g. `--config.data.labels_per_class=5`.
 """
 
 import dataclasses
+import typing
 
 from tf_transfer.errors import InputError
+
+_LARGEST = 1e6
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -143,8 +146,39 @@ class Experiment:
     strategy: str = "none"
 
 
+def _check_types(settings: object, prefix: str = "") -> None:
+    """Raises InputError for a field of another type than declared."""
+    for field in dataclasses.fields(settings):
+        value, wanted = getattr(settings, field.name), field.type
+        name = f"`{prefix}{field.name}`"
+        if dataclasses.is_dataclass(wanted):
+            # By name: a config file may hold another copy of the class.
+            if type(value).__name__ != wanted.__name__:
+                raise InputError(
+                    f"{name} must be a {wanted.__name__}. Received: {value!r}"
+                )
+            _check_types(value, f"{prefix}{field.name}.")
+        elif not _fits(value, wanted):
+            shown = getattr(wanted, "__name__", wanted)
+            if typing.get_origin(wanted):
+                shown = wanted
+            raise InputError(f"{name} must be {shown}. Received: {value!r}")
+
+
+def _fits(value: object, wanted: type) -> bool:
+    """Whether a value is of a type that a setting can have."""
+    if typing.get_origin(wanted) is tuple:
+        inner = typing.get_args(wanted)[0]
+        return isinstance(value, tuple) and all(_fits(v, inner) for v in value)
+    if wanted is float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and abs(value) < _LARGEST
+    return type(value) is wanted
+
+
 def check(experiment: Experiment) -> None:
-    """Raises InputError for a setting out of range."""
+    """Raises InputError for a setting of a wrong type or out of range."""
+    _check_types(experiment)
     positive = {
         "seeds": experiment.seeds,
         "generalist.steps": experiment.generalist.steps,
@@ -158,7 +192,7 @@ def check(experiment: Experiment) -> None:
         "datl.temperature": experiment.datl.temperature,
     }
     for name, value in positive.items():
-        if not value > 0:
+        if not value > 1e-12:
             raise InputError(f"`{name}` must be positive. Received: {value}")
     rates = experiment.finetuning.learning_rates
     if not rates or not all(rate > 0 for rate in rates):

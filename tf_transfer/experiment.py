@@ -90,23 +90,24 @@ def compare(
     source, target, prints = _load(config, source, target)
     splits = [_split(config, target, seed) for seed in range(config.seeds)]
     bench = _bench(config, source, target)
-    folder = RunFolder(out, config, prints)
-    progress = report.Progress(_steps_left(config, folder), quiet)
-    table = []
-    for seed, split in enumerate(splits):
-        trial = Trial(bench, source, split, seed, folder, progress.advance)
-        for method in config.methods:
-            if folder.result(method, seed) is None:
-                progress.says(f"seed {seed + 1}/{config.seeds}, {method}")
-                result = trial.measure(method, METHODS[method])
-                folder.add(result | {"versions": _versions()})
-        table += _weight_rows(trial)
-    progress.close()
-    rows = report.summary(folder.results, config.methods)
-    report.write_weights(folder.path, table, source, splits[0].labelled)
-    report.write_curves(folder.path, folder.results)
-    _export_best(folder, config, target)
-    return rows
+    with RunFolder(out, config, prints) as folder:
+        progress = report.Progress(_steps_left(config, folder), quiet)
+        table = []
+        for seed, split in enumerate(splits):
+            trial = Trial(bench, source, split, seed, folder, progress.advance)
+            for method in config.methods:
+                if folder.result(method, seed) is None:
+                    progress.says(f"seed {seed + 1}/{config.seeds}, {method}")
+                    result = trial.measure(method, METHODS[method])
+                    folder.add(result | {"versions": _versions()})
+            if set(config.methods) != {"scratch"}:
+                table += _weight_rows(trial)
+        progress.close()
+        rows = report.summary(folder.results, config.methods)
+        report.write_weights(folder.path, table, source, splits[0].labelled)
+        report.write_curves(folder.path, folder.results)
+        _export_best(folder, config, target)
+        return rows
 
 
 def look(
@@ -130,19 +131,19 @@ def look(
     source, target, prints = _load(config, source, target)
     split = _split(config, target, seed=0)
     bench = _bench(config, source, target)
-    folder = RunFolder(out, config, prints)
-    steps = 0 if config.generalist_path else config.generalist.steps
-    progress = report.Progress(steps, quiet)
-    progress.says("generalist")
-    trial = Trial(bench, source, split, 0, folder, progress.advance)
-    rows = _weight_rows(trial)
-    progress.close()
-    report.write_weights(folder.path, rows, source, split.labelled)
-    prior = trial.target_prior.prior
-    importance = trial.importance()
-    importance.update(prior, trial.source.prior)
-    found = importance.diagnostics(prior, trial.source.prior)
-    return report.verdict(rows, found)
+    with RunFolder(out, config, prints) as folder:
+        steps = 0 if config.generalist_path else config.generalist.steps
+        progress = report.Progress(steps, quiet)
+        progress.says("generalist")
+        trial = Trial(bench, source, split, 0, folder, progress.advance)
+        rows = _weight_rows(trial)
+        progress.close()
+        report.write_weights(folder.path, rows, source, split.labelled)
+        prior = trial.target_prior.prior
+        importance = trial.importance()
+        importance.update(prior, trial.source.prior)
+        found = importance.diagnostics(prior, trial.source.prior)
+        return report.verdict(rows, found)
 
 
 def _check(config: Experiment) -> None:
@@ -167,8 +168,10 @@ def _load(
     """Returns source and target, and the fingerprints of what is used."""
     settings = config.data
     frame = (settings.image_size, settings.channels, settings.align)
-    source = source or data.load(settings.source, *frame)
-    target = target or data.load(settings.target, *frame)
+    if source is None:
+        source = data.load(settings.source, *frame)
+    if target is None:
+        target = data.load(settings.target, *frame)
     if source.images.shape[1:] != target.images.shape[1:]:
         raise InputError(
             "Source and target images must have one shape. Received: "
@@ -251,8 +254,6 @@ def _versions() -> dict[str, str]:
 
 def _weight_rows(trial: Trial) -> list[dict]:
     """Returns one row per source class: priors, interval and weight."""
-    if set(trial.config.methods) == {"scratch"}:
-        return []
     estimate = trial.target_prior
     importance = trial.importance()
     importance.update(estimate.prior, trial.source.prior)

@@ -26,6 +26,7 @@ from tf_transfer.errors import InputError
 
 RADIUS = 0.25
 _CHUNK = 512
+_LARGEST = 1e9
 _LEAST_RADIUS = 0.05
 _PLAIN_SHARE = 0.45
 _PLAIN_SHADE = 0.1
@@ -118,8 +119,17 @@ def _maximum(images: Sequence[np.ndarray]) -> float:
 
 
 def check_values(image: np.ndarray) -> None:
-    """Raises InputError if a pixel is negative or not finite."""
-    if image.size and not (np.isfinite(image).all() and image.min() >= 0):
+    """Raises InputError if a pixel is negative, not finite or too large."""
+    if not image.size:
+        raise InputError(
+            f"An image must have pixels. Received: shape {image.shape}"
+        )
+    if image.dtype.kind not in "biuf" or image.max() > _LARGEST:
+        raise InputError(
+            f"Pixels must be real numbers up to {_LARGEST:g}. "
+            f"Received: {image.dtype}, for example {image.flat[0]}"
+        )
+    if not (np.isfinite(image).all() and image.min() >= 0):
         bad = image[~(np.isfinite(image) & (image >= 0))].flat[0]
         raise InputError(
             f"Pixels must be finite and not negative. Received: {bad}"

@@ -21,6 +21,7 @@ from tf_transfer import glyphs
 from tf_transfer.errors import InputError
 
 GLYPHS_PER_CLASS = 60
+_MOST_CLASSES = 1_000_000
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
@@ -63,9 +64,9 @@ class EncodedImages(Sequence):
         try:
             content = tf.io.read_file(item) if named is item else item
             image = tf.io.decode_image(content, expand_animations=False)
-        except tf.errors.OpError as error:
+        except (tf.errors.OpError, ValueError) as error:
             raise InputError(
-                f"The image cannot be read. Received: {named}"
+                f"The image cannot be read. Received: {named!a}"
             ) from error
         return image.numpy()
 
@@ -133,13 +134,18 @@ def load_npz(path: str) -> RawImages:
     for part in ("train", "test"):
         _check_pair(path, part, arrays)
     images, labels, test = arrays["x_train"], arrays["y_train"], None
-    if "x_test" in arrays:
+    if "x_test" in arrays and len(arrays["x_test"]):
         test = np.arange(len(arrays["y_test"])) + len(labels)
         images = np.concatenate([images, arrays["x_test"]])
         labels = np.concatenate([labels, arrays["y_test"]])
     names = arrays.get("class_names")
     if names is None:
         names = range(int(labels.max()) + 1 if labels.size else 0)
+    elif names.ndim != 1:
+        raise InputError(
+            "class_names must be a list of names. "
+            f"Received: {path} with shape {names.shape}"
+        )
     return RawImages(images, labels, [str(name) for name in names], test)
 
 
@@ -148,11 +154,22 @@ def _check_pair(path: str, part: str, arrays: dict) -> None:
     if f"x_{part}" not in arrays:
         return
     images, labels = arrays[f"x_{part}"], arrays.get(f"y_{part}")
+    if images.ndim < 3 or images.dtype.kind not in "biuf":
+        raise InputError(
+            f"x_{part} must hold numbers of shape [N, H, W] or [N, H, W, "
+            f"channels]. Received: {path} with {images.dtype} of shape "
+            f"{images.shape}"
+        )
     if labels is None or labels.shape != images.shape[:1]:
         shape = None if labels is None else labels.shape
         raise InputError(
             f"x_{part} and y_{part} must have equal lengths. Received: {path} "
             f"with shapes {images.shape} and {shape}"
+        )
+    if labels.dtype.kind not in "iu" or (labels > _MOST_CLASSES).any():
+        raise InputError(
+            f"y_{part} must hold class numbers up to {_MOST_CLASSES}. "
+            f"Received: {path} with {labels.dtype}, for example {labels[0]}"
         )
     if part == "test" and images.shape[1:] != arrays["x_train"].shape[1:]:
         raise InputError(

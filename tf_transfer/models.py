@@ -162,19 +162,26 @@ def load_classifier(
         raise InputError(
             f"The model file cannot be loaded. Received: {path}"
         ) from error
-    last = model.layers[-1]
-    if isinstance(last, keras.layers.Softmax | keras.layers.Activation):
+    last = model.layers[-1] if model.layers else model
+    known = (keras.activations.linear, keras.activations.softmax)
+    if (
+        not model.built
+        or not last.weights
+        or getattr(last, "activation", known[0]) not in known
+    ):
         raise InputError(
-            "The model must end in a layer with weights, not in an "
-            f"activation. Received: {path}, {last.name}"
+            "The model must be built and end in a layer with weights that "
+            "returns logits or a softmax. "
+            f"Received: {path}, ending in {last.name!r}"
         )
     if getattr(last, "activation", None) is keras.activations.softmax:
         last.activation = keras.activations.linear
     shape = tuple(model.input_shape[1:])
-    fits = all(a in (None, b) for a, b in zip(shape, image_shape, strict=True))
+    fits = all(a in (None, b) for a, b in zip(shape, image_shape, strict=False))
     if not fits or model.output_shape != (None, num_classes):
         raise InputError(
-            f"The model must map {image_shape} to {num_classes} classes. "
-            f"Received: {path}, {shape} to {model.output_shape[1:]}"
+            f"The model must map {image_shape} to {num_classes} classes, for "
+            "batches of any size. "
+            f"Received: {path}, {model.input_shape} to {model.output_shape}"
         )
     return model

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 from typing import Any
 
 from tf_transfer import config as config_lib
@@ -31,7 +32,7 @@ class RunFolder:
         self.path = pathlib.Path(path)
         wanted = json.loads(json.dumps(dataclasses.asdict(experiment)))
         wanted["fingerprints"] = data or {}
-        found = self.read("config.json")
+        found = self.read("config.json", dict)
         if found is None and self._holds_something():
             raise InputError(
                 "The folder is not empty and holds no run; choose another "
@@ -43,6 +44,7 @@ class RunFolder:
                 "The folder holds a run of another configuration "
                 f"({first}); choose another with --out. Received: {self.path}"
             )
+        self.made = not self.path.exists()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if found is None:
@@ -53,7 +55,18 @@ class RunFolder:
                 f"The folder cannot be written ({error.strerror}). "
                 f"Received: {self.path}"
             ) from error
-        self.results: list[dict[str, Any]] = self.read("results.json") or []
+        self.results: list[dict[str, Any]] = (
+            self.read("results.json", list) or []
+        )
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        """Removes a new folder if bad input left nothing finished in it."""
+        bad_input = kind is not None and issubclass(kind, InputError)
+        if bad_input and self.made and not self.results:
+            shutil.rmtree(self.path)
 
     def _holds_something(self) -> bool:
         """Whether there is more than what a killed start leaves."""
@@ -61,10 +74,13 @@ class RunFolder:
             return False
         return any(p.suffix != ".partial" for p in self.path.iterdir())
 
-    def read(self, name: str) -> Any:
+    def read(self, name: str, kind: type) -> Any:
         """Returns the content of a JSON file, or None if it is absent."""
         try:
-            return json.loads((self.path / name).read_text())
+            content = json.loads((self.path / name).read_text())
+            if not isinstance(content, kind):
+                raise ValueError(f"not a {kind.__name__}")
+            return content
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:

@@ -19,7 +19,7 @@ from tf_transfer.errors import InputError
 
 
 def _check_seed(seed: int) -> None:
-    if not isinstance(seed, (int, np.integer)) or seed < 0:
+    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
         raise InputError(
             f"`seed` must be an integer of at least 0. Received: {seed!r}"
         )
@@ -77,7 +77,7 @@ def resample(
             be used.
     """
     _check_seed(seed)
-    if not rate > 0:
+    if not 0 < rate < np.inf:
         raise InputError(f"`rate` must be positive. Received: {rate=}")
     batch_size = check_labelled(dataset)
     if batch_size is None:
@@ -239,8 +239,8 @@ def elastic_order(
         Distinct indices into `labels`, `[at most N]` int64.
     """
     _check_seed(seed)
-    weights.source_prior(labels, len(class_weights))
-    weight = np.asarray(class_weights)[labels]
+    prior = weights.source_prior(labels, len(class_weights))
+    weight = weights.normalise(class_weights, prior)[labels]
     drawn = np.random.default_rng(seed).exponential(size=len(weight))
     keys = np.divide(
         drawn, weight, out=np.full(len(weight), np.inf), where=weight > 0

@@ -110,6 +110,11 @@ class ReusableModel:
             verbose=0,
             shuffle=False,
         )
+        if not np.isfinite(history.history["loss"]).all():
+            raise InputError(
+                "The training loss is not finite; lower the learning rate. "
+                f"Received: learning_rate={stage.learning_rate}"
+            )
         return {
             name: [float(value) for value in values]
             for name, values in history.history.items()

@@ -31,7 +31,7 @@ def source_prior(labels: np.ndarray, num_classes: int) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.size == 0:
         raise InputError("The source has no labels. Received: labels=[]")
-    if not np.issubdtype(labels.dtype, np.integer):
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise InputError(
             "Labels must be integers (class numbers, not one-hot vectors). "
             f"Received: dtype={labels.dtype}, shape={labels.shape}"
