@@ -84,10 +84,7 @@ def compare(
     Raises:
         InputError: for settings, data or a folder that cannot be used.
     """
-    _check(config)
-    if not quiet:
-        report.note("loading the data")
-    source, target, prints = _load(config, source, target)
+    source, target, prints = _load(config, source, target, quiet)
     splits = [_split(config, target, seed) for seed in range(config.seeds)]
     bench = _bench(config, source, target)
     with RunFolder(out, config, prints) as folder:
@@ -125,10 +122,7 @@ def look(
     Returns:
         A plain verdict in a few lines.
     """
-    _check(config)
-    if not quiet:
-        report.note("loading the data")
-    source, target, prints = _load(config, source, target)
+    source, target, prints = _load(config, source, target, quiet)
     split = _split(config, target, seed=0)
     bench = _bench(config, source, target)
     with RunFolder(out, config, prints) as folder:
@@ -163,9 +157,15 @@ def _check(config: Experiment) -> None:
 
 
 def _load(
-    config: Experiment, source: ImageData | None, target: ImageData | None
+    config: Experiment,
+    source: ImageData | None,
+    target: ImageData | None,
+    quiet: bool,
 ) -> tuple[ImageData, ImageData, dict[str, str]]:
-    """Returns source and target, and the fingerprints of what is used."""
+    """Checks the settings, and returns source, target and fingerprints."""
+    _check(config)
+    if not quiet:
+        report.note("loading the data")
     settings = config.data
     frame = (settings.image_size, settings.channels, settings.align)
     if source is None:
