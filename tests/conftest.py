@@ -76,6 +76,7 @@ def tiny_experiment(**changes) -> config_lib.Experiment:
         "finetuning": config_lib.FineTuning(
             steps=4, batch_size=8, learning_rates=(0.02,)
         ),
+        "l2tl": config_lib.L2tl(steps=4, policy_warmup=1),
         "seeds": 1,
     }
     return config_lib.Experiment(**settings | changes)

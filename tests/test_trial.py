@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from tf_transfer import config as config_lib
-from tf_transfer import data, trial
+from tf_transfer import splits, trial, workbench
 from tf_transfer.runfolder import RunFolder
 
 
 @functools.cache
 def shared_bench():
     """The models of the unchanged experiment, traced once for all tests."""
-    return trial.Workbench(conftest.tiny_experiment(), (8, 8, 1), 8, 4)
+    return workbench.Workbench(conftest.tiny_experiment(), (8, 8, 1), 8, 4)
 
 
 def make(tmp_path, seed=0, bench=None, **changes):
@@ -24,7 +24,7 @@ def make(tmp_path, seed=0, bench=None, **changes):
     bench.config = config
     source = conftest.blobs(per_class=20, classes=8)
     target = conftest.blobs(per_class=20, classes=4, seed=1)
-    split = data.split_target(target, 4, 2, seed)
+    split = splits.split_target(target, 4, 2, seed)
     steps = []
     made = trial.Trial(
         bench,
@@ -57,7 +57,7 @@ def test_a_given_generalist_is_used_and_sets_the_encoder(tmp_path):
     path = str(tmp_path / "given.keras")
     given.save(path)
     config = conftest.tiny_experiment(generalist_path=path)
-    bench = trial.Workbench(config, (8, 8, 1), 8, 4)
+    bench = workbench.Workbench(config, (8, 8, 1), 8, 4)
     made, steps = make(tmp_path, bench=bench, generalist_path=path)
     assert equal(made.generalist, given.get_weights())
     outcome = made.finetune(made.pretrain(made.importance()))
@@ -130,7 +130,7 @@ def test_seeds_differ_and_repeat(tmp_path):
 def test_mirrored_equals_one_device(tmp_path):
     one, _ = make(tmp_path / "one")
     config = conftest.tiny_experiment(strategy="mirrored")
-    bench = trial.Workbench(config, (8, 8, 1), 8, 4)
+    bench = workbench.Workbench(config, (8, 8, 1), 8, 4)
     two, _ = make(tmp_path / "two", bench=bench, strategy="mirrored")
     for made in (one, two):
         made.outcome = made.finetune(made.pretrain(made.importance()))

@@ -9,10 +9,16 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "DATL": "datl",
+    "FeatureCredit": "credit",
+    "FixedPolicy": "policy",
+    "GradientCredit": "credit",
     "ImageData": "data",
     "ImportanceWeights": "datl",
     "InputError": "errors",
+    "L2TL": "l2tl",
+    "Reinforce": "credit",
     "TargetPrior": "estimation",
+    "WeightPolicy": "policy",
     "bbse_prior": "weights",
     "classifier": "models",
     "compare": "experiment",
@@ -32,6 +38,7 @@ _HOMES = {
     "small_encoder": "models",
     "source_prior": "weights",
     "strategy": "distribution",
+    "streams": "data",
 }
 __all__ = sorted(_HOMES)
 

@@ -111,6 +111,46 @@ class Datl:
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
+class L2tl:
+    """How the class weights are learned.
+
+    The learned weights are then fixed for joint training on source and all
+    labelled target images, from where fine-tuning starts too, with the steps,
+    target batches and learning rates of `finetuning` and the source batches
+    of `pretraining`. The controls train likewise.
+
+    Attributes:
+        joint_share: share of those steps that are joint; the rest is on the
+            target alone.
+        steps: joint steps in which the weights are learned.
+        learning_rate: of the model in these steps.
+        policy_learning_rate: of Adam on the policy.
+        policy_warmup: first steps in which the policy stays as it is.
+        levels: of each class weight, from 0 to 1.
+        entropy: coefficient of the entropy bonus.
+        credit: `feature`, `gradient` or `reinforce`; see `credit`.
+        reward: `accuracy`, `auc`, `mean_per_class_accuracy` or
+            `negative_loss`, on the validation images.
+        improvement: reward the change by a step, not the level.
+        oversample: of each source batch, keep one example in so many.
+        start: `flat`, or `datl` to start at DATL's weights.
+    """
+
+    joint_share: float = 0.5
+    steps: int = 300
+    learning_rate: float = 0.02
+    policy_learning_rate: float = 0.02
+    policy_warmup: int = 50
+    levels: int = 11
+    entropy: float = 0.1
+    credit: str = "feature"
+    reward: str = "accuracy"
+    improvement: bool = False
+    oversample: int = 1
+    start: str = "flat"
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
 class Experiment:
     """Methods and their controls on one source and one target.
 
@@ -135,12 +175,16 @@ class Experiment:
     )
     finetuning: FineTuning = dataclasses.field(default_factory=FineTuning)
     datl: Datl = dataclasses.field(default_factory=Datl)
+    l2tl: L2tl = dataclasses.field(default_factory=L2tl)
     methods: tuple[str, ...] = (
         "scratch",
         "finetune",
         "datl",
         "datl_uniform",
         "datl_reversed",
+        "joint",
+        "l2tl",
+        "l2tl_frozen",
     )
     seeds: int = 5
     strategy: str = "none"
@@ -190,6 +234,10 @@ def check(experiment: Experiment) -> None:
         "finetuning.steps": experiment.finetuning.steps,
         "finetuning.batch_size": experiment.finetuning.batch_size,
         "datl.temperature": experiment.datl.temperature,
+        "l2tl.steps": experiment.l2tl.steps,
+        "l2tl.learning_rate": experiment.l2tl.learning_rate,
+        "l2tl.policy_learning_rate": experiment.l2tl.policy_learning_rate,
+        "l2tl.oversample": experiment.l2tl.oversample,
     }
     for name, value in positive.items():
         if not value > 1e-12:
@@ -208,6 +256,8 @@ def check(experiment: Experiment) -> None:
         "datl.floor": experiment.datl.floor,
         "datl.top_k": experiment.datl.top_k,
         "datl.every": experiment.datl.every,
+        "l2tl.policy_warmup": experiment.l2tl.policy_warmup,
+        "l2tl.entropy": experiment.l2tl.entropy,
     }
     for name, value in not_negative.items():
         if not value >= 0:
@@ -219,10 +269,29 @@ def check(experiment: Experiment) -> None:
             "`datl.every` needs a `pretraining.steps` that 10 divides. "
             f"Received: {experiment.pretraining.steps}"
         )
+    if not 0 < experiment.l2tl.joint_share <= 1:
+        raise InputError(
+            "`l2tl.joint_share` must be above 0 and at most 1. "
+            f"Received: {experiment.l2tl.joint_share}"
+        )
+    if experiment.l2tl.levels < 2:
+        raise InputError(
+            "`l2tl.levels` must be at least 2. "
+            f"Received: {experiment.l2tl.levels}"
+        )
     choices = {
         "datl.estimator": (experiment.datl.estimator, "mean em bbse"),
         "datl.apply": (experiment.datl.apply, "draw resample elastic attach"),
         "datl.start": (experiment.datl.start, "generalist random"),
+        "l2tl.credit": (
+            experiment.l2tl.credit,
+            "feature gradient reinforce",
+        ),
+        "l2tl.reward": (
+            experiment.l2tl.reward,
+            "accuracy auc mean_per_class_accuracy negative_loss",
+        ),
+        "l2tl.start": (experiment.l2tl.start, "flat datl"),
         "strategy": (experiment.strategy, "none mirrored"),
     }
     for name, (value, allowed) in choices.items():

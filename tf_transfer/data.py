@@ -20,7 +20,6 @@ _MEASURED = 1000
 _MEASURED_SIDE = 256
 # A plus may also stand in a path.
 _JOINT = re.compile(rf"\+(?=(?:{'|'.join(loaders.LOADERS)})(?:[:+]|$))")
-_TEST_SEED = 20181116  # the held-out half of sets without a test part
 _MEMORY_SHARE = 0.5
 
 
@@ -233,70 +232,49 @@ def draw_per_class(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     )
 
 
-def hold_out(
-    data: ImageData, share: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns indices kept and held out; every class keeps one example."""
-    order = np.random.default_rng(seed).permutation(len(data.labels))
-    held = []
-    for c in range(data.num_classes):
-        found = order[data.labels[order] == c]
-        held.append(found[: int(np.ceil(share * max(0, len(found) - 1)))])
-    held = np.sort(np.concatenate(held))
-    return np.setdiff1d(np.arange(len(data.labels)), held), held
+def streams(
+    source: tf.data.Dataset,
+    target: tf.data.Dataset,
+    validation: tf.data.Dataset | None = None,
+) -> tf.data.Dataset:
+    """Returns dicts of a source, a target and a validation batch each.
 
+    An epoch is one pass over the source; target and validation are repeated.
+    Batch the validation part as a whole to reward on all of it. For two
+    replicas or more, all batches must be of a size they divide.
 
-@dataclasses.dataclass(frozen=True)
-class TargetSplit:
-    """The target's parts: few labelled images, and a test part.
+    Args:
+        source: batches of `(images, class numbers)`; with `oversample=M` of
+            the model, M times as large as what is to be kept.
+        target: batches of `(images, class numbers)`.
+        validation: likewise, from target images that `target` does not hold;
+            None for a `FixedPolicy`, which learns nothing from it.
 
-    Attributes:
-        labelled: all labelled target images a method may use.
-        train: the labelled images less the validation part.
-        validation: the held-out part of the labelled images.
-        test: read once per run, never for a choice.
+    Raises:
+        InputError: for a dataset of anything but batched pairs.
     """
+    parts = {"source": source, "target": target, "validation": validation}
+    for name, dataset in parts.items():
+        if dataset is not None:
+            _check_pairs(name, dataset)
+    zipped = {
+        name: dataset if name == "source" else dataset.repeat()
+        for name, dataset in parts.items()
+        if dataset is not None
+    }
+    return tf.data.Dataset.zip(zipped)
 
-    labelled: ImageData
-    train: ImageData
-    validation: ImageData
-    test: ImageData
 
-
-def split_target(
-    data: ImageData, labels_per_class: int, validation_per_class: int, seed: int
-) -> TargetSplit:
-    """Draws the labelled images of one run and splits off a validation part.
-
-    A data set without a test part of its own is halved, by a constant seed,
-    so that no run's labelled image is another run's test image.
-    """
-    if not 0 < validation_per_class < labels_per_class:
+def _check_pairs(name: str, dataset: tf.data.Dataset) -> None:
+    if not isinstance(dataset, tf.data.Dataset):
         raise InputError(
-            "`validation_per_class` must be positive and below "
-            f"`labels_per_class`. Received: {validation_per_class} and "
-            f"{labels_per_class}"
+            f"The {name} stream must be a tf.data.Dataset. "
+            f"Received: {type(dataset).__name__}"
         )
-    everything = np.arange(len(data.labels))
-    test = data.test
-    if test is None:
-        order = np.random.default_rng(_TEST_SEED).permutation(everything)
-        test = np.sort(order[: len(order) // 2])
-    pool = np.setdiff1d(everything, test)
-    found = np.bincount(data.labels[pool], minlength=data.num_classes)
-    if found.min() < labels_per_class:
-        poorest = int(found.argmin())
+    spec = dataset.element_spec
+    fits = isinstance(spec, tuple) and len(spec) == 2
+    if not fits or spec[1].shape.rank != 1 or not spec[1].dtype.is_integer:
         raise InputError(
-            f"The target must have {labels_per_class} images of every class "
-            "outside its test part. Received: "
-            f"{found[poorest]} of class {data.class_names[poorest]!r}"
+            f"The {name} stream must yield batches of images and class numbers "
+            f"(not one-hot vectors or sample weights). Received: {spec}"
         )
-    chosen = pool[draw_per_class(data.labels[pool], labels_per_class, seed)]
-    position = np.arange(len(chosen)) % labels_per_class
-    held = position < validation_per_class
-    return TargetSplit(
-        labelled=data.take(chosen),
-        train=data.take(chosen[~held]),
-        validation=data.take(chosen[held]),
-        test=data.take(test),
-    )

@@ -78,3 +78,24 @@ def _forward(model: keras.Model) -> Callable:
 
         _FORWARDS[model] = forward
     return _FORWARDS[model]
+
+
+def total(value: tf.Tensor) -> tf.Tensor:
+    """Returns the sum of a tensor over the replicas of the running step."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def gathered(value: tf.Tensor) -> tf.Tensor:
+    """Returns the rows of a tensor `[B, ...]` of all replicas of a step."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    return context.all_gather(value, axis=0)
+
+
+def num_replicas() -> int:
+    """Returns the number of replicas of the running step."""
+    return tf.distribute.get_strategy().num_replicas_in_sync

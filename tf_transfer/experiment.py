@@ -10,12 +10,21 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tf_transfer import config as config_lib
-from tf_transfer import data, export, models, report, weights
+from tf_transfer import (
+    data,
+    export,
+    joint_training,
+    models,
+    report,
+    splits,
+    weights,
+)
 from tf_transfer.config import Experiment
 from tf_transfer.data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.runfolder import RunFolder
-from tf_transfer.trial import Outcome, Trial, Workbench
+from tf_transfer.trial import Trial
+from tf_transfer.workbench import Outcome, Workbench
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "tf_transfer")
 
@@ -27,7 +36,7 @@ def scratch(trial: Trial) -> Outcome:
 
 def finetune(trial: Trial) -> Outcome:
     """Pre-trains on the whole source, then fine-tunes."""
-    return trial.finetune(trial.pretrain(None))
+    return trial.finetune(trial.unweighted)
 
 
 def datl(trial: Trial) -> Outcome:
@@ -51,9 +60,33 @@ def datl_reversed(trial: Trial) -> Outcome:
     return trial.finetune(trial.pretrain(trial.importance(reverse=True)))
 
 
+def joint(trial: Trial) -> Outcome:
+    """Control: after the whole source, source and target with equal weights."""
+    return joint_training.train(trial, np.ones(trial.source.num_classes))
+
+
+def l2tl(trial: Trial) -> Outcome:
+    """Learns class weights, then trains source and target jointly by them."""
+    return joint_training.train(trial, *joint_training.learn_weights(trial))
+
+
+def l2tl_frozen(trial: Trial) -> Outcome:
+    """Control: the class weights are drawn by a policy that never learns."""
+    return joint_training.train_frozen(trial)
+
+
 METHODS: dict[str, Callable[[Trial], Outcome]] = {
     method.__name__: method
-    for method in (scratch, finetune, datl, datl_uniform, datl_reversed)
+    for method in (
+        scratch,
+        finetune,
+        datl,
+        datl_uniform,
+        datl_reversed,
+        joint,
+        l2tl,
+        l2tl_frozen,
+    )
 }
 
 
@@ -196,7 +229,7 @@ def _load(
 
 def _split(config: Experiment, target: ImageData, seed: int):
     settings = config.data
-    return data.split_target(
+    return splits.split_target(
         target, settings.labels_per_class, settings.validation_per_class, seed
     )
 
@@ -211,16 +244,21 @@ def _bench(
 def _steps_left(config: Experiment, folder: RunFolder) -> int:
     """Returns the optimizer steps of what is not finished."""
     tuning = config.finetuning
-    runs = len(tuning.learning_rates) + 1
+    tuned = (len(tuning.learning_rates) + 1) * tuning.steps
+    heads = (len(tuning.learning_rates) + 1) * tuning.head_steps
     left = 0
     for seed in range(config.seeds):
+        waiting = {m for m in config.methods if not folder.result(m, seed)}
         kept = folder.model_path("generalist", seed).exists()
-        if not (kept or config.generalist_path):
+        if waiting - {"scratch"} and not (kept or config.generalist_path):
             left += config.generalist.steps
-        for method in config.methods:
-            if folder.result(method, seed) is None:
-                left += runs * (tuning.steps + tuning.head_steps)
-                left += config.pretraining.steps * (method != "scratch")
+        joint = waiting & {"joint", "l2tl", "l2tl_frozen"}
+        left += len(waiting) * tuned + len(waiting - joint) * heads
+        left += config.l2tl.steps * ("l2tl" in waiting)
+        # Fine-tuning and joint training share the unweighted pre-training.
+        shared = bool(waiting & {"joint", "l2tl", "l2tl_frozen", "finetune"})
+        weighted = len([name for name in waiting if name.startswith("datl")])
+        left += config.pretraining.steps * (shared + weighted)
     return left
 
 

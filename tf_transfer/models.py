@@ -94,8 +94,12 @@ def encoder(
 
 def classifier(encoder: keras.Model, num_classes: int) -> keras.Model:
     """Returns `encoder` with a fresh linear head; outputs are logits."""
-    head = keras.layers.Dense(num_classes, dtype="float32", name="head")
-    return keras.Sequential([encoder, head], name="classifier")
+    return keras.Sequential([encoder, head(num_classes)], name="classifier")
+
+
+def head(num_classes: int, name: str = "head") -> keras.layers.Layer:
+    """Returns a linear layer of logits, float32 in mixed precision too."""
+    return keras.layers.Dense(num_classes, dtype="float32", name=name)
 
 
 def replace_head(model: keras.Model, num_classes: int) -> keras.Model:

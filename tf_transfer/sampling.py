@@ -14,7 +14,7 @@ variable of `ImportanceWeights`, which a callback may change while training.
 import numpy as np
 import tensorflow as tf
 
-from tf_transfer import weights
+from tf_transfer import randomness, weights
 from tf_transfer.errors import InputError
 
 
@@ -219,6 +219,27 @@ def index_draw(
 def _last_with_mass(mass: tf.Tensor) -> tf.Tensor:
     positive = tf.cast(tf.where(mass > 0)[:, 0], tf.int32)
     return tf.reduce_max(positive)
+
+
+def largest(
+    example_weights: tf.Tensor, count: int, seed: int, step: tf.Tensor
+) -> tf.Tensor:
+    """Chooses the examples with the largest weights, ties at random.
+
+    Args:
+        example_weights: not negative, `[B]`.
+        count: how many to choose, at most B.
+        seed: of the ties.
+        step: likewise; each step breaks them anew.
+
+    Returns:
+        Indices `[count]` int32.
+    """
+    ties = randomness.uniform(seed, step, example_weights.shape[0])
+    order = tf.argsort(ties)
+    # top_k prefers the first of equals.
+    _, chosen = tf.math.top_k(tf.gather(example_weights, order), count)
+    return tf.gather(order, chosen)
 
 
 def elastic_order(

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_transfer import models
 from tf_transfer.config import Training
 from tf_transfer.data import ImageData
 from tf_transfer.distribution import stream_outputs
@@ -50,6 +51,11 @@ class WarmupCosine(keras.callbacks.Callback):
         self.step += 1
 
 
+def sgd() -> keras.optimizers.SGD:
+    """Returns the optimizer of all stages; see `config.Training`."""
+    return keras.optimizers.SGD(momentum=0.9, nesterov=True, weight_decay=5e-3)
+
+
 class ReusableModel:
     """A compiled classifier that is trained again and again.
 
@@ -68,9 +74,7 @@ class ReusableModel:
     def compile(self) -> None:
         """Compiles again, for a change of what is trainable."""
         with self.model.distribute_strategy.scope():
-            optimizer = keras.optimizers.SGD(
-                momentum=0.9, nesterov=True, weight_decay=5e-3
-            )
+            optimizer = sgd()
             # Unbuilt, the optimizer would make `fit` trace twice.
             optimizer.build(self.model.trainable_variables)
             self.model.compile(
@@ -78,6 +82,10 @@ class ReusableModel:
                 keras.losses.SparseCategoricalCrossentropy(from_logits=True),
                 metrics=["accuracy"],
             )
+
+    def optimizers(self) -> list[keras.optimizers.Optimizer]:
+        """Returns the optimizers that start afresh with each `fit`."""
+        return [self.model.optimizer]
 
     def state(self) -> State:
         """Returns a copy of the values of all variables."""
@@ -98,8 +106,10 @@ class ReusableModel:
 
         The optimizer starts afresh. There are up to ten epochs.
         """
-        for variable in self.model.optimizer.variables:
-            variable.assign(keras.ops.zeros_like(variable))
+        for optimizer in self.optimizers():
+            for variable in optimizer.variables:
+                if variable is not optimizer.learning_rate:
+                    variable.assign(keras.ops.zeros_like(variable))
         epochs = math.gcd(stage.steps, 10)
         schedule = WarmupCosine(stage.learning_rate, stage.steps)
         history = self.model.fit(
@@ -124,3 +134,25 @@ class ReusableModel:
         """Returns the outputs for images, `[N, C]`."""
         outputs = stream_outputs(self.model, images.batches(_BATCH))
         return np.concatenate([rows for rows, _ in outputs])
+
+
+class ReusableL2TL(ReusableModel):
+    """An `L2TL` model that is trained again and again."""
+
+    def compile(self) -> None:
+        with self.model.distribute_strategy.scope():
+            self.model.compile(sgd(), "adam", metrics=["accuracy"])
+        self.initial = self.state()
+
+    def optimizers(self) -> list[keras.optimizers.Optimizer]:
+        return [self.model.optimizer, self.model.policy_optimizer]
+
+    def restart(self, generalist: keras.Model) -> None:
+        """Forgets everything, and starts from a trained source classifier.
+
+        The target head is drawn anew, from Keras' global seed.
+        """
+        self.load(self.initial)
+        self.model.warm_start(generalist)
+        fresh = models.replace_head(generalist, self.model.num_target_classes)
+        self.model.target_head.set_weights(fresh.layers[-1].get_weights())

@@ -1,6 +1,5 @@
 """The stages of one seed's run, from which the methods are composed."""
 
-import dataclasses
 import functools
 import time
 from collections.abc import Callable
@@ -10,74 +9,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_transfer import distribution, metrics, models, sampling
-from tf_transfer.config import Experiment, Training
-from tf_transfer.data import ImageData, TargetSplit, hold_out
+from tf_transfer import metrics, models, sampling
+from tf_transfer.config import Training
+from tf_transfer.data import ImageData
 from tf_transfer.datl import DATL, ImportanceWeights
 from tf_transfer.estimation import TargetPrior, estimate_target_prior
 from tf_transfer.runfolder import RunFolder
-from tf_transfer.training import ReusableModel, State
+from tf_transfer.splits import TargetSplit, hold_out
+from tf_transfer.training import State
+from tf_transfer.workbench import Outcome, Workbench
 
 _HELD_OUT = 0.1
 _BATCH = 512
-
-
-@dataclasses.dataclass
-class Outcome:
-    """A fine-tuned target classifier and how it came to be.
-
-    Attributes:
-        state: its variables, for the bench's target model.
-        learning_rate: chosen on the validation images.
-        validation: metrics on them, trained without them.
-    """
-
-    state: State
-    learning_rate: float
-    validation: dict[str, float]
-
-
-class Workbench:
-    """The compiled models of an experiment, shared by its seeds.
-
-    Args:
-        config: the experiment.
-        image_shape: `(size, size, channels)`.
-        num_source_classes, num_target_classes: outputs of the models.
-    """
-
-    def __init__(
-        self,
-        config: Experiment,
-        image_shape: tuple[int, int, int],
-        num_source_classes: int,
-        num_target_classes: int,
-    ):
-        self.config = config
-        self.image_shape = image_shape
-        self.num_source_classes = num_source_classes
-        self.scope = distribution.strategy(config.strategy).scope
-        self.given_generalist = None
-        if config.generalist_path:
-            self.given_generalist = models.load_classifier(
-                config.generalist_path, image_shape, num_source_classes
-            )
-        with self.scope():
-            self.generalist = ReusableModel(self.new_source_model())
-            self.source = ReusableModel(self.new_source_model())
-            self.target = ReusableModel(
-                models.replace_head(self.source.model, num_target_classes)
-            )
-
-    def new_source_model(self) -> keras.Model:
-        """Returns a randomly initialised source classifier."""
-        if self.given_generalist is not None:
-            return keras.models.clone_model(self.given_generalist)
-        settings = self.config.encoder
-        body = models.encoder(settings.name, self.image_shape, settings.width)
-        model = models.classifier(body, self.num_source_classes)
-        model.build((None, *self.image_shape))
-        return model
 
 
 class _Steps(keras.callbacks.Callback):
@@ -124,6 +67,9 @@ class Trial:
             kept, held = hold_out(source, _HELD_OUT, seed)
             self.source, self.held_out = source.take(kept), source.take(held)
         self.history: dict[str, dict[str, list[float]]] = {}
+        self.learned: dict[str, Any] = {}
+        self._unweighted: tuple[State, dict, float] | None = None
+        self._borrowed = 0.0
 
     def random_state(self) -> State:
         """Returns the seed's random initialisation of a source model."""
@@ -145,7 +91,7 @@ class Trial:
         bench.load(self.random_state())
         stage = self.config.generalist
         # Another order than that of the further pre-training.
-        images = self._source_images(None, stage, seed=2 * self.seed)
+        images = self.source_images(None, stage, seed=2 * self.seed)
         bench.fit(images, stage, [self.progress])
         self.folder.save_model(bench.model, "generalist", self.seed)
         return bench.state()
@@ -184,6 +130,19 @@ class Trial:
         }
         return ImportanceWeights(self.source.num_classes, **shaping | changes)
 
+    @property
+    def unweighted(self) -> State:
+        """The model further trained on the whole source; methods share it."""
+        if self._unweighted is None:
+            started = time.monotonic()
+            state = self.pretrain(None)
+            logs = self.history["pretraining"]
+            self._unweighted = state, logs, time.monotonic() - started
+        else:
+            self._borrowed = self._unweighted[2]
+        state, self.history["pretraining"], _ = self._unweighted
+        return state
+
     def pretrain(self, importance: ImportanceWeights | None) -> State:
         """Trains a source model on the weighted, or the whole, source."""
         datl, bench = self.config.datl, self.bench.source
@@ -202,38 +161,40 @@ class Trial:
             )
             callbacks.append(adapt)
         stage = self.config.pretraining
-        images = self._source_images(importance, stage, 2 * self.seed + 1)
+        images = self.source_images(importance, stage, 2 * self.seed + 1)
         self.history["pretraining"] = bench.fit(images, stage, callbacks)
         return bench.state()
 
-    def finetune(self, state: State) -> Outcome:
-        """Chooses a learning rate on validation images, then uses them all."""
+    def choose(self, train: Callable[[ImageData, float], State]) -> Outcome:
+        """Chooses a learning rate on validation images, then uses them all.
+
+        Args:
+            train: returns the target model's state after training with some
+                labelled images at a learning rate.
+        """
         grid = self.config.finetuning.learning_rates
         tried = []
         for rate in grid:
-            self._tune(state, self.target.train, rate)
+            self.bench.target.load(train(self.target.train, rate))
             tried.append(self.evaluate(self.target.validation))
         best = max(
             range(len(grid)),
             key=lambda i: (tried[i]["accuracy"], -tried[i]["loss"]),
         )
-        self._tune(state, self.target.labelled, grid[best])
-        return Outcome(self.bench.target.state(), grid[best], tried[best])
+        state = train(self.target.labelled, grid[best])
+        return Outcome(state, grid[best], tried[best])
 
-    def _tune(self, state: State, images: ImageData, rate: float) -> None:
+    def finetune(self, state: State) -> Outcome:
         """Trains the target model from a source state with a fresh head."""
+        return self.choose(lambda images, rate: self._tune(state, images, rate))
+
+    def _tune(self, state: State, images: ImageData, rate: float) -> State:
         settings, bench = self.config.finetuning, self.bench.target
         self.bench.source.load(state)
         keras.utils.set_random_seed(self.seed)
         fresh = models.replace_head(self.bench.source.model, images.num_classes)
         bench.load([np.array(variable) for variable in fresh.variables])
-        batches = images.gather(
-            sampling.shuffled(
-                len(images.labels),
-                batch_size=settings.batch_size,
-                seed=self.seed,
-            )
-        )
+        batches = self.target_batches(images)
         if settings.head_steps:
             body = models.encoder_of(bench.model)
             stage = Training(steps=settings.head_steps, learning_rate=rate)
@@ -245,8 +206,18 @@ class Trial:
         stage = Training(steps=settings.steps, learning_rate=rate)
         logs = bench.fit(batches, stage, [self.progress])
         self.history["finetuning"] = logs
+        return bench.state()
 
-    def _source_images(
+    def target_batches(self, images: ImageData) -> tf.data.Dataset:
+        """Returns endless shuffled batches of labelled target images."""
+        indices = sampling.shuffled(
+            len(images.labels),
+            batch_size=self.config.finetuning.batch_size,
+            seed=self.seed,
+        )
+        return images.gather(indices)
+
+    def source_images(
         self,
         importance: ImportanceWeights | None,
         stage: Training,
@@ -284,7 +255,7 @@ class Trial:
         if name != "scratch":
             _ = self.generalist
         started = time.monotonic()
-        self.history = {}
+        self.history, self.learned, self._borrowed = {}, {}, 0.0
         outcome = method(self)
         self.bench.target.load(outcome.state)
         test = self.evaluate(self.target.test)
@@ -295,6 +266,7 @@ class Trial:
             "test": test,
             "validation": outcome.validation,
             "learning_rate": outcome.learning_rate,
-            "seconds": round(time.monotonic() - started, 2),
+            "seconds": round(time.monotonic() - started + self._borrowed, 2),
             "history": self.history,
+            **self.learned,
         }

@@ -1,0 +1,161 @@
+import conftest
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_transfer as tt
+from tf_transfer import credit as credits
+from tf_transfer import losses
+from tf_transfer.credit import Batch, Evidence
+from tf_transfer.errors import InputError
+
+ACTIVE = tf.constant(1.0)
+
+
+def make(credit, classes=8):
+    model = tt.L2TL(
+        tt.small_encoder((8, 8, 1), 4),
+        classes,
+        4,
+        policy=tt.WeightPolicy(classes, levels=3),
+        credit=credit,
+    )
+    model.compile(keras.optimizers.SGD(0.1))
+    return model
+
+
+def batch(model, data, size):
+    images, labels = next(iter(data.batches(size)))
+    return Batch(images, labels, model.encoder(images))
+
+
+def evidence(model, reward=0.5):
+    source = batch(model, conftest.blobs(classes=8), 24)
+    validation = batch(model, conftest.blobs(seed=1), 8)
+    actions = model.policy.draw(0)
+    return Evidence(actions, source, validation, tf.constant(reward))
+
+
+def test_reinforce_compares_with_the_rewards_before():
+    """Fault 3 of the released code: its baseline held the reward itself."""
+    model = make(tt.Reinforce(decay=0.5))
+    advantage = model.credit._advantage
+    found = [float(advantage(tf.constant(r), ACTIVE)) for r in (1.0, 0.0, 1.0)]
+    # Means before: none, 1, (.5 * .5 + .5 * 0) / .75 = 1/3, deviation .4714.
+    assert found[0] == 0
+    assert found[1] == -3  # no deviation yet: bounded
+    assert found[2] == pytest.approx((1 - 1 / 3) / np.sqrt(2 / 9), abs=1e-4)
+
+
+def test_reinforce_moves_only_classes_of_the_batch_and_by_the_sign():
+    model = make("reinforce")
+    few = evidence(model)._replace(
+        source=Batch(*(part[:3] for part in evidence(model).source))
+    )
+    variables = model.policy.trainable_variables
+    for reward, sign in ((0.0, 0), (1.0, 1)):
+        with tf.GradientTape() as tape:
+            shown = few._replace(reward=tf.constant(reward))
+            loss = model.credit.policy_loss(model, shown, ACTIVE)
+        gradient = tape.gradient(loss, variables[0].value).numpy()
+        chosen = few.actions.levels[0].numpy()
+        assert (np.sign(-gradient[range(3), chosen[:3]]) == sign).all()
+        np.testing.assert_array_equal(gradient[3:], 0)
+
+
+@pytest.mark.parametrize("objective", ["log_odds", "loss"])
+def test_gradient_credit_is_the_effect_of_a_step(objective):
+    """Inner products of gradients, each by a backward pass of its own."""
+    model = make(tt.GradientCredit(objective))
+    shown = evidence(model)
+    effects, known = model.credit.effects(model, shown)
+    assert effects.shape == (24, 1)
+    np.testing.assert_array_equal(known, [1])
+
+    def gradient(part, head, chosen):
+        variables = [v.value for v in model.encoder.trainable_variables]
+        with tf.GradientTape() as tape:
+            logits = head(model.encoder(part.images))
+            gain = losses.log_odds(part.labels, logits)
+            if objective == "loss":
+                gain = -model.example_losses(part.labels, logits)
+            gain = tf.reduce_mean(gain[chosen])
+        parts = tape.gradient(gain, variables)
+        return np.concatenate([np.ravel(part) for part in parts])
+
+    towards = gradient(shown.validation, model.target_head, slice(None))
+    for i in (0, 5, 17):
+        step = gradient(shown.source, model.source_head, slice(i, i + 1))
+        expected = pytest.approx(step @ towards, rel=1e-3, abs=1e-4)
+        assert float(effects[i, 0]) == expected
+
+
+def test_the_table_is_the_mean_effect_by_class_and_target_class():
+    model = make(tt.FeatureCredit(decay=0.5))
+    shown = evidence(model)
+    effects, known = model.credit.effects(model, shown)
+    assert effects.shape == (24, 4)
+    np.testing.assert_array_equal(known, np.ones(4))
+    labels = shown.source.labels.numpy()
+    first = np.array([effects.numpy()[labels == c].mean(0) for c in range(8)])
+    for _ in range(2):  # the mean of equal tables is that table
+        model.credit.policy_loss(model, shown, ACTIVE)
+        np.testing.assert_allclose(model.credit.table(), first, atol=1e-5)
+
+
+def test_an_unseen_class_or_target_class_changes_nothing():
+    model = make("feature")
+    shown = evidence(model)
+    part = shown._replace(
+        source=Batch(*(part[:5] for part in shown.source)),
+        validation=Batch(*(part[:2] for part in shown.validation)),
+    )
+    model.credit.policy_loss(model, part, ACTIVE)
+    table = model.credit.table().numpy()
+    assert (table[:5, :2] != 0).all()
+    np.testing.assert_array_equal(table[5:], 0)
+    np.testing.assert_array_equal(table[:, 2:], 0)
+    credit, _ = model.credit.credit(model.policy)
+    np.testing.assert_array_equal(credit[5:], 0)
+    assert float(tf.reduce_mean(credit[:5])) == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(credits.CREDITS))
+def test_nothing_is_kept_while_the_policy_is_frozen(name):
+    model = make(name)
+    model.credit.policy_loss(model, evidence(model), tf.constant(0.0))
+    for variable in model.credit.variables:
+        np.testing.assert_array_equal(variable, np.zeros(variable.shape))
+
+
+def test_credit_rises_and_falls_with_the_effect():
+    """A class that helps is credited, one that harms is debited."""
+    model = make("gradient", classes=3)
+    credit = model.credit
+    credit.sums.assign([[0.5], [-0.5], [0.0]])
+    credit.mass.assign(np.ones((3, 1)))
+    of_classes, of_scale = credit.credit(model.policy)
+    np.testing.assert_allclose(of_classes, [1.2247, -1.2247, 0], atol=1e-3)
+    assert float(of_scale) == pytest.approx(0, abs=1e-6)
+    credit.sums.assign([[0.5], [0.3], [0.1]])
+    assert float(credit.credit(model.policy)[1]) > 1
+
+
+@pytest.mark.parametrize("name", sorted(credits.CREDITS))
+def test_config_round_trip(name):
+    credit = credits.credit(name)
+    again = type(credit).from_config(credit.get_config())
+    assert again.get_config() == credit.get_config()
+    assert credits.credit(again) is again
+
+
+def test_refuses():
+    with pytest.raises(InputError, match="`credit` must be one of feature"):
+        credits.credit("shapley")
+    with pytest.raises(InputError, match="`decay`"):
+        tt.Reinforce(decay=1.0)
+    with pytest.raises(InputError, match="`sharpness`"):
+        tt.FeatureCredit(sharpness=-1)
+    with pytest.raises(InputError, match="log_odds or loss"):
+        tt.GradientCredit("accuracy")

@@ -1,0 +1,362 @@
+import conftest
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_transfer as tt
+from tf_transfer import distribution
+from tf_transfer.errors import InputError
+
+SOURCE = conftest.blobs(per_class=20, classes=8)
+TARGET = conftest.blobs(per_class=10, seed=1)
+VALIDATION = conftest.blobs(per_class=4, seed=2)
+
+
+def streams(size=16):
+    return tt.streams(
+        SOURCE.batches(size),
+        TARGET.batches(8),
+        VALIDATION.batches(16),
+    )
+
+
+def make(optimizer=None, policy_optimizer=None, encoder=None, **settings):
+    keras.utils.set_random_seed(0)
+    settings = {"policy_warmup": 0} | settings
+    encoder = encoder or tt.small_encoder((8, 8, 1), 4)
+    model = tt.L2TL(encoder, 8, 4, **settings)
+    model.compile(
+        optimizer or keras.optimizers.SGD(0.05, momentum=0.9),
+        policy_optimizer or keras.optimizers.Adam(0.05),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def fit(model, data=None, epochs=1, **settings):
+    data = data or streams()
+    return model.fit(
+        data, epochs=epochs, verbose=0, shuffle=False, **settings
+    ).history
+
+
+def values(variables):
+    return [np.array(v) for v in variables]
+
+
+def equal(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("credit", ["feature", "gradient", "reinforce"])
+def test_each_phase_leaves_the_others_variables_alone(credit):
+    """Fixed policy in the first phase, fixed model in the second."""
+    model = make(policy_optimizer=keras.optimizers.Adam(0.0), credit=credit)
+    policy = values(model.policy.variables)
+    weights = values(model.model_variables())
+    fit(model)
+    assert equal(policy, values(model.policy.variables))
+    assert not equal(weights, values(model.model_variables()))
+
+    model = make(optimizer=keras.optimizers.SGD(0.0), credit=credit)
+    policy = values(model.policy.trainable_variables)
+    weights = values(model.model_variables())
+    fit(model)
+    assert equal(weights, values(model.model_variables()))
+    assert not equal(policy, values(model.policy.trainable_variables))
+
+
+def test_warm_up_leaves_the_policy_and_its_credit_alone():
+    model = make(policy_warmup=10)
+    before = values(model.policy.variables + model.credit.variables)
+    fit(model)
+    assert int(model.steps_taken) == 10
+    assert equal(
+        before, values(model.policy.variables + model.credit.variables)
+    )
+    fit(model)
+    assert not equal(
+        before, values(model.policy.variables + model.credit.variables)
+    )
+
+
+@pytest.mark.parametrize("credit", ["feature", "gradient"])
+def test_the_policy_learns_which_classes_are_worth_it(credit):
+    """Half of the source classes have labels at random."""
+    rng = np.random.default_rng(0)
+    useful = conftest.blobs(per_class=100)
+    noise = conftest.blobs(per_class=100, seed=5)
+    noise = tt.ImageData(
+        noise.images, rng.permutation(noise.labels), noise.class_names
+    )
+    source = tt.data.join([useful, noise])
+    order = rng.permutation(len(source.labels))
+    data = tt.streams(
+        source.take(order).batches(32).repeat(),
+        TARGET.batches(16),
+        VALIDATION.batches(16),
+    )
+    model = make(credit=credit, policy_warmup=40)
+    fit(model, data, steps_per_epoch=160)
+    weights = model.importance_weights()
+    assert weights.mean() == pytest.approx(1)
+    assert weights[:4].min() > weights[4:].max() + 0.2
+
+
+def replicas_equal_one(mirrored, **settings):
+    settings["policy"] = settings.pop("policy", tt.WeightPolicy)
+    found = []
+    for strategy in (tt.strategy("none"), mirrored):
+        with strategy.scope():
+            arguments = settings | {"policy": settings["policy"](8)}
+            # Adam would blow round-off up where a gradient is exactly zero.
+            model = make(
+                policy_optimizer=keras.optimizers.SGD(0.5), **arguments
+            )
+        logs = fit(model, epochs=2)
+        found.append((values(model.variables), logs))
+    (one, logs), (two, mirrored_logs) = found
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-4)
+    for name, of_epochs in logs.items():
+        np.testing.assert_allclose(
+            of_epochs, mirrored_logs[name], atol=1e-3, err_msg=name
+        )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"credit": "gradient"},
+        {"credit": "reinforce", "reward": "auc", "improvement": True},
+        {"policy": tt.FixedPolicy},
+    ],
+    ids=["feature", "gradient", "reinforce", "fixed"],
+)
+def test_two_replicas_equal_one(mirrored, settings):
+    replicas_equal_one(mirrored, **settings)
+
+
+@pytest.mark.parametrize("credit", ["feature", "gradient", "reinforce"])
+def test_saved_and_loaded_it_goes_on_as_if_nothing_happened(tmp_path, credit):
+    reward = keras.metrics.SparseTopKCategoricalAccuracy(k=2)
+    model = make(credit=credit, reward=reward if credit == "feature" else "auc")
+    fit(model)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    for name in ("policy", "reward", "oversample", "policy_warmup"):
+        assert again.get_config()[name] == model.get_config()[name]
+    assert equal(values(again.variables), values(model.variables))
+    fit(model)
+    fit(again)
+    assert equal(values(again.variables), values(model.variables))
+
+
+def test_evaluate_and_predict_speak_of_the_target():
+    model = make()
+    history = fit(model, epochs=3, validation_data=TARGET.batches(16))
+    assert set(history) == {
+        *("loss", "accuracy", "source_loss", "target_loss"),
+        *("reward", "scale", "policy_entropy"),
+        *("val_loss", "val_accuracy"),
+    }
+    logs = model.evaluate(TARGET.batches(16), verbose=0, return_dict=True)
+    images = TARGET.images / np.float32(255)
+    logits = model.predict(images, verbose=0)
+    accuracy = (logits.argmax(axis=1) == TARGET.labels).mean()
+    assert set(logs) == {"loss", "accuracy"}
+    assert logs["accuracy"] == pytest.approx(accuracy)
+    assert logs["accuracy"] == pytest.approx(history["val_accuracy"][-1])
+    loss = conftest.LOSS(TARGET.labels, logits)
+    assert logs["loss"] == pytest.approx(float(loss), abs=1e-5)
+    np.testing.assert_allclose(
+        model.classifier().predict(images, verbose=0), logits, atol=1e-6
+    )
+
+
+def test_the_candidates_with_the_largest_weights_are_kept():
+    """Classes 0 and 1 fill the kept half; 2 fills the ties at random."""
+    policy = tt.FixedPolicy(8, [1, 1, 0.5, 0.5, 0, 0, 0, 0])
+    model = make(policy=policy, oversample=4)
+    images, labels = next(iter(SOURCE.batches(32)))
+    kept = set()
+    for step in range(6):
+        model.steps_taken.assign(step)
+        (pictures, found), weights = model._select(
+            (images, labels), policy.draw(0)
+        )
+        assert sorted(found.numpy()) == [0] * 4 + [1] * 4
+        np.testing.assert_array_equal(weights, 1)
+    policy.assign([1, 0.5, 0.5, 0, 0, 0, 0, 0])
+    for step in range(6):
+        model.steps_taken.assign(step)
+        (pictures, found), weights = model._select(
+            (images, labels), policy.draw(0)
+        )
+        assert sorted(weights.numpy()) == [0.5] * 4 + [1] * 4
+        kept.add(tuple(sorted(found.numpy())))
+        assert len(pictures) == 8
+    assert len(kept) > 1
+
+
+def test_oversampling_trains_on_what_is_kept():
+    model = make(oversample=2)
+    data = tt.streams(
+        SOURCE.batches(1).unbatch().batch(16, drop_remainder=True).repeat(),
+        TARGET.batches(8),
+        VALIDATION.batches(16),
+    )
+    history = fit(model, data, epochs=2, steps_per_epoch=10)
+    assert np.isfinite(history["loss"]).all()
+    assert int(model.steps_taken) == 20
+    ragged = tt.streams(
+        SOURCE.take(np.arange(20)).batches(16), TARGET.batches(8)
+    )
+    policy = tt.FixedPolicy(8)
+    with pytest.raises(InputError, match="must have a fixed size"):
+        fit(make(policy=policy, oversample=2), ragged)
+
+
+def test_weights_of_zero_everywhere_train_the_target_alone():
+    model = make(policy=tt.FixedPolicy(8, np.zeros(8)))
+    head = model.source_head.get_weights()
+    history = fit(model, epochs=2)
+    assert equal(head, model.source_head.get_weights())
+    assert history["target_loss"][1] < history["target_loss"][0]
+
+
+def test_refit_on_all_labels_with_the_learned_weights_fixed():
+    learner = make()
+    fit(learner)
+    weights = learner.importance_weights()
+    scale = float(learner.policy.expected_scale())
+    model = make(policy=tt.FixedPolicy(8, weights, scale))
+    history = fit(model, tt.streams(SOURCE.batches(16), TARGET.batches(8)))
+    np.testing.assert_allclose(model.importance_weights(), weights, rtol=1e-6)
+    assert history["scale"] == pytest.approx([scale])
+    assert "reward" not in history
+
+
+def test_importance_weights_have_mean_one_under_the_source_prior():
+    policy = tt.WeightPolicy(8, start=np.arange(8))
+    model = make(policy=policy)
+    prior = np.arange(1, 9) / 36
+    found = model.importance_weights(prior)
+    assert found @ prior == pytest.approx(1)
+    assert (np.diff(found) > 0).all()
+
+
+class Modes(keras.layers.Layer):
+    """Counts calls in training and in inference mode while tracing."""
+
+    def call(self, inputs, training=None):
+        self.seen.append(training)
+        return inputs
+
+
+def test_dropout_and_normalisation_are_off_outside_the_model_phase():
+    """Source and target are trained on; the reward and the credit look."""
+    modes = Modes()
+    modes.seen = []
+    images = keras.Input((8, 8, 1))
+    body = keras.layers.BatchNormalization()(keras.layers.Flatten()(images))
+    encoder = keras.Model(images, keras.layers.Dropout(0.5)(modes(body)))
+    model = make(encoder=encoder, credit="gradient", improvement=True)
+    modes.seen.clear()
+    tf.function(model.train_step).get_concrete_function(next(iter(streams())))
+    # Before: reward. Phase 1: source, target. Phase 2: reward and credit.
+    assert modes.seen[-6:] == [False, True, True, False, False, False]
+    statistics = values(encoder.non_trainable_variables)
+    fit(model)
+    assert not equal(statistics, values(encoder.non_trainable_variables))
+
+
+@pytest.mark.parametrize("credit", ["feature", "gradient", "reinforce"])
+def test_compiled_by_xla_it_takes_the_same_step(credit):
+    """What a TPU would demand: static shapes, nothing from Python."""
+    batch = next(iter(streams()))
+    found = []
+    for compiled in (False, True):
+        model = make(credit=credit, oversample=2)
+        step = tf.function(model.train_step, jit_compile=compiled)
+        for _ in range(3):
+            step(batch)
+        found.append(values(model.variables))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-3)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(precision):
+    keras.config.set_dtype_policy(precision)
+    try:
+        model = make(credit="feature")
+        history = fit(model, epochs=6)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model.encoder.layers[0].compute_dtype == precision[6:]
+    assert history["target_loss"][-1] < history["target_loss"][0]
+    images = TARGET.images[:3] / np.float32(255)
+    assert model(images).dtype == "float32"
+
+
+def test_schedules_and_weight_decay_belong_to_the_optimizers():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)
+    model = make(
+        optimizer=keras.optimizers.SGD(schedule, weight_decay=1e-3),
+        policy_optimizer=keras.optimizers.Adam(schedule),
+    )
+    fit(model)
+    for optimizer in (model.optimizer, model.policy_optimizer):
+        assert float(optimizer.learning_rate) == pytest.approx(0.025)
+
+
+def test_streams_repeat_target_and_validation():
+    batches = list(streams())
+    assert len(batches) == 10
+    assert list(batches[0]) == ["source", "target", "validation"]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (np.zeros(3), "source stream must be a tf.data.Dataset"),
+        (tf.data.Dataset.from_tensors(np.zeros(3)), "batches of images and"),
+        (
+            tf.data.Dataset.from_tensors((np.zeros((3, 2)), np.zeros((3, 2)))),
+            "not one-hot",
+        ),
+    ],
+)
+def test_streams_refuse(source, message):
+    with pytest.raises(InputError, match=message):
+        tt.streams(source, TARGET.batches(8))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"oversample": 0}, "`oversample`"),
+        ({"policy_warmup": -1}, "policy_warmup"),
+        ({"policy": tt.WeightPolicy(5)}, "source classes, 8. Received: 5"),
+        ({"credit": "none"}, "`credit` must be one of"),
+        ({"reward": "f1"}, "`reward` must be"),
+    ],
+)
+def test_refuses(settings, message):
+    with pytest.raises(InputError, match=message):
+        make(**settings)
+
+
+def test_a_learning_policy_needs_a_validation_stream():
+    with pytest.raises(InputError, match="needs a validation stream"):
+        fit(make(), tt.streams(SOURCE.batches(16), TARGET.batches(8)))
+
+
+def test_helpers_of_a_step_do_nothing_outside_replicas():
+    value = tf.constant([1.0])
+    assert distribution.total(value) is value
+    assert distribution.gathered(value) is value
+    assert distribution.num_replicas() == 1

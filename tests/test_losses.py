@@ -1,0 +1,87 @@
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_transfer import losses
+
+
+def gradient(function, value):
+    value = tf.constant(value)
+    with tf.GradientTape() as tape:
+        tape.watch(value)
+        result = function(value)
+    return tape.gradient(result, value).numpy()
+
+
+def test_weighted_mean_by_hand_and_without_weights():
+    values = tf.constant([1.0, 5.0, 9.0])
+    weights = tf.constant([3.0, 1.0, 0.0])
+    assert float(losses.weighted_mean(values, weights)) == 2
+    assert float(losses.weighted_mean(values, weights, total=8.0)) == 1
+    zero = gradient(lambda v: losses.weighted_mean(v, 0 * weights), [1.0] * 3)
+    np.testing.assert_array_equal(zero, 0)
+
+
+@pytest.mark.parametrize("advantage", [2.0, -0.5])
+def test_policy_gradient_by_hand(advantage):
+    """The score of action k is one_hot(k) - probabilities."""
+    logits = np.log([0.2, 0.3, 0.5]).astype(np.float32)
+
+    def loss(value):
+        log_prob = tf.nn.log_softmax(value)[1]
+        return losses.policy_gradient_loss(log_prob, tf.constant(advantage))
+
+    expected = -advantage * (np.array([0, 1, 0]) - [0.2, 0.3, 0.5])
+    np.testing.assert_allclose(gradient(loss, logits), expected, atol=1e-6)
+
+
+def test_expected_credit_is_the_mean_of_the_sampled_gradient():
+    """REINFORCE with one advantage per class, averaged over all actions."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(2, 3)).astype(np.float32)
+    levels, credit = np.array([0.0, 0.5, 1.0]), np.array([1.5, -0.7])
+    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    mean = np.zeros((2, 3))
+    for actions in itertools.product(range(3), repeat=2):
+        chance = probs[0, actions[0]] * probs[1, actions[1]]
+        for c, k in enumerate(actions):
+            score = np.eye(3)[k] - probs[c]
+            mean[c] += chance * credit[c] * levels[k] * score
+
+    def objective(value):
+        return losses.expected_credit(
+            tf.nn.softmax(value),
+            tf.constant(levels, tf.float32),
+            tf.constant(credit, tf.float32),
+        )
+
+    np.testing.assert_allclose(gradient(objective, logits), mean, atol=1e-6)
+
+
+def test_log_odds_by_hand():
+    probs = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]], np.float32)
+    found = losses.log_odds(tf.constant([0, 1]), tf.constant(np.log(probs)))
+    np.testing.assert_allclose(found, np.log([7 / 3, 1 / 9]), atol=1e-5)
+
+
+def test_feature_effects_by_hand():
+    z = np.array([[1.0, 0.0, 0.0]], np.float32)
+    g = np.array([[0.0, 2.0, 0.0]], np.float32)
+    along = g + 5 * z  # only makes the prediction more confident
+    same = losses.feature_effects((z, along), (3 * z, 9 * g))
+    np.testing.assert_allclose(same, [[1.0]], atol=1e-5)
+    against = losses.feature_effects((z, g), (z, -g))
+    np.testing.assert_allclose(against, [[-1.0]], atol=1e-5)
+    other = np.array([[0.0, 0.0, 1.0]], np.float32)
+    unlike = losses.feature_effects((z, g), (other, g), sharpness=10.0)
+    np.testing.assert_allclose(unlike, [[np.exp(-10)]], atol=1e-7)
+    ignored = losses.feature_effects((z, g), (other, g), sharpness=0.0)
+    np.testing.assert_allclose(ignored, [[1.0]], atol=1e-5)
+
+
+def test_feature_effects_of_nothing_are_zero():
+    zero = np.zeros((2, 3), np.float32)
+    found = losses.feature_effects((zero, zero), (zero, zero))
+    np.testing.assert_array_equal(found, np.zeros((2, 2)))

@@ -1,0 +1,50 @@
+import conftest
+import numpy as np
+
+from tf_transfer import config as config_lib
+from tf_transfer import workbench
+from tf_transfer.policy import FixedPolicy, WeightPolicy
+
+
+def make(**changes):
+    config = conftest.tiny_experiment(**changes)
+    return workbench.Workbench(config, (8, 8, 1), 8, 4)
+
+
+def test_models_share_one_architecture():
+    bench = make()
+    shapes = [v.shape for v in bench.source.state()]
+    assert shapes == [v.shape for v in bench.generalist.state()]
+    assert shapes[-1] == (8,)
+    assert bench.target.state()[-1].shape == (4,)
+    body = bench.target.state()[:-2]
+    assert [v.shape for v in body] == shapes[:-2]
+
+
+def test_joint_models_take_the_settings():
+    settings = config_lib.L2tl(levels=5, entropy=0.3, credit="gradient")
+    bench = make(l2tl=settings)
+    assert isinstance(bench.joint.model.policy, FixedPolicy)
+    policy = bench.learner.model.policy
+    assert isinstance(policy, WeightPolicy)
+    assert (len(policy.levels), policy.entropy) == (5, 0.3)
+    assert type(bench.learner.model.credit).__name__ == "GradientCredit"
+
+
+def test_a_restarted_learner_has_forgotten_everything():
+    bench = make().learner
+    generalist = conftest.tiny_classifier(classes=8)
+    before = bench.state()
+    for variable in bench.model.variables:
+        if variable.dtype == "float32":
+            variable.assign(variable + 1)
+    bench.restart(generalist)
+    model = bench.model
+    for old, new in zip(before, bench.state(), strict=True):
+        assert old.shape == new.shape
+    kept = [*model.policy.variables, *model.credit.variables]
+    for variable in kept:
+        np.testing.assert_array_equal(variable, np.zeros(variable.shape))
+    encoder = generalist.layers[0].get_weights()
+    for old, new in zip(encoder, model.encoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)

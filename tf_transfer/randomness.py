@@ -1,0 +1,35 @@
+"""Random numbers that are a function of seed, step and position alone."""
+
+import tensorflow as tf
+
+_GOLDEN = 0x9E3779B9
+_MIXERS = ((16, 0x85EBCA6B), (13, 0xC2B2AE35))
+
+
+def uniform(seed: tf.Tensor | int, step: tf.Tensor | int, count: int):
+    """Returns `count` uniform numbers in [0, 1), float32.
+
+    TensorFlow's own stateless numbers differ between graph mode and XLA.
+    These, a 32-bit integer hash (the finaliser of MurmurHash3, once for the
+    seed and once for the step), are the same everywhere, on every replica.
+
+    Args:
+        seed: any integer; its lowest 32 bits count.
+        step: likewise.
+        count: how many.
+    """
+    value = tf.cast(tf.range(count), tf.uint32)
+    for key in (seed, step):
+        key = tf.bitwise.bitwise_and(tf.cast(key, tf.int64), 0xFFFFFFFF)
+        value = value * tf.constant(_GOLDEN, tf.uint32)
+        value = value + tf.cast(key, tf.uint32)
+        for shift, factor in _MIXERS:
+            value = _fold(value, shift) * tf.constant(factor, tf.uint32)
+        value = _fold(value, 16)
+    top = tf.bitwise.right_shift(value, tf.constant(8, tf.uint32))
+    return tf.cast(top, tf.float32) / 2.0**24
+
+
+def _fold(value: tf.Tensor, shift: int) -> tf.Tensor:
+    shifted = tf.bitwise.right_shift(value, tf.constant(shift, tf.uint32))
+    return tf.bitwise.bitwise_xor(value, shifted)

@@ -1,0 +1,187 @@
+"""A shared encoder with a source and a target head."""
+
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
+
+from tf_transfer import losses, models
+from tf_transfer.distribution import num_replicas, total
+from tf_transfer.errors import InputError
+
+
+class TwoHeads(keras.Model):
+    """Base of models that train source and target jointly on `streams`.
+
+    Called, evaluated or asked to predict, it is the target classifier.
+
+    Args:
+        encoder: a built Keras model from images to features `[B, D]`.
+        num_source_classes, num_target_classes: outputs of the heads.
+
+    Attributes:
+        tracked: names of the figures besides `loss` and the compiled metrics
+            that `joint_logs` averages over an epoch.
+    """
+
+    tracked = ("source_loss", "target_loss")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        num_source_classes: int,
+        num_target_classes: int,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not encoder.built or len(encoder.output_shape) != 2:
+            shape = encoder.output_shape if encoder.built else "not built"
+            raise InputError(
+                "The encoder must be built and return features [B, D]. "
+                f"Received: {encoder.name!r}, {shape}"
+            )
+        if num_target_classes < 1 or num_source_classes < 1:
+            raise InputError(
+                "There must be at least one source and one target class. "
+                f"Received: {num_source_classes=}, {num_target_classes=}"
+            )
+        self.num_source_classes = num_source_classes
+        self.num_target_classes = num_target_classes
+        self.encoder = encoder
+        self.source_head = models.head(num_source_classes, "source_head")
+        self.target_head = models.head(num_target_classes, "target_head")
+        for layer in (self.source_head, self.target_head):
+            layer.build(encoder.output_shape)
+        self.trackers = [keras.metrics.Mean(name) for name in self.tracked]
+
+    def compile(self, optimizer="sgd", loss=None, metrics=None, **kwargs):
+        """Sets optimizer and loss, the cross-entropy of logits by default."""
+        if loss is None:
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        self._example_loss = keras.losses.get(loss)
+        super().compile(
+            optimizer=optimizer,
+            loss=self._example_loss,
+            metrics=metrics,
+            **kwargs,
+        )
+        # Unbuilt, a resumed optimizer would be reset silently.
+        self.optimizer.build(self.model_variables())
+
+    def model_variables(self) -> list[keras.Variable]:
+        """Returns the trainable variables of encoder and heads."""
+        parts = (self.encoder, self.source_head, self.target_head)
+        return [v for part in parts for v in part.trainable_variables]
+
+    def call(self, inputs, training=None):
+        """Returns target logits; of the target stream, if given streams."""
+        if isinstance(inputs, dict):
+            inputs = inputs["target"][0]
+        features = self.encoder(inputs, training=training)
+        return self.target_head(features)
+
+    def example_losses(self, labels, outputs) -> tf.Tensor:
+        """Returns the compiled loss of every example, `[B]` float32."""
+        return tf.cast(self._example_loss.call(labels, outputs), tf.float32)
+
+    def joint_step(
+        self, source, class_weights, scale, target
+    ) -> tuple[tf.Tensor, Mapping[str, tf.Tensor]]:
+        """Takes a step on `scale * weighted source loss + target loss`.
+
+        Means are over the examples of all replicas; regularisers are added
+        once.
+
+        Args:
+            source: images and labels `[B]`.
+            class_weights: of the source examples, `[B]`; only their ratios
+                count.
+            scale: of the source loss.
+            target: images and labels.
+
+        Returns:
+            The source features `[B, D]` of this step, and the logs.
+        """
+        variables = self.model_variables()
+        with tf.GradientTape() as tape:
+            features = self.encoder(source[0], training=True)
+            source_loss = losses.weighted_mean(
+                self.example_losses(source[1], self.source_head(features)),
+                class_weights,
+                total(tf.reduce_sum(class_weights)),
+            )
+            outputs = self(target[0], training=True)
+            of_examples = self.example_losses(target[1], outputs)
+            count = total(tf.cast(tf.shape(of_examples)[0], tf.float32))
+            target_loss = tf.reduce_sum(of_examples) / count
+            loss = scale * source_loss + target_loss
+            if self.losses:
+                regularisers = tf.add_n(self.losses) / num_replicas()
+                loss += tf.cast(regularisers, tf.float32)
+            scaled = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(
+            scaled, variables, unconnected_gradients="zero"
+        )
+        self.optimizer.apply(gradients, variables)
+        parts = {
+            "loss": loss,
+            "source_loss": source_loss,
+            "target_loss": target_loss,
+        }
+        logs = {name: total(value) for name, value in parts.items()}
+        return tf.cast(features, tf.float32), logs | {"outputs": outputs}
+
+    def joint_logs(self, logs: dict, labels: tf.Tensor) -> dict:
+        """Updates the metrics and returns the logs of the epoch so far."""
+        outputs = logs.pop("outputs")
+        for metric in self.metrics:
+            if metric.name in logs:
+                metric.update_state(logs[metric.name])
+            elif metric.name not in self.tracked:
+                metric.update_state(labels, outputs)
+        unused = set(self.tracked) - set(logs)
+        found = self.get_metrics_result()
+        return {k: v for k, v in found.items() if k not in unused}
+
+    def test_step(self, data):
+        logs = super().test_step(data)
+        return {k: v for k, v in logs.items() if k not in self.tracked}
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        if isinstance(x, dict):  # Keras builds from a batch of streams
+            y = x["target"][1]
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        if isinstance(x, dict):
+            y = x["target"][1]
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def warm_start(self, generalist: keras.Model) -> None:
+        """Copies encoder and source head of a trained source classifier."""
+        parts = (
+            (self.encoder, models.encoder_of(generalist)),
+            (self.source_head, generalist.layers[-1]),
+        )
+        for mine, given in parts:
+            shapes = [w.shape for w in given.get_weights()]
+            if [w.shape for w in mine.get_weights()] != shapes:
+                raise InputError(
+                    "The generalist must have this model's encoder and "
+                    f"{self.num_source_classes} classes. "
+                    f"Received: {generalist.name!r} with weights of {shapes}"
+                )
+        for mine, given in parts:
+            mine.set_weights(given.get_weights())
+
+    def classifier(self) -> keras.Model:
+        """Returns encoder and target head as one model of logits.
+
+        The layers are shared with this model; policy and source head are not
+        in it.
+        """
+        return keras.Sequential(
+            [self.encoder, self.target_head], name="classifier"
+        )

@@ -1,0 +1,108 @@
+"""The compiled models of an experiment, shared by its seeds."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import keras
+
+from tf_transfer import distribution, models
+from tf_transfer.config import Experiment
+from tf_transfer.l2tl import L2TL
+from tf_transfer.policy import FixedPolicy, WeightPolicy
+from tf_transfer.training import ReusableL2TL, ReusableModel, State
+
+
+@dataclasses.dataclass
+class Outcome:
+    """A fine-tuned target classifier and how it came to be.
+
+    Attributes:
+        state: its variables, for the bench's target model.
+        learning_rate: chosen on the validation images.
+        validation: metrics on them, trained without them.
+    """
+
+    state: State
+    learning_rate: float
+    validation: dict[str, float]
+
+
+class Workbench:
+    """The compiled models of an experiment, shared by its seeds.
+
+    Args:
+        config: the experiment.
+        image_shape: `(size, size, channels)`.
+        num_source_classes, num_target_classes: outputs of the models.
+    """
+
+    def __init__(
+        self,
+        config: Experiment,
+        image_shape: tuple[int, int, int],
+        num_source_classes: int,
+        num_target_classes: int,
+    ):
+        self.config = config
+        self.image_shape = image_shape
+        self.num_source_classes = num_source_classes
+        self.num_target_classes = num_target_classes
+        self.scope = distribution.strategy(config.strategy).scope
+        self.given_generalist = None
+        if config.generalist_path:
+            self.given_generalist = models.load_classifier(
+                config.generalist_path, image_shape, num_source_classes
+            )
+        with self.scope():
+            self.generalist = ReusableModel(self.new_source_model())
+            self.source = ReusableModel(self.new_source_model())
+            self.target = ReusableModel(
+                models.replace_head(self.source.model, num_target_classes)
+            )
+
+    def new_source_model(self) -> keras.Model:
+        """Returns a randomly initialised source classifier."""
+        if self.given_generalist is not None:
+            return keras.models.clone_model(self.given_generalist)
+        settings = self.config.encoder
+        body = models.encoder(settings.name, self.image_shape, settings.width)
+        model = models.classifier(body, self.num_source_classes)
+        model.build((None, *self.image_shape))
+        return model
+
+    @functools.cached_property
+    def joint(self) -> ReusableL2TL:
+        """Joint training with fixed class weights."""
+        return self._l2tl(lambda: FixedPolicy(self.num_source_classes))
+
+    @functools.cached_property
+    def learner(self) -> ReusableL2TL:
+        """Joint training in which a policy learns the class weights."""
+        settings = self.config.l2tl
+        return self._l2tl(
+            lambda: WeightPolicy(
+                self.num_source_classes,
+                settings.levels,
+                entropy=settings.entropy,
+            )
+        )
+
+    def _l2tl(
+        self, policy: Callable[[], FixedPolicy | WeightPolicy]
+    ) -> ReusableL2TL:
+        settings = self.config.l2tl
+        body = models.encoder_of(self.source.model)
+        with self.scope():
+            model = L2TL(
+                keras.models.clone_model(body),
+                self.num_source_classes,
+                self.num_target_classes,
+                policy=policy(),
+                credit=settings.credit,
+                reward=settings.reward,
+                improvement=settings.improvement,
+                oversample=settings.oversample,
+                policy_warmup=settings.policy_warmup,
+            )
+            return ReusableL2TL(model)
