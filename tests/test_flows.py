@@ -42,6 +42,45 @@ def test_datl_in_ten_lines(tmp_path):
     )
 
 
+def test_l2tl_and_its_refit(tmp_path):
+    """The flow of the README: learn the weights, refit, serve."""
+    source = conftest.blobs(classes=8)
+    target, validation = (
+        conftest.blobs(per_class=5, seed=seed) for seed in (1, 2)
+    )
+    generalist = conftest.tiny_classifier(classes=8)
+    generalist.compile("adam", conftest.LOSS)
+    generalist.fit(source.batches(16), verbose=0, shuffle=False)
+    encoder = tt.small_encoder((8, 8, 1), 4)
+    model = tt.L2TL(encoder, 8, 4, policy_warmup=4)
+    model.warm_start(generalist)
+    model.compile("sgd", policy_optimizer="adam", metrics=["accuracy"])
+    streams = tt.streams(
+        source.batches(16), target.batches(10), validation.batches(20)
+    )
+    model.fit(streams, verbose=0, shuffle=False)
+    weights = model.importance_weights()
+
+    policy = tt.FixedPolicy(8, weights, model.policy.expected_scale())
+    refit = tt.L2TL(encoder, 8, 4, policy=policy)
+    refit.warm_start(generalist)
+    refit.compile("sgd", metrics=["accuracy"])
+    labelled = conftest.blobs(per_class=10, seed=1)
+    streams = tt.streams(source.batches(16), labelled.batches(10))
+    refit.fit(streams, epochs=4, verbose=0, shuffle=False)
+    path = tt.export_serving(refit.classifier(), tmp_path / "export")
+    served = tf.saved_model.load(str(path))
+    names = [v.name for v in served.variables]
+    assert not any("policy" in name or "logits" in name for name in names)
+    images = target.images[:3] / np.float32(255)
+    found = served.signatures["serving_default"](images=tf.constant(images))
+    np.testing.assert_allclose(
+        found["probabilities"],
+        keras.ops.softmax(refit.predict(images, verbose=0)),
+        atol=1e-5,
+    )
+
+
 @pytest.mark.slow
 def test_the_embedded_default_shows_the_papers_pattern(tmp_path):
     """Adaptive beats reversed, and the source beats no source."""

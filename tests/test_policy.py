@@ -23,12 +23,14 @@ def test_a_flat_policy_draws_every_level_equally_often():
 
 
 def test_draws_follow_the_probabilities():
-    policy = tt.WeightPolicy(2, levels=3)
-    set_logits(policy, [[0.5, 0.3, 0.2], [0.0 + 1e-9, 1.0, 1e-9]])
-    found = drawn(policy, 1500)
-    shares = np.bincount(found[:, 0], minlength=3) / 1500
-    np.testing.assert_allclose(shares, [0.5, 0.3, 0.2], atol=0.05)
-    assert set(found[:, 1]) == {1}
+    policy = tt.WeightPolicy(301, levels=3)
+    probs = np.tile([0.5, 0.3, 0.2], (301, 1))
+    probs[300] = [1e-9, 1.0, 1e-9]
+    set_logits(policy, probs)
+    found = drawn(policy, 20)
+    shares = np.bincount(found[:, :300].ravel(), minlength=3) / 6000
+    np.testing.assert_allclose(shares, [0.5, 0.3, 0.2], atol=0.025)
+    assert set(found[:, 300]) == {1}
 
 
 def test_draws_repeat_by_seed_and_step_also_compiled():

@@ -128,3 +128,32 @@ def test_writes_weights_and_pictures(tmp_path):
         with Image.open(tmp_path / f"{name}.png") as picture:
             assert picture.width > 600
             assert np.asarray(picture).std() > 5
+
+
+def test_learned_weights_are_written_and_drawn(tmp_path):
+    images = conftest.blobs()
+    rows = [
+        {
+            "seed": 0,
+            "class_id": c,
+            "class": name,
+            "weight": 1.0,
+            "target_prior": 0.25,
+            "target_prior_low": 0.2,
+            "target_prior_high": 0.3,
+            "l2tl_weight": c / 2,
+        }
+        for c, name in enumerate(images.class_names)
+    ]
+    report.write_weights(tmp_path, rows, images, images)
+    assert (tmp_path / "l2tl_weights.png").stat().st_size > 1000
+    header = (tmp_path / "weights.csv").read_text().splitlines()[0]
+    assert header.endswith(",l2tl_weight")
+
+
+def test_curves_show_the_stages_there_were(tmp_path):
+    report.write_curves(tmp_path, [result("l2tl", 0, 0.5) | {"history": {}}])
+    assert not (tmp_path / "learning_curves.png").exists()
+    joint = {"joint": {"loss": [1.0]}, "learning": {"loss": [2.0]}}
+    report.write_curves(tmp_path, [result("l2tl", 0, 0.5) | {"history": joint}])
+    assert (tmp_path / "learning_curves.png").stat().st_size > 1000

@@ -153,3 +153,25 @@ def test_measure_saves_the_model_it_measured(tmp_path):
     assert result["test"]["accuracy"] == pytest.approx(accuracy)
     assert result["validation"]["accuracy"] <= 1
     assert "finetuning" in result["history"]
+
+
+def test_unweighted_pre_training_is_shared_and_each_method_pays(tmp_path):
+    made, steps = make(tmp_path)
+    first = made.unweighted
+    spent = sum(steps)
+    logs = made.history.pop("pretraining")
+    assert equal(made.unweighted, first)
+    assert sum(steps) == spent
+    assert made.history["pretraining"] == logs
+    result = made.measure("finetune", lambda t: t.finetune(t.unweighted))
+    assert result["seconds"] > made._unweighted[2]
+
+
+def test_datasets_are_made_once(tmp_path):
+    made, _ = make(tmp_path)
+    train = made.target_batches(made.target.train)
+    assert made.target_batches(made.target.train) is train
+    assert made.target_batches(made.target.labelled) is not train
+    assert made.whole_source(4) is made.whole_source(4)
+    images, _ = next(iter(made.whole_source(4)))
+    assert len(images) == 4

@@ -72,7 +72,7 @@ class FineTuning:
             images.
     """
 
-    steps: int = 100
+    steps: int = 80
     head_steps: int = 0
     batch_size: int = 32
     learning_rates: tuple[float, ...] = (0.02, 0.05)
@@ -116,13 +116,13 @@ class L2tl:
 
     The learned weights are then fixed for joint training on source and all
     labelled target images, from where fine-tuning starts too, with the steps,
-    target batches and learning rates of `finetuning` and the source batches
-    of `pretraining`. The controls train likewise.
+    batches and learning rates of `finetuning`. The controls train likewise.
 
     Attributes:
         joint_share: share of those steps that are joint; the rest is on the
             target alone.
-        steps: joint steps in which the weights are learned.
+        steps: joint steps in which the weights are learned, with the source
+            batches of `pretraining`.
         learning_rate: of the model in these steps.
         policy_learning_rate: of Adam on the policy.
         policy_warmup: first steps in which the policy stays as it is.
@@ -136,11 +136,11 @@ class L2tl:
         start: `flat`, or `datl` to start at DATL's weights.
     """
 
-    joint_share: float = 0.5
-    steps: int = 300
+    joint_share: float = 0.75
+    steps: int = 150
     learning_rate: float = 0.02
     policy_learning_rate: float = 0.02
-    policy_warmup: int = 50
+    policy_warmup: int = 40
     levels: int = 11
     entropy: float = 0.1
     credit: str = "feature"
@@ -171,7 +171,7 @@ class Experiment:
     )
     generalist_path: str = ""
     pretraining: Training = dataclasses.field(
-        default_factory=lambda: Training(steps=600)
+        default_factory=lambda: Training(steps=300)
     )
     finetuning: FineTuning = dataclasses.field(default_factory=FineTuning)
     datl: Datl = dataclasses.field(default_factory=Datl)

@@ -131,7 +131,8 @@ def compare(
                     result = trial.measure(method, METHODS[method])
                     folder.add(result | {"versions": _versions()})
             if set(config.methods) != {"scratch"}:
-                table += _weight_rows(trial)
+                learned = folder.result("l2tl", seed) or {}
+                table += _weight_rows(trial, learned.get("weights"))
         progress.close()
         rows = report.summary(folder.results, config.methods)
         report.write_weights(folder.path, table, source, splits[0].labelled)
@@ -290,8 +291,10 @@ def _versions() -> dict[str, str]:
     return found | {"python": platform.python_version()}
 
 
-def _weight_rows(trial: Trial) -> list[dict]:
-    """Returns one row per source class: priors, interval and weight."""
+def _weight_rows(
+    trial: Trial, learned: list[float] | None = None
+) -> list[dict]:
+    """Returns one row per source class: priors, interval and weights."""
     estimate = trial.target_prior
     importance = trial.importance()
     importance.update(estimate.prior, trial.source.prior)
@@ -304,6 +307,8 @@ def _weight_rows(trial: Trial) -> list[dict]:
         "target_prior_high": high,
         "weight": importance.numpy().astype(float),
     }
+    if learned is not None:
+        columns["l2tl_weight"] = learned
     return [
         {"seed": trial.seed, "class_id": i}
         | dict(zip(columns, values, strict=True))

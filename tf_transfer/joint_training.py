@@ -57,7 +57,8 @@ def learn_weights(trial: Trial) -> tuple[np.ndarray, float]:
     _restart(trial, bench)
     _start_policy(trial, bench, settings.policy_learning_rate)
     stage = Training(steps=settings.steps, learning_rate=settings.learning_rate)
-    streams = _streams(trial, trial.target.train)
+    count = trial.config.pretraining.batch_size
+    streams = _streams(trial, trial.target.train, count)
     logs = bench.fit(streams, stage, [trial.progress])
     trial.history["learning"] = logs
     weights = bench.model.importance_weights(trial.source.prior)
@@ -84,22 +85,18 @@ def _start_policy(
     bench.model.policy_optimizer.learning_rate = learning_rate
 
 
-def _streams(trial: Trial, images: ImageData) -> tf.data.Dataset:
+def _streams(
+    trial: Trial, images: ImageData, batch_size: int
+) -> tf.data.Dataset:
     """Returns endless streams; the validation part comes whole."""
-    source = trial.source_images(None, _source_stage(trial), 2 * trial.seed + 1)
+    count = batch_size * trial.config.l2tl.oversample
     validation = trial.target.validation
     streams = data.streams(
-        source,
+        trial.whole_source(count),
         trial.target_batches(images),
         validation.batches(len(validation.labels)),
     )
     return data.quiet(streams)
-
-
-def _source_stage(trial: Trial) -> Training:
-    stage = trial.config.pretraining
-    count = stage.batch_size * trial.config.l2tl.oversample
-    return Training(steps=stage.steps, batch_size=count)
 
 
 def _fit(
@@ -109,7 +106,8 @@ def _fit(
     steps = trial.config.finetuning.steps
     shared = round(trial.config.l2tl.joint_share * steps)
     stage = Training(steps=shared, learning_rate=rate)
-    logs = bench.fit(_streams(trial, images), stage, [trial.progress])
+    streams = _streams(trial, images, trial.config.finetuning.batch_size)
+    logs = bench.fit(streams, stage, [trial.progress])
     trial.history["joint"] = logs
     model = bench.model.classifier()
     state = [np.array(variable) for variable in model.variables]

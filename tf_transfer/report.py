@@ -189,6 +189,8 @@ def verdict(rows: Sequence[dict[str, Any]], found: Diagnostics) -> str:
 def write_weights(folder: pathlib.Path, rows, source, target) -> None:
     """Writes `weights.csv`, `weights.png` and `side_by_side.png`.
 
+    And `l2tl_weights.png`, where L2TL has learned weights too.
+
     Args:
         folder: where to.
         rows: dicts of one class of one seed each.
@@ -205,6 +207,8 @@ def write_weights(folder: pathlib.Path, rows, source, target) -> None:
         writer.writerows(rows)
     first = [row for row in rows if row["seed"] == rows[0]["seed"]]
     plot_weights(folder / "weights.png", first)
+    if "l2tl_weight" in first[0]:
+        plot_weights(folder / "l2tl_weights.png", first, "l2tl_weight")
     plot_side_by_side(folder / "side_by_side.png", first, source, target)
 
 
@@ -217,19 +221,22 @@ def _figure(width: float, height: float):
     return figure
 
 
-def plot_weights(path: pathlib.Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Draws the largest and smallest weights with their intervals."""
-    ranked = sorted(rows, key=lambda row: -row["weight"])
+def plot_weights(
+    path: pathlib.Path, rows: Sequence[dict[str, Any]], column: str = "weight"
+) -> None:
+    """Draws the largest and smallest weights, DATL's with their intervals."""
+    ranked = sorted(rows, key=lambda row: -row[column])
     shown = ranked
     if len(ranked) > 4 * _SHOWN:
         shown = ranked[: 3 * _SHOWN] + ranked[-_SHOWN:]
     figure = _figure(max(6, 0.22 * len(shown)), 3.6)
     axes = figure.add_subplot()
     place = np.arange(len(shown))
-    height = np.array([row["weight"] for row in shown])
+    height = np.array([row[column] for row in shown])
     axes.bar(place, height, color="#3b6ea5")
-    errors = np.transpose([_weight_errors(row) for row in shown])
-    axes.errorbar(place, height, errors, fmt="none", ecolor="#222", lw=0.8)
+    if column == "weight":
+        errors = np.transpose([_weight_errors(row) for row in shown])
+        axes.errorbar(place, height, errors, fmt="none", ecolor="#222", lw=0.8)
     axes.axhline(1, color="#999", lw=0.8, ls="--")
     names = [row["class"] for row in shown]
     # A dollar sign in a class name is no formula.
@@ -238,7 +245,8 @@ def plot_weights(path: pathlib.Path, rows: Sequence[dict[str, Any]]) -> None:
         axes.tick_params(axis="x", rotation=90)
     axes.set_ylabel("importance weight")
     of = f"{len(shown)} of {len(rows)} classes" if shown != ranked else ""
-    axes.set_title(f"Importance weights of the source classes {of}".strip())
+    what = "Importance" if column == "weight" else "Learned (L2TL)"
+    axes.set_title(f"{what} weights of the source classes {of}".strip())
     figure.savefig(path, dpi=120)
 
 
@@ -289,9 +297,16 @@ def write_curves(
     folder: pathlib.Path, results: Sequence[dict[str, Any]]
 ) -> None:
     """Draws the training loss of every stage, averaged over seeds."""
-    stages = ("pretraining", "finetuning")
-    figure = _figure(9, 3.6)
-    for axes, stage in zip(figure.subplots(1, 2), stages, strict=True):
+    stages = [
+        stage
+        for stage in ("pretraining", "learning", "joint", "finetuning")
+        if any(stage in result["history"] for result in results)
+    ]
+    if not stages:
+        return
+    figure = _figure(max(6, 4.5 * len(stages)), 3.6)
+    panels = figure.subplots(1, len(stages), squeeze=False)[0]
+    for axes, stage in zip(panels, stages, strict=True):
         by_method: dict[str, list] = {}
         for result in results:
             loss = result["history"].get(stage, {}).get("loss")

@@ -70,6 +70,8 @@ class Trial:
         self.learned: dict[str, Any] = {}
         self._unweighted: tuple[State, dict, float] | None = None
         self._borrowed = 0.0
+        self._batches: dict[int, tf.data.Dataset] = {}
+        self._whole: dict[int, tf.data.Dataset] = {}
 
     def random_state(self) -> State:
         """Returns the seed's random initialisation of a source model."""
@@ -209,13 +211,28 @@ class Trial:
         return bench.state()
 
     def target_batches(self, images: ImageData) -> tf.data.Dataset:
-        """Returns endless shuffled batches of labelled target images."""
-        indices = sampling.shuffled(
-            len(images.labels),
-            batch_size=self.config.finetuning.batch_size,
-            seed=self.seed,
-        )
-        return images.gather(indices)
+        """Returns endless shuffled batches of labelled target images.
+
+        The same dataset for the same images: making one takes as long as
+        some training steps.
+        """
+        if id(images) not in self._batches:
+            indices = sampling.shuffled(
+                len(images.labels),
+                batch_size=self.config.finetuning.batch_size,
+                seed=self.seed,
+            )
+            self._batches[id(images)] = images.gather(indices)
+        return self._batches[id(images)]
+
+    def whole_source(self, batch_size: int) -> tf.data.Dataset:
+        """Returns endless unweighted batches, of the same dataset each time."""
+        if batch_size not in self._whole:
+            stage = Training(steps=1, batch_size=batch_size)
+            self._whole[batch_size] = self.source_images(
+                None, stage, seed=2 * self.seed + 1
+            )
+        return self._whole[batch_size]
 
     def source_images(
         self,
