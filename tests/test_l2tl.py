@@ -357,7 +357,12 @@ def test_streams_refuse(source, message):
         ({"oversample": 0}, "`oversample`"),
         ({"policy_warmup": -1}, "policy_warmup"),
         ({"policy": tt.WeightPolicy(5)}, "source classes, 8. Received: 5"),
+        ({"policy": [1.0] * 8}, "a FixedPolicy. Received: list"),
         ({"credit": "none"}, "`credit` must be one of"),
+        (
+            {"reward": keras.metrics.AUC(multi_label=True)},
+            "variables from the start. Received: 'auc' without any",
+        ),
         ({"reward": "f1"}, "`reward` must be"),
     ],
 )

@@ -83,7 +83,13 @@ class L2TL(TwoHeads):
         super().__init__(
             encoder, num_source_classes, num_target_classes, **kwargs
         )
-        policy = policy or WeightPolicy(num_source_classes)
+        if policy is None:
+            policy = WeightPolicy(num_source_classes)
+        if not isinstance(policy, (WeightPolicy, FixedPolicy)):
+            raise InputError(
+                "`policy` must be a WeightPolicy or a FixedPolicy. "
+                f"Received: {type(policy).__name__}"
+            )
         if policy.num_source_classes != num_source_classes:
             raise InputError(
                 "The policy must be made for the model's source classes, "
@@ -169,8 +175,11 @@ class L2TL(TwoHeads):
                 self.num_target_classes,
                 self.example_losses,
             )
-            if not metric.variables:  # MeanMetricWrapper and its kind
-                metric.reset_state()
+            if not metric.variables:
+                raise InputError(
+                    "The reward metric must have its variables from the "
+                    f"start. Received: {metric.name!r} without any"
+                )
             self._reward_metric = _Untracked(metric)
 
     def get_compile_config(self) -> dict:

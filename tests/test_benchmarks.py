@@ -1,0 +1,39 @@
+"""The benchmarks run, and what they found still holds. No time is asserted."""
+
+import argparse
+import importlib.util
+
+import conftest
+import pytest
+
+from tf_transfer import splits
+
+
+def load(name):
+    """Imports a script of tests/benchmarks."""
+    path = conftest.REPOSITORY / "tests" / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_the_policy_finds_the_useful_classes(shared_data):
+    benchmark = load("policy_learns")
+    parts = benchmark.load("mnist"), benchmark.load("fashion_mnist")
+    source = benchmark.mixture(*parts, seed=0)
+    assert source.num_classes == 30
+    assert len(source.labels) == 18000
+    split = splits.split_target(benchmark.load("usps"), 10, 5, seed=0)
+    found = benchmark.train(source, split, "feature", seed=0)
+    assert found["area"]["all"] > 0.85
+    assert found["mean_weight"][0] > 1.5
+
+
+@pytest.mark.slow
+def test_the_cost_of_a_step_is_measured():
+    options = argparse.Namespace(batch=8, width=4, rounds=1, steps=2)
+    found = load("l2tl_step").compare("feature", 50, 5, options)
+    assert found["ratio"] > 0
+    assert found["state_mb"] >= 0
