@@ -38,6 +38,7 @@ def test_compare_leaves_what_it_promises_and_is_never_repeated(tmp_path):
         "weights.csv",
         "weights.png",
         "side_by_side.png",
+        "l2tl_weights.png",
         "learning_curves.png",
         "checkpoints/generalist-1.keras",
         "checkpoints/datl-1.keras",
@@ -49,6 +50,9 @@ def test_compare_leaves_what_it_promises_and_is_never_repeated(tmp_path):
         assert 0 <= result["test"]["accuracy"] <= 1
         assert result["seconds"] > 0
         assert result["versions"]["keras"]
+        if result["method"] == "l2tl":
+            assert len(result["weights"]) == 8
+            assert 0 < result["scale"] < 1
     again = tt.compare(config, out, quiet=True, **data())
     assert again == rows
     assert files(out)["results.json"] == kept["results.json"]

@@ -85,6 +85,7 @@ def test_the_frozen_control_draws_but_does_not_learn(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_oversampling_takes_larger_source_batches(tmp_path):
     bench = oversampling_bench()
     made, _ = make(tmp_path, bench=bench, l2tl=bench.config.l2tl)

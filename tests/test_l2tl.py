@@ -1,3 +1,5 @@
+import functools
+
 import conftest
 import keras
 import numpy as np
@@ -7,6 +9,8 @@ import tensorflow as tf
 import tf_transfer as tt
 from tf_transfer import distribution
 from tf_transfer.errors import InputError
+
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 
 SOURCE = conftest.blobs(per_class=20, classes=8)
 TARGET = conftest.blobs(per_class=10, seed=1)
@@ -92,7 +96,7 @@ def test_warm_up_leaves_the_policy_and_its_credit_alone():
     )
 
 
-@pytest.mark.parametrize("credit", ["feature", "gradient"])
+@pytest.mark.parametrize("credit", ["feature", slow("gradient")])
 def test_the_policy_learns_which_classes_are_worth_it(credit):
     """Half of the source classes have labels at random."""
     rng = np.random.default_rng(0)
@@ -154,7 +158,9 @@ def test_two_replicas_equal_one(mirrored, settings):
     replicas_equal_one(mirrored, **settings)
 
 
-@pytest.mark.parametrize("credit", ["feature", "gradient", "reinforce"])
+@pytest.mark.parametrize(
+    "credit", ["feature", slow("gradient"), slow("reinforce")]
+)
 def test_saved_and_loaded_it_goes_on_as_if_nothing_happened(tmp_path, credit):
     reward = keras.metrics.SparseTopKCategoricalAccuracy(k=2)
     model = make(credit=credit, reward=reward if credit == "feature" else "auc")

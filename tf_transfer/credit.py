@@ -75,6 +75,7 @@ class Reinforce(keras.layers.Layer):
         return super().get_config() | {"decay": self.decay}
 
     def build(self, input_shape):
+        """Creates the running figures; the shape does not matter."""
         del input_shape
         self.mean = _state(self, (), "mean")
         self.square = _state(self, (), "square")
@@ -290,6 +291,7 @@ class GradientCredit(ClassCredit):
         return super().get_config() | {"objective": self.objective}
 
     def build(self, input_shape):
+        """Creates the table, with all validation images as one group."""
         super().build((input_shape[0], 1))
 
     def effects(self, model, evidence: Evidence) -> tuple[tf.Tensor, tf.Tensor]:

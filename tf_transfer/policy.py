@@ -122,7 +122,7 @@ class WeightPolicy(keras.layers.Layer):
     Example:
 
     >>> policy = WeightPolicy(3, levels=5, start=[2., 1., 0.])
-    >>> policy.expected_weights().numpy().round(2).tolist()
+    >>> [round(float(w), 2) for w in policy.expected_weights()]
     [0.98, 0.5, 0.02]
     """
 
