@@ -130,7 +130,8 @@ class L2tl:
         entropy: coefficient of the entropy bonus.
         credit: `feature`, `gradient` or `reinforce`; see `credit`.
         reward: `accuracy`, `auc`, `mean_per_class_accuracy` or
-            `negative_loss`, on the validation images.
+            `negative_loss`, on the validation images; `reinforce` learns
+            from it, with the other credits it is only logged.
         improvement: reward the change by a step, not the level.
         oversample: of each source batch, keep one example in so many.
         start: `flat`, or `datl` to start at DATL's weights.

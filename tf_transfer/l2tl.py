@@ -42,6 +42,8 @@ class L2TL(TwoHeads):
             `"reinforce"` (the paper's), or a configured object of `credit`.
         reward: `"accuracy"`, `"auc"`, `"mean_per_class_accuracy"`,
             `"negative_loss"`, or a Keras metric over class numbers and logits.
+            `"reinforce"` learns from it; the other credits measure the effect
+            on the validation images themselves, and it is only logged.
         improvement: reward the change of the metric by the step, not its
             level; one more pass over the validation batch.
         oversample: M: of every source batch keep the 1/M with the largest
