@@ -64,7 +64,7 @@ def equal(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("credit", ["feature", "gradient", "reinforce"])
+@pytest.mark.parametrize("credit", ["feature", "reinforce", slow("gradient")])
 def test_each_phase_leaves_the_others_variables_alone(credit):
     """Fixed policy in the first phase, fixed model in the second."""
     model = make(policy_optimizer=keras.optimizers.Adam(0.0), credit=credit)
@@ -148,7 +148,7 @@ def replicas_equal_one(mirrored, **settings):
     "settings",
     [
         {},
-        {"credit": "gradient"},
+        slow({"credit": "gradient"}),
         {"credit": "reinforce", "reward": "auc", "improvement": True},
         {"policy": tt.FixedPolicy},
     ],
