@@ -55,8 +55,37 @@ def _state(layer: keras.layers.Layer, shape: tuple, name: str):
     )
 
 
+class Credit(keras.layers.Layer):
+    """Base of the credits.
+
+    Args:
+        decay: weight of the past in the running figures.
+    """
+
+    def __init__(self, decay: float, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= decay < 1:
+            raise InputError(
+                f"`decay` must be at least 0 and below 1. Received: {decay}"
+            )
+        self.decay = float(decay)
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"decay": self.decay}
+
+    def policy_loss(self, model, evidence: Evidence, active: tf.Tensor):
+        """Returns the loss by whose gradient the policy learns.
+
+        Args:
+            model: the `L2TL` model.
+            evidence: of this step.
+            active: 1, or 0 while the policy is frozen and nothing is kept.
+        """
+        raise NotImplementedError
+
+
 @keras.saving.register_keras_serializable("tf_transfer")
-class Reinforce(keras.layers.Layer):
+class Reinforce(Credit):
     """The paper's credit: one advantage for all actions (section 3.3).
 
     The advantage is the reward less its running mean *before* this step, in
@@ -68,11 +97,7 @@ class Reinforce(keras.layers.Layer):
     """
 
     def __init__(self, decay: float = 0.9, **kwargs):
-        super().__init__(**kwargs)
-        self.decay = _check_decay("decay", decay)
-
-    def get_config(self) -> dict:
-        return super().get_config() | {"decay": self.decay}
+        super().__init__(decay, **kwargs)
 
     def build(self, input_shape):
         """Creates the running figures; the shape does not matter."""
@@ -83,13 +108,7 @@ class Reinforce(keras.layers.Layer):
         self.built = True
 
     def policy_loss(self, model, evidence: Evidence, active: tf.Tensor):
-        """Returns the loss whose gradient is that of REINFORCE.
-
-        Args:
-            model: the `L2TL` model.
-            evidence: of this step.
-            active: 1, or 0 while the policy is frozen and nothing is kept.
-        """
+        """Returns the loss whose gradient is that of REINFORCE."""
         labels = evidence.source.labels
         found = tf.math.unsorted_segment_sum(
             tf.ones_like(labels, tf.float32), labels, model.num_source_classes
@@ -115,7 +134,7 @@ class Reinforce(keras.layers.Layer):
         return tf.clip_by_value(advantage, -_LARGEST, _LARGEST)
 
 
-class ClassCredit(keras.layers.Layer):
+class ClassCredit(Credit):
     """Base of the credits that tell the source classes apart.
 
     Keeps a table of the average effect of every source class on every group
@@ -127,11 +146,7 @@ class ClassCredit(keras.layers.Layer):
     """
 
     def __init__(self, decay: float = 0.995, **kwargs):
-        super().__init__(**kwargs)
-        self.decay = _check_decay("decay", decay)
-
-    def get_config(self) -> dict:
-        return super().get_config() | {"decay": self.decay}
+        super().__init__(decay, **kwargs)
 
     def build(self, input_shape):
         """Creates the table; `input_shape` is (source classes, groups)."""
@@ -140,13 +155,7 @@ class ClassCredit(keras.layers.Layer):
         self.built = True
 
     def policy_loss(self, model, evidence: Evidence, active: tf.Tensor):
-        """Returns minus the credit that the policy earns on average.
-
-        Args:
-            model: the `L2TL` model.
-            evidence: of this step.
-            active: 1, or 0 while the policy is frozen and nothing is kept.
-        """
+        """Returns minus the credit that the policy earns on average."""
         self._average(model, evidence, active)
         return -model.policy.expected_credit(*self.credit(model.policy))
 
@@ -329,7 +338,7 @@ CREDITS = {
 
 def credit(identifier: str | keras.layers.Layer) -> keras.layers.Layer:
     """Returns a credit by name: feature, gradient or reinforce."""
-    if isinstance(identifier, (ClassCredit, Reinforce)):
+    if isinstance(identifier, Credit):
         return identifier
     if identifier not in CREDITS:
         raise InputError(
@@ -337,11 +346,3 @@ def credit(identifier: str | keras.layers.Layer) -> keras.layers.Layer:
             f"Received: credit={identifier!r}"
         )
     return CREDITS[identifier]()
-
-
-def _check_decay(name: str, value: float) -> float:
-    if not 0 <= value < 1:
-        raise InputError(
-            f"`{name}` must be at least 0 and below 1. Received: {value}"
-        )
-    return float(value)

@@ -106,8 +106,7 @@ class L2TL(TwoHeads):
         self.credit = credits.credit(credit)
         if not self.credit.built:
             self.credit.build((num_source_classes, num_target_classes))
-        self.reward = reward if isinstance(reward, str) else None
-        self._given_metric = None if self.reward else _Untracked(reward)
+        self._given_reward = _Untracked(reward)
         self.improvement = bool(improvement)
         self.oversample = int(oversample)
         self.policy_warmup = int(policy_warmup)
@@ -124,7 +123,7 @@ class L2TL(TwoHeads):
 
     def get_config(self) -> dict:
         serialize = keras.saving.serialize_keras_object
-        metric = self._given_metric
+        reward = self._given_reward.value
         return {
             "name": self.name,
             "encoder": serialize(self.encoder),
@@ -132,7 +131,7 @@ class L2TL(TwoHeads):
             "num_target_classes": self.num_target_classes,
             "policy": serialize(self.policy),
             "credit": serialize(self.credit),
-            "reward": self.reward or serialize(metric.value),
+            "reward": reward if isinstance(reward, str) else serialize(reward),
             "improvement": self.improvement,
             "oversample": self.oversample,
             "policy_warmup": self.policy_warmup,
@@ -171,9 +170,8 @@ class L2TL(TwoHeads):
         self.policy_optimizer = keras.optimizers.get(policy_optimizer)
         if self.policy.trainable_variables:
             self.policy_optimizer.build(self.policy.trainable_variables)
-            given = self._given_metric and self._given_metric.value
             metric = rewards.reward_metric(
-                given or self.reward,
+                self._given_reward.value,
                 self.num_target_classes,
                 self.example_losses,
             )
@@ -283,5 +281,5 @@ class L2TL(TwoHeads):
 class _Untracked:
     """Keeps a metric out of the model's own metrics."""
 
-    def __init__(self, value: keras.metrics.Metric):
+    def __init__(self, value: str | keras.metrics.Metric):
         self.value = value
