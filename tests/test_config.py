@@ -43,7 +43,8 @@ def test_defaults_are_valid():
         ("l2tl.credit", "fair"),
         ("l2tl.reward", "gold"),
         ("l2tl.start", "warm"),
-        ("strategy", "tpu"),
+        ("strategy", "parameter_server"),
+        ("checkpoint_every", 0),
     ],
 )
 def test_refuses_and_names_the_field(path, value):

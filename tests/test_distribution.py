@@ -31,5 +31,5 @@ def test_stream_outputs_without_labels():
 def test_strategies_by_name():
     assert distribution.strategy("none").num_replicas_in_sync == 1
     assert distribution.strategy("mirrored").num_replicas_in_sync == 2
-    with pytest.raises(InputError, match="choose none or mirrored"):
+    with pytest.raises(InputError, match="choose none, mirrored"):
         distribution.strategy("everything")

@@ -18,11 +18,15 @@ class Rates(keras.callbacks.Callback):
         self.seen.append(float(self.model.optimizer.learning_rate))
 
 
+def endless(batch_size):
+    return lambda start: conftest.blobs().batches(batch_size).repeat()
+
+
 def test_learning_rate_ramps_up_and_decays():
     rates = Rates()
     bench = training.ReusableModel(conftest.tiny_classifier())
     stage = Training(steps=20, learning_rate=0.1)
-    logs = bench.fit(conftest.blobs().batches(6).repeat(), stage, [rates])
+    logs = bench.fit(endless(6), stage, [rates]).history()
     assert len(rates.seen) == 20
     assert rates.seen[0] == pytest.approx(0.05)
     assert max(rates.seen) == pytest.approx(0.1, rel=0.02)
@@ -32,7 +36,7 @@ def test_learning_rate_ramps_up_and_decays():
 
 
 def test_a_reused_model_trains_like_a_new_one():
-    images = conftest.blobs().batches(16).repeat()
+    images = endless(16)
     stage = Training(steps=5)
     bench = training.ReusableModel(conftest.tiny_classifier())
     start = bench.state()
@@ -48,7 +52,7 @@ def test_a_reused_model_trains_like_a_new_one():
 def test_learns_and_predicts():
     images = conftest.blobs()
     bench = training.ReusableModel(conftest.tiny_classifier())
-    bench.fit(images.batches(16).repeat(), Training(steps=60))
+    bench.fit(endless(16), Training(steps=60))
     right = bench.logits(images).argmax(axis=1) == images.labels
     assert right.mean() > 0.9
 

@@ -173,5 +173,9 @@ def test_datasets_are_made_once(tmp_path):
     assert made.target_batches(made.target.train) is train
     assert made.target_batches(made.target.labelled) is not train
     assert made.whole_source(4) is made.whole_source(4)
-    images, _ = next(iter(made.whole_source(4)))
-    assert len(images) == 4
+    batches = made.whole_source(4)
+    assert batches(0) is batches(0)
+    (first, _), (second, _) = batches(0).take(2)
+    assert len(first) == 4
+    ((again, _),) = batches(1).take(1)
+    np.testing.assert_array_equal(again, second)

@@ -162,7 +162,10 @@ class Experiment:
         generalist: training of the first model on the whole source.
         generalist_path: a `.keras` source classifier to use instead.
         pretraining: the further training on the source that methods shape.
-        strategy: `none` or `mirrored`.
+        strategy: `none`, `mirrored`, `multi_worker` or `tpu`; see
+            `distribution.strategy`.
+        checkpoint_every: steps between the checkpoints from which an
+            interrupted run goes on.
     """
 
     data: Data = dataclasses.field(default_factory=Data)
@@ -189,6 +192,7 @@ class Experiment:
     )
     seeds: int = 5
     strategy: str = "none"
+    checkpoint_every: int = 100
 
 
 def _check_types(settings: object, prefix: str = "") -> None:
@@ -226,6 +230,7 @@ def check(experiment: Experiment) -> None:
     _check_types(experiment)
     positive = {
         "seeds": experiment.seeds,
+        "checkpoint_every": experiment.checkpoint_every,
         "generalist.steps": experiment.generalist.steps,
         "generalist.batch_size": experiment.generalist.batch_size,
         "generalist.learning_rate": experiment.generalist.learning_rate,
@@ -293,7 +298,7 @@ def check(experiment: Experiment) -> None:
             "accuracy auc mean_per_class_accuracy negative_loss",
         ),
         "l2tl.start": (experiment.l2tl.start, "flat datl"),
-        "strategy": (experiment.strategy, "none mirrored"),
+        "strategy": (experiment.strategy, "none mirrored multi_worker tpu"),
     }
     for name, (value, allowed) in choices.items():
         if value not in allowed.split():

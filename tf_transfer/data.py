@@ -5,6 +5,7 @@ is measured and framed on its own (see `framing`).
 """
 
 import dataclasses
+import functools
 import hashlib
 import os
 import re
@@ -89,12 +90,18 @@ class ImageData:
         dataset = tf.data.Dataset.from_tensor_slices(arrays)
         return quiet(dataset.batch(batch_size).map(_to_unit))
 
-    def gather(self, indices: tf.data.Dataset) -> tf.data.Dataset:
-        """Turns batches of indices `[B]` into `(images in 0..1, labels)`."""
+    @functools.cached_property
+    def _stored(self) -> tuple[tf.Variable, tf.Variable]:
         # A constant in the graph would be copied and may exceed 2 GB.
         with tf.device("CPU"):
-            images = tf.Variable(self.images, trainable=False)
-            labels = tf.Variable(self.labels, trainable=False)
+            return (
+                tf.Variable(self.images, trainable=False),
+                tf.Variable(self.labels, trainable=False),
+            )
+
+    def gather(self, indices: tf.data.Dataset) -> tf.data.Dataset:
+        """Turns batches of indices `[B]` into `(images in 0..1, labels)`."""
+        images, labels = self._stored
 
         def look_up(index):
             picked = tf.gather(images, index), tf.gather(labels, index)

@@ -43,6 +43,7 @@ class ImportanceWeights(tf.Module):
         values: the weights, `[C]` float32, mean 1 under the source prior; all
             1 until they are set.
         updates: how often they were set, int64.
+        target_prior: P_t that they were last set by, `[C]` float32; 0 before.
 
     Example:
 
@@ -85,6 +86,11 @@ class ImportanceWeights(tf.Module):
             self.updates = tf.Variable(
                 0, trainable=False, dtype=tf.int64, name="updates"
             )
+            self.target_prior = tf.Variable(
+                tf.zeros([num_source_classes]),
+                trainable=False,
+                name="target_prior",
+            )
 
     def get_config(self) -> dict:
         """Returns the constructor's arguments."""
@@ -107,6 +113,7 @@ class ImportanceWeights(tf.Module):
             target_prior, source_prior, **self.shaping
         )
         self.assign(shaped, source_prior)
+        self.target_prior.assign(target_prior)
 
     def assign(self, values: np.ndarray, source_prior: np.ndarray):
         """Sets the weights to `values` `[C]`, scaled to mean 1 under P_s.
@@ -117,6 +124,7 @@ class ImportanceWeights(tf.Module):
         """
         prior = check_prior(source_prior, self.num_source_classes)
         self.values.assign(weights.normalise(values, prior))
+        self.target_prior.assign(self.values * prior.astype(np.float32))
         self.updates.assign_add(1)
 
     def attach(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -140,11 +148,13 @@ class ImportanceWeights(tf.Module):
         replacement: bool = True,
         rate: float = 1.0,
         block_size: int = 1024,
+        start: int = 0,
     ) -> tf.data.Dataset:
         """Repeats and drops examples by weight; see `sampling.resample`.
 
         A finite dataset is passed over again and again, with new choices each
-        time: give `fit` its `steps_per_epoch`.
+        time: give `fit` its `steps_per_epoch`. To continue a run, `start`
+        passes over the elements it has seen; cheap before images are decoded.
         """
         self._check_pairs(dataset)
         self.reaches_data = True
@@ -155,7 +165,7 @@ class ImportanceWeights(tf.Module):
             replacement=replacement,
             rate=rate,
             block_size=block_size,
-        )
+        ).skip(start)
 
     def draw(
         self, labels: np.ndarray, *, batch_size: int, seed: int, start: int = 0
@@ -273,7 +283,7 @@ class DATL(keras.callbacks.Callback):
                 "weights.attach, weights.resample or weights.draw. Received: "
                 "weights that no dataset uses"
             )
-        if self.generalist is not None:
+        if self.generalist is not None and self.estimate is None:
             self._estimate(self.generalist)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -299,7 +309,7 @@ class DATL(keras.callbacks.Callback):
             warnings.warn(advice, stacklevel=2)
 
     def _diagnostics(self) -> diagnostics.Diagnostics:
-        prior = self.weights.numpy() * self.source_prior
-        if self.estimate is not None:
-            prior = self.estimate.prior
+        prior = self.weights.target_prior.numpy().astype(np.float64)
+        if not self.weights.updates.numpy():
+            prior = self.source_prior
         return self.weights.diagnostics(prior, self.source_prior)

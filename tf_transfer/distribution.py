@@ -1,6 +1,12 @@
-"""Running models over datasets under any tf.distribute strategy."""
+"""Running models under any tf.distribute strategy.
+
+Stock Keras `fit` fails on several workers, and on several devices for some
+datasets and settings. What it takes to work everywhere is kept here.
+"""
 
 import functools
+import json
+import os
 import weakref
 from collections.abc import Callable, Iterator
 
@@ -18,8 +24,14 @@ def strategy(name: str) -> tf.distribute.Strategy:
     Two mirrored strategies in one process would mix up their all-reduces.
 
     Args:
-        name: `"none"` for one device, or `"mirrored"` for all local GPUs
-            (all logical CPUs where there is no GPU).
+        name: `"none"` for one device; `"mirrored"` for all local GPUs (all
+            logical CPUs where there is no GPU); `"multi_worker"` for the
+            machines that the environment variable `TF_CONFIG` names, asked
+            for before anything else is computed; `"tpu"` for the TPU of this
+            machine or of the variable `TPU_NAME`.
+
+    Raises:
+        InputError: for an unknown name, an unusable `TF_CONFIG`, or no TPU.
     """
     if name == "none":
         return tf.distribute.get_strategy()
@@ -27,10 +39,138 @@ def strategy(name: str) -> tf.distribute.Strategy:
         kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
         devices = tf.config.list_logical_devices(kind)
         return tf.distribute.MirroredStrategy([d.name for d in devices])
+    if name == "multi_worker":
+        _check_cluster()
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "tpu":
+        return _tpu_strategy()
     raise InputError(
-        "Unknown distribution strategy; choose none or mirrored. "
-        f"Received: {name!r}"
+        "Unknown distribution strategy; choose none, mirrored, multi_worker "
+        f"or tpu. Received: {name!r}"
     )
+
+
+def _tpu_strategy() -> tf.distribute.TPUStrategy:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        return tf.distribute.TPUStrategy(resolver)
+    except (ValueError, RuntimeError, OSError, tf.errors.OpError) as error:
+        raise InputError(
+            "No TPU can be reached. Received: strategy='tpu'"
+        ) from error
+
+
+def _check_cluster() -> None:
+    """Raises InputError for a `TF_CONFIG` that does not name this worker."""
+    given = os.environ.get("TF_CONFIG", "")
+    try:
+        found = json.loads(given)
+        task, cluster = found["task"], found["cluster"]
+        address = cluster[task["type"]][task["index"]]
+        if not set(cluster) <= {"chief", "worker"} or ":" not in address:
+            raise ValueError("no cluster of workers")
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise InputError(
+            "The environment variable TF_CONFIG must name the workers and "
+            'this one, like {"cluster": {"worker": ["host:port", ...]}, '
+            '"task": {"type": "worker", "index": 0}}. '
+            f"Received: {given or 'nothing'}"
+        ) from error
+
+
+def num_workers(scope: tf.distribute.Strategy) -> int:
+    """Returns how many processes train together."""
+    if not isinstance(scope, tf.distribute.MultiWorkerMirroredStrategy):
+        return 1
+    cluster = scope.cluster_resolver.cluster_spec().as_dict()
+    return max(1, sum(map(len, cluster.values())))
+
+
+def is_chief(scope: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one of its cluster that writes files."""
+    if num_workers(scope) == 1:
+        return True
+    resolver = scope.cluster_resolver
+    if "chief" in resolver.cluster_spec().as_dict():
+        return resolver.task_type == "chief"
+    return resolver.task_id == 0
+
+
+class DistributedTrainer:
+    """Mixin for Keras models: `fit` and `evaluate` under every strategy.
+
+    Write `class Mine(DistributedTrainer, keras.Model)`, or get a model over
+    the layers of another from `distributed`. On one device nothing changes.
+    On several it replaces the functions that Keras (3.15) runs per step, which
+    fail with more than one step per execution and on several workers, and the
+    building from a first batch, which fails for dicts and for odd batches.
+
+    `steps_per_execution` needs as many steps per epoch as it divides, and an
+    endless dataset. A dataset of several workers is sharded by its elements.
+    """
+
+    def make_train_function(self, force=False):
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            return super().make_train_function(force)
+        if self.train_function is None or force:
+            self.train_function = self._on_all_replicas(self.train_step)
+
+    def make_test_function(self, force=False):
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            return super().make_test_function(force)
+        if self.test_function is None or force:
+            self.test_function = self._on_all_replicas(self.test_step)
+
+    def _on_all_replicas(self, step: Callable) -> Callable:
+        scope, count = self.distribute_strategy, self.steps_per_execution
+        if self.jit_compile:  # the whole of it would not compile
+            step = tf.function(step, jit_compile=True, reduce_retracing=True)
+
+        @tf.function(reduce_retracing=True)
+        def run(iterator):
+            if count > 1:
+                for _ in tf.range(count - 1):
+                    scope.run(step, (next(iterator),))
+            outputs = scope.run(step, (next(iterator),))
+            return {
+                name: scope.reduce("MEAN", value, axis=None)
+                for name, value in outputs.items()
+            }
+
+        return run
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        scope = self.distribute_strategy
+        if iterator is None or scope.num_replicas_in_sync == 1:
+            return super()._maybe_symbolic_build(iterator, data_batch)
+        _, _, batches = next(iter(iterator))
+        local = tf.nest.map_structure(
+            lambda value: scope.experimental_local_results(value)[0],
+            next(batches),
+        )
+        super()._maybe_symbolic_build(data_batch=local)
+
+
+@keras.saving.register_keras_serializable("tf_transfer")
+class _Distributed(DistributedTrainer, keras.Model):
+    """A functional model whose `fit` works under every strategy."""
+
+
+def distributed(model: keras.Model) -> keras.Model:
+    """Returns a model over the same layers that trains everywhere.
+
+    Args:
+        model: a built functional or sequential model, made under a strategy.
+
+    Returns:
+        The model itself, where it needs nothing.
+    """
+    scope = model.distribute_strategy
+    if isinstance(model, DistributedTrainer) or scope.num_replicas_in_sync == 1:
+        return model
+    return _Distributed(model.inputs, model.outputs, name=model.name)
 
 
 def stream_outputs(
@@ -39,8 +179,8 @@ def stream_outputs(
     """Yields a model's outputs batch by batch, in inference mode.
 
     Unlike `predict`, nothing accumulates: memory is that of one batch. The
-    batches are split over the devices of the model's strategy; the order
-    inside a batch is kept.
+    batches are split over the devices of the model's strategy, of all
+    workers; the order inside a batch is kept.
 
     Args:
         model: any Keras model with one output.
@@ -51,15 +191,16 @@ def stream_outputs(
     """
     scope = model.distribute_strategy
     forward = _forward(model)
+    placed = dataset.map(_with_places)
+    for batch in scope.experimental_distribute_dataset(placed):
+        place, outputs, *labels = (part.numpy() for part in forward(batch))
+        order = np.argsort(place)
+        yield outputs[order], labels[0][order] if labels else None
 
-    def local(value) -> np.ndarray:
-        return np.concatenate(
-            [part.numpy() for part in scope.experimental_local_results(value)]
-        )
 
-    for batch in scope.experimental_distribute_dataset(dataset):
-        images, *rest = batch if isinstance(batch, tuple) else (batch,)
-        yield local(forward(images)), local(rest[0]) if rest else None
+def _with_places(images, *labels):
+    """Numbers the rows of a batch: several workers return them mixed."""
+    return tf.range(tf.shape(tf.nest.flatten(images)[0])[0]), images, *labels
 
 
 _FORWARDS = weakref.WeakKeyDictionary()
@@ -71,10 +212,16 @@ def _forward(model: keras.Model) -> Callable:
         reference = weakref.ref(model)
 
         @tf.function(reduce_retracing=True)
-        def forward(images):
-            return reference().distribute_strategy.run(
-                lambda x: reference()(x, training=False), (images,)
-            )
+        def forward(batch):
+            scope = reference().distribute_strategy
+
+            def step(place, images, *labels):
+                return place, reference()(images, training=False), *labels[:1]
+
+            parts = scope.run(step, batch)
+            if scope.num_replicas_in_sync > 1:
+                parts = [scope.gather(part, axis=0) for part in parts]
+            return parts
 
         _FORWARDS[model] = forward
     return _FORWARDS[model]
@@ -89,11 +236,22 @@ def total(value: tf.Tensor) -> tf.Tensor:
 
 
 def gathered(value: tf.Tensor) -> tf.Tensor:
-    """Returns the rows of a tensor `[B, ...]` of all replicas of a step."""
+    """Returns the rows of a tensor `[B, ...]` of all replicas of a step.
+
+    As a sum of zeros and own rows, which works where `all_gather` does not:
+    with one replica on each of several workers. B is the same on all.
+    """
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return value
-    return context.all_gather(value, axis=0)
+    mine = tf.one_hot(
+        context.replica_id_in_sync_group,
+        context.num_replicas_in_sync,
+        dtype=value.dtype,
+    )
+    placed = tf.tensordot(mine, value, axes=0)
+    shape = tf.concat([[-1], tf.shape(value)[1:]], axis=0)
+    return tf.reshape(total(placed), shape)
 
 
 def num_replicas() -> int:

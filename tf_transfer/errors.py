@@ -1,10 +1,17 @@
-"""The one exception that means: what was given cannot be used."""
+"""The exceptions of this package, each a sentence for a person."""
 
 
 class InputError(ValueError):
-    """Raised for an argument, file or data set that cannot be used.
+    """Something given cannot be used.
 
-    The message is one sentence that ends with what was received. The command
-    line prints it and exits with status 2; every other exception is a defect
-    of this package.
+    The message is one clear sentence for a person, ending in what was
+    received. The command line prints it and exits with status 2.
+    """
+
+
+class Stopped(BaseException):
+    """The process was asked to end, and has saved what it was doing.
+
+    Like KeyboardInterrupt no `Exception`, so that nothing takes it for an
+    error. The command line exits with status 143.
     """

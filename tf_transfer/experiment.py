@@ -12,6 +12,7 @@ import numpy as np
 from tf_transfer import config as config_lib
 from tf_transfer import (
     data,
+    distribution,
     export,
     joint_training,
     models,
@@ -120,8 +121,10 @@ def compare(
     source, target, prints = _load(config, source, target, quiet)
     splits = [_split(config, target, seed) for seed in range(config.seeds)]
     bench = _bench(config, source, target)
-    with RunFolder(out, config, prints) as folder:
-        progress = report.Progress(_steps_left(config, folder), quiet)
+    chief = distribution.is_chief(bench.strategy)
+    with RunFolder(out, config, prints, writes=chief) as folder:
+        steps = _steps_left(config, folder)
+        progress = report.Progress(steps, quiet or not chief)
         table = []
         for seed, split in enumerate(splits):
             trial = Trial(bench, source, split, seed, folder, progress.advance)
@@ -130,14 +133,17 @@ def compare(
                     progress.says(f"seed {seed + 1}/{config.seeds}, {method}")
                     result = trial.measure(method, METHODS[method])
                     folder.add(result | {"versions": _versions()})
+            folder.forget_stages()
             if set(config.methods) != {"scratch"}:
                 learned = folder.result("l2tl", seed) or {}
                 table += _weight_rows(trial, learned.get("weights"))
         progress.close()
         rows = report.summary(folder.results, config.methods)
-        report.write_weights(folder.path, table, source, splits[0].labelled)
-        report.write_curves(folder.path, folder.results)
-        _export_best(folder, config, target)
+        if chief:
+            first = splits[0].labelled
+            report.write_weights(folder.path, table, source, first)
+            report.write_curves(folder.path, folder.results)
+            _export_best(folder, config, target)
         return rows
 
 
@@ -159,14 +165,17 @@ def look(
     source, target, prints = _load(config, source, target, quiet)
     split = _split(config, target, seed=0)
     bench = _bench(config, source, target)
-    with RunFolder(out, config, prints) as folder:
+    chief = distribution.is_chief(bench.strategy)
+    with RunFolder(out, config, prints, writes=chief) as folder:
         steps = 0 if config.generalist_path else config.generalist.steps
-        progress = report.Progress(steps, quiet)
+        progress = report.Progress(steps, quiet or not chief)
         progress.says("generalist")
         trial = Trial(bench, source, split, 0, folder, progress.advance)
         rows = _weight_rows(trial)
+        folder.forget_stages()
         progress.close()
-        report.write_weights(folder.path, rows, source, split.labelled)
+        if chief:
+            report.write_weights(folder.path, rows, source, split.labelled)
         prior = trial.target_prior.prior
         importance = trial.importance()
         importance.update(prior, trial.source.prior)

@@ -4,6 +4,8 @@ Starts, like fine-tuning, from the model trained on the whole source, and ends
 with steps on the target alone.
 """
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -59,8 +61,7 @@ def learn_weights(trial: Trial) -> tuple[np.ndarray, float]:
     stage = Training(steps=settings.steps, learning_rate=settings.learning_rate)
     count = trial.config.pretraining.batch_size
     streams = _streams(trial, trial.target.train, count)
-    logs = bench.fit(streams, stage, [trial.progress])
-    trial.history["learning"] = logs
+    trial.fit("learning", bench, streams, stage)
     weights = bench.model.importance_weights(trial.source.prior)
     scale = float(bench.model.policy.expected_scale())
     trial.learned = {"weights": weights.tolist(), "scale": scale}
@@ -87,16 +88,17 @@ def _start_policy(
 
 def _streams(
     trial: Trial, images: ImageData, batch_size: int
-) -> tf.data.Dataset:
-    """Returns endless streams; the validation part comes whole."""
-    count = batch_size * trial.config.l2tl.oversample
+) -> Callable[[int], tf.data.Dataset]:
+    """Gives endless streams from a step on; validation comes whole."""
+    source = trial.whole_source(batch_size * trial.config.l2tl.oversample)
+    target = trial.target_batches(images)
     validation = trial.target.validation
-    streams = data.streams(
-        trial.whole_source(count),
-        trial.target_batches(images),
-        validation.batches(len(validation.labels)),
-    )
-    return data.quiet(streams)
+    whole = validation.batches(len(validation.labels))
+
+    def streams(start: int) -> tf.data.Dataset:
+        return data.quiet(data.streams(source(start), target(start), whole))
+
+    return streams
 
 
 def _fit(
@@ -107,8 +109,7 @@ def _fit(
     shared = round(trial.config.l2tl.joint_share * steps)
     stage = Training(steps=shared, learning_rate=rate)
     streams = _streams(trial, images, trial.config.finetuning.batch_size)
-    logs = bench.fit(streams, stage, [trial.progress])
-    trial.history["joint"] = logs
+    trial.fit("joint", bench, streams, stage)
     model = bench.model.classifier()
     state = [np.array(variable) for variable in model.variables]
     if shared == steps:
@@ -117,5 +118,5 @@ def _fit(
     target.load(state)
     stage = Training(steps=steps - shared, learning_rate=rate)
     batches = trial.target_batches(images)
-    trial.history["finetuning"] = target.fit(batches, stage, [trial.progress])
+    trial.fit("finetuning", target, batches, stage)
     return target.state()

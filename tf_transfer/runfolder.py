@@ -18,6 +18,8 @@ class RunFolder:
         path: the folder; made if it is absent.
         experiment: the configuration.
         data: fingerprints of the data, by name.
+        writes: False for all workers of a cluster but the chief, which read
+            the same folder and keep their results to themselves.
 
     Raises:
         InputError: if the folder holds something else, or cannot be written.
@@ -28,8 +30,10 @@ class RunFolder:
         path: str | os.PathLike,
         experiment: config_lib.Experiment,
         data: dict[str, str] | None = None,
+        writes: bool = True,
     ):
         self.path = pathlib.Path(path)
+        self.writes = writes
         wanted = json.loads(json.dumps(dataclasses.asdict(experiment)))
         wanted["fingerprints"] = data or {}
         found = self.read("config.json", dict)
@@ -44,12 +48,13 @@ class RunFolder:
                 "The folder holds a run of another configuration "
                 f"({first}); choose another with --out. Received: {self.path}"
             )
-        self.made = not self.path.exists()
+        self.made = writes and not self.path.exists()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            if writes:
+                self.path.mkdir(parents=True, exist_ok=True)
+                (self.path / "checkpoints").mkdir(exist_ok=True)
             if found is None:
                 self.write("config.json", wanted)
-            (self.path / "checkpoints").mkdir(exist_ok=True)
         except OSError as error:
             raise InputError(
                 f"The folder cannot be written ({error.strerror}). "
@@ -63,9 +68,11 @@ class RunFolder:
         return self
 
     def __exit__(self, kind, error, trace) -> None:
-        """Removes a new folder if bad input left nothing finished in it."""
+        """Removes a new folder if bad input left nothing to go on from."""
         bad_input = kind is not None and issubclass(kind, InputError)
-        if bad_input and self.made and not self.results:
+        if not (bad_input and self.made) or self.results:
+            return
+        if not any(p.is_file() for p in self.path.glob("checkpoints/**/*")):
             shutil.rmtree(self.path)
 
     def _holds_something(self) -> bool:
@@ -91,6 +98,8 @@ class RunFolder:
     def write(self, name: str, content: Any) -> pathlib.Path:
         """Writes a JSON file whole or not at all."""
         path = self.path / name
+        if not self.writes:
+            return path
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(content, indent=1) + "\n")
         os.replace(partial, path)
@@ -111,8 +120,20 @@ class RunFolder:
     def model_path(self, name: str, seed: int) -> pathlib.Path:
         return self.path / "checkpoints" / f"{name}-{seed}.keras"
 
+    def stages(self, name: str, seed: int) -> pathlib.Path:
+        """Where the stages of what is not finished keep their checkpoints."""
+        return self.path / "checkpoints" / "stages" / f"{name}-{seed}"
+
+    def forget_stages(self) -> None:
+        """Removes those checkpoints, when a seed is finished."""
+        if self.writes:
+            stages = self.stages("", 0).parent
+            shutil.rmtree(stages, ignore_errors=True)
+
     def save_model(self, model, name: str, seed: int) -> None:
         """Saves a Keras model whole or not at all."""
+        if not self.writes:
+            return
         path = self.model_path(name, seed)
         partial = path.with_name(f"partial-{path.name}")
         model.save(partial)

@@ -1,16 +1,18 @@
 """Repeated training of one model: traced once, reset between runs."""
 
 import math
-from collections.abc import Sequence
+import pathlib
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_transfer import models
+from tf_transfer.checkpoint import Resume
 from tf_transfer.config import Training
 from tf_transfer.data import ImageData
-from tf_transfer.distribution import stream_outputs
+from tf_transfer.distribution import distributed, stream_outputs
 from tf_transfer.errors import InputError
 
 _BATCH = 512
@@ -22,9 +24,9 @@ State = list[np.ndarray]
 class WarmupCosine(keras.callbacks.Callback):
     """Ramps the learning rate up over a tenth of the steps, then to zero.
 
-    Linear, then a half cosine (Ngiam et al. 2018, section 4). A callback
-    rather than a schedule keeps the rate a variable, so that one traced step
-    serves every rate.
+    Linear, then a half cosine (Ngiam et al. 2018, section 4), by the steps
+    that the optimizer has counted. A callback rather than a schedule keeps the
+    rate a variable, so that one traced step serves every rate.
 
     Args:
         peak: the largest learning rate.
@@ -41,14 +43,12 @@ class WarmupCosine(keras.callbacks.Callback):
         self.peak = peak
         self.steps = steps
 
-    def on_train_begin(self, logs=None):
-        self.step = 0
-
     def on_train_batch_begin(self, batch, logs=None):
-        ramp = (self.step + 1) / max(1, self.steps // 10)
-        cosine = 0.5 * (1 + math.cos(math.pi * self.step / self.steps))
+        # The optimizer's own count goes on after an interruption.
+        step = int(self.model.optimizer.iterations.numpy())
+        ramp = (step + 1) / max(1, self.steps // 10)
+        cosine = 0.5 * (1 + math.cos(math.pi * step / self.steps))
         self.model.optimizer.learning_rate = self.peak * min(1, ramp) * cosine
-        self.step += 1
 
 
 def sgd() -> keras.optimizers.SGD:
@@ -68,6 +68,8 @@ class ReusableModel:
 
     def __init__(self, model: keras.Model):
         self.model = model
+        with model.distribute_strategy.scope():
+            self._trained = distributed(model)
         self.variables = list(model.variables)
         self.compile()
 
@@ -76,16 +78,27 @@ class ReusableModel:
         with self.model.distribute_strategy.scope():
             optimizer = sgd()
             # Unbuilt, the optimizer would make `fit` trace twice.
-            optimizer.build(self.model.trainable_variables)
-            self.model.compile(
+            optimizer.build(self._trained.trainable_variables)
+            self._trained.compile(
                 optimizer,
                 keras.losses.SparseCategoricalCrossentropy(from_logits=True),
                 metrics=["accuracy"],
             )
+        self._build_metrics(self.model.output_shape[-1])
+
+    def _build_metrics(self, num_classes: int) -> None:
+        """Creates the metrics' variables, which a checkpoint may hold.
+
+        Under a strategy Keras does it.
+        """
+        if self.model.distribute_strategy.num_replicas_in_sync == 1:
+            logits = np.zeros((1, num_classes), np.float32)
+            self._trained.compute_metrics(None, np.zeros(1, np.int32), logits)
+            self._trained.reset_metrics()
 
     def optimizers(self) -> list[keras.optimizers.Optimizer]:
         """Returns the optimizers that start afresh with each `fit`."""
-        return [self.model.optimizer]
+        return [self._trained.optimizer]
 
     def state(self) -> State:
         """Returns a copy of the values of all variables."""
@@ -98,13 +111,29 @@ class ReusableModel:
 
     def fit(
         self,
-        batches: tf.data.Dataset,
+        batches: Callable[[int], tf.data.Dataset],
         stage: Training,
         callbacks: Sequence[keras.callbacks.Callback] = (),
-    ) -> dict[str, list[float]]:
-        """Trains for the stage's steps and returns the logs per epoch.
+        *,
+        folder: pathlib.Path | None = None,
+        every: int = 100,
+        also: Sequence[tf.Module] = (),
+        fresh: bool = False,
+    ) -> Resume:
+        """Trains for the stage's steps, or for what is left of them.
 
         The optimizer starts afresh. There are up to ten epochs.
+
+        Args:
+            batches: the endless data from a step on.
+            stage: steps and learning rate.
+            callbacks: of the stage.
+            folder: of the stage's checkpoints; None keeps none.
+            every, also: of `Resume`.
+            fresh: ask for the data anew in every epoch.
+
+        Returns:
+            The finished training, with its logs.
         """
         for optimizer in self.optimizers():
             for variable in optimizer.variables:
@@ -112,23 +141,17 @@ class ReusableModel:
                     variable.assign(keras.ops.zeros_like(variable))
         epochs = math.gcd(stage.steps, 10)
         schedule = WarmupCosine(stage.learning_rate, stage.steps)
-        history = self.model.fit(
-            batches,
-            epochs=epochs,
-            steps_per_epoch=stage.steps // epochs,
-            callbacks=[schedule, *callbacks],
-            verbose=0,
-            shuffle=False,
-        )
-        if not np.isfinite(history.history["loss"]).all():
-            raise InputError(
-                "The training loss is not finite; lower the learning rate. "
-                f"Received: learning_rate={stage.learning_rate}"
+        resume = Resume(self._trained, folder, every=every, keep=2, also=also)
+        steps = stage.steps // epochs
+        for start, span in resume.spans(epochs, steps, fresh):
+            self._trained.fit(
+                batches(start),
+                callbacks=[schedule, *callbacks, resume],
+                verbose=0,
+                shuffle=False,
+                **span,
             )
-        return {
-            name: [float(value) for value in values]
-            for name, values in history.history.items()
-        }
+        return resume
 
     def logits(self, images: ImageData) -> np.ndarray:
         """Returns the outputs for images, `[N, C]`."""
@@ -142,6 +165,7 @@ class ReusableL2TL(ReusableModel):
     def compile(self) -> None:
         with self.model.distribute_strategy.scope():
             self.model.compile(sgd(), "adam", metrics=["accuracy"])
+        self._build_metrics(self.model.num_target_classes)
         self.initial = self.state()
 
     def optimizers(self) -> list[keras.optimizers.Optimizer]:

@@ -1,8 +1,10 @@
 """The stages of one seed's run, from which the methods are composed."""
 
+import contextlib
 import functools
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -16,7 +18,7 @@ from tf_transfer.datl import DATL, ImportanceWeights
 from tf_transfer.estimation import TargetPrior, estimate_target_prior
 from tf_transfer.runfolder import RunFolder
 from tf_transfer.splits import TargetSplit, hold_out
-from tf_transfer.training import State
+from tf_transfer.training import ReusableModel, State
 from tf_transfer.workbench import Outcome, Workbench
 
 _HELD_OUT = 0.1
@@ -70,8 +72,9 @@ class Trial:
         self.learned: dict[str, Any] = {}
         self._unweighted: tuple[State, dict, float] | None = None
         self._borrowed = 0.0
-        self._batches: dict[int, tf.data.Dataset] = {}
-        self._whole: dict[int, tf.data.Dataset] = {}
+        self._stages = itertools.repeat(None)
+        self._batches: dict[int, Callable] = {}
+        self._whole: dict[int, Callable] = {}
 
     def random_state(self) -> State:
         """Returns the seed's random initialisation of a source model."""
@@ -94,9 +97,48 @@ class Trial:
         stage = self.config.generalist
         # Another order than that of the further pre-training.
         images = self.source_images(None, stage, seed=2 * self.seed)
-        bench.fit(images, stage, [self.progress])
+        with self._keeping("generalist"):
+            self.fit("generalist", bench, images, stage)
         self.folder.save_model(bench.model, "generalist", self.seed)
         return bench.state()
+
+    @contextlib.contextmanager
+    def _keeping(self, name: str) -> Iterator[None]:
+        """Names the folders of the stages that are trained within."""
+        kept, folder = self._stages, self.folder.stages(name, self.seed)
+        self._stages = (folder / str(i) for i in itertools.count())
+        yield
+        self._stages = kept
+
+    def fit(
+        self,
+        name: str,
+        bench: ReusableModel,
+        batches: Callable[[int], tf.data.Dataset],
+        stage: Training,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        **keep,
+    ) -> None:
+        """Trains one stage, or what an interruption left of it.
+
+        Args:
+            name: of the stage in the history.
+            bench: holds the model at its start, and then at its end.
+            batches: the endless data from a step on.
+            stage: steps and learning rate.
+            callbacks: of the stage.
+            **keep: `also` and `fresh` of `ReusableModel.fit`.
+        """
+        found = bench.fit(
+            batches,
+            stage,
+            [*callbacks, self.progress],
+            folder=next(self._stages),
+            every=self.config.checkpoint_every,
+            **keep,
+        )
+        self.history[name] = found.history()
+        self._borrowed += found.seconds
 
     @functools.cached_property
     def estimation(self) -> dict[str, Any]:
@@ -136,12 +178,13 @@ class Trial:
     def unweighted(self) -> State:
         """The model further trained on the whole source; methods share it."""
         if self._unweighted is None:
-            started = time.monotonic()
-            state = self.pretrain(None)
-            logs = self.history["pretraining"]
-            self._unweighted = state, logs, time.monotonic() - started
+            started = time.monotonic() + self._borrowed
+            with self._keeping("unweighted"):
+                state = self.pretrain(None)
+            spent = time.monotonic() - started + self._borrowed
+            self._unweighted = state, self.history["pretraining"], spent
         else:
-            self._borrowed = self._unweighted[2]
+            self._borrowed += self._unweighted[2]
         state, self.history["pretraining"], _ = self._unweighted
         return state
 
@@ -150,7 +193,7 @@ class Trial:
         datl, bench = self.config.datl, self.bench.source
         continued = datl.start == "generalist"
         bench.load(self.generalist if continued else self.random_state())
-        callbacks = [self.progress]
+        callbacks, keep = [], {}
         if importance is not None:
             self.bench.generalist.load(self.generalist)
             adapt = DATL(
@@ -162,9 +205,10 @@ class Trial:
                 **self.estimation,
             )
             callbacks.append(adapt)
+            keep = {"also": [importance], "fresh": bool(datl.every)}
         stage = self.config.pretraining
         images = self.source_images(importance, stage, 2 * self.seed + 1)
-        self.history["pretraining"] = bench.fit(images, stage, callbacks)
+        self.fit("pretraining", bench, images, stage, callbacks, **keep)
         return bench.state()
 
     def choose(self, train: Callable[[ImageData, float], State]) -> Outcome:
@@ -202,36 +246,40 @@ class Trial:
             stage = Training(steps=settings.head_steps, learning_rate=rate)
             body.trainable = False
             bench.compile()
-            self.history["head"] = bench.fit(batches, stage, [self.progress])
+            self.fit("head", bench, batches, stage)
             body.trainable = True
             bench.compile()
         stage = Training(steps=settings.steps, learning_rate=rate)
-        logs = bench.fit(batches, stage, [self.progress])
-        self.history["finetuning"] = logs
+        self.fit("finetuning", bench, batches, stage)
         return bench.state()
 
-    def target_batches(self, images: ImageData) -> tf.data.Dataset:
-        """Returns endless shuffled batches of labelled target images.
-
-        The same dataset for the same images: making one takes as long as
-        some training steps.
-        """
+    def target_batches(
+        self, images: ImageData
+    ) -> Callable[[int], tf.data.Dataset]:
+        """Gives endless shuffled batches of labelled images from a step on."""
         if id(images) not in self._batches:
-            indices = sampling.shuffled(
-                len(images.labels),
-                batch_size=self.config.finetuning.batch_size,
-                seed=self.seed,
-            )
-            self._batches[id(images)] = images.gather(indices)
+
+            def batches(start: int) -> tf.data.Dataset:
+                indices = sampling.shuffled(
+                    len(images.labels),
+                    batch_size=self.config.finetuning.batch_size,
+                    seed=self.seed,
+                    start=start,
+                )
+                return images.gather(indices)
+
+            self._batches[id(images)] = functools.cache(batches)
         return self._batches[id(images)]
 
-    def whole_source(self, batch_size: int) -> tf.data.Dataset:
-        """Returns endless unweighted batches, of the same dataset each time."""
+    def whole_source(
+        self, batch_size: int
+    ) -> Callable[[int], tf.data.Dataset]:
+        """Gives endless unweighted batches from a step on."""
         if batch_size not in self._whole:
             stage = Training(steps=1, batch_size=batch_size)
-            self._whole[batch_size] = self.source_images(
-                None, stage, seed=2 * self.seed + 1
-            )
+            batches = self.source_images(None, stage, 2 * self.seed + 1)
+            # Making a dataset takes as long as some training steps.
+            self._whole[batch_size] = functools.cache(batches)
         return self._whole[batch_size]
 
     def source_images(
@@ -239,23 +287,30 @@ class Trial:
         importance: ImportanceWeights | None,
         stage: Training,
         seed: int,
-    ) -> tf.data.Dataset:
-        """Returns endless batches of source images, weighted as configured."""
+    ) -> Callable[[int], tf.data.Dataset]:
+        """Gives endless source images, weighted as set, from a step on."""
         apply = "whole" if importance is None else self.config.datl.apply
         labels = self.source.labels
-        batch = {"batch_size": stage.batch_size, "seed": seed}
-        if apply == "draw":
-            return self.source.gather(importance.draw(labels, **batch))
-        indices = sampling.shuffled(len(labels), **batch)
-        if apply in ("resample", "elastic"):
-            known = tf.constant(labels)
-            records = indices.map(lambda i: (i, tf.gather(known, i)))
-            chosen = importance.resample(
-                records, seed=seed, replacement=apply == "resample"
-            )
-            indices = chosen.map(lambda i, label: i)
-        images = self.source.gather(indices)
-        return importance.attach(images) if apply == "attach" else images
+
+        def batches(start: int) -> tf.data.Dataset:
+            batch = {"batch_size": stage.batch_size, "seed": seed}
+            if apply == "draw":
+                indices = importance.draw(labels, start=start, **batch)
+            elif apply in ("resample", "elastic"):
+                known = tf.constant(labels)
+                whole = sampling.shuffled(len(labels), **batch)
+                indices = importance.resample(
+                    whole.map(lambda i: (i, tf.gather(known, i))),
+                    seed=seed,
+                    replacement=apply == "resample",
+                    start=start,
+                ).map(lambda i, label: i)
+            else:
+                indices = sampling.shuffled(len(labels), start=start, **batch)
+            images = self.source.gather(indices)
+            return importance.attach(images) if apply == "attach" else images
+
+        return batches
 
     def evaluate(self, images: ImageData) -> dict[str, float]:
         """Returns the metrics of the target model on images."""
@@ -267,13 +322,15 @@ class Trial:
     ) -> dict[str, Any]:
         """Runs a method, saves its model, and reads the test images, once.
 
-        The seconds are the method's own, without the shared generalist.
+        The seconds are the method's own, without the shared generalist. What
+        an interrupted call has trained is not trained again.
         """
         if name != "scratch":
             _ = self.generalist
         started = time.monotonic()
         self.history, self.learned, self._borrowed = {}, {}, 0.0
-        outcome = method(self)
+        with self._keeping(name):
+            outcome = method(self)
         self.bench.target.load(outcome.state)
         test = self.evaluate(self.target.test)
         self.folder.save_model(self.bench.target.model, name, self.seed)

@@ -6,11 +6,11 @@ import keras
 import tensorflow as tf
 
 from tf_transfer import losses, models
-from tf_transfer.distribution import num_replicas, total
+from tf_transfer.distribution import DistributedTrainer, num_replicas, total
 from tf_transfer.errors import InputError
 
 
-class TwoHeads(keras.Model):
+class TwoHeads(DistributedTrainer, keras.Model):
     """Base of models that train source and target jointly on `streams`.
 
     Called, evaluated or asked to predict, it is the target classifier.

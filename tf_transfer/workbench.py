@@ -48,13 +48,13 @@ class Workbench:
         self.image_shape = image_shape
         self.num_source_classes = num_source_classes
         self.num_target_classes = num_target_classes
-        self.scope = distribution.strategy(config.strategy).scope
+        self.strategy = distribution.strategy(config.strategy)
         self.given_generalist = None
         if config.generalist_path:
             self.given_generalist = models.load_classifier(
                 config.generalist_path, image_shape, num_source_classes
             )
-        with self.scope():
+        with self.strategy.scope():
             self.generalist = ReusableModel(self.new_source_model())
             self.source = ReusableModel(self.new_source_model())
             self.target = ReusableModel(
@@ -93,7 +93,7 @@ class Workbench:
     ) -> ReusableL2TL:
         settings = self.config.l2tl
         body = models.encoder_of(self.source.model)
-        with self.scope():
+        with self.strategy.scope():
             model = L2TL(
                 keras.models.clone_model(body),
                 self.num_source_classes,
