@@ -2,6 +2,9 @@
 
 import os
 import pathlib
+import subprocess
+import sys
+import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -80,6 +83,79 @@ def tiny_experiment(**changes) -> config_lib.Experiment:
         "seeds": 1,
     }
     return config_lib.Experiment(**settings | changes)
+
+
+def tiny_command(folder: pathlib.Path, out: str = "run") -> list[str]:
+    """A `compare` of a few seconds of steps, on data of its own."""
+    for name, classes, seed in (("source", 8, 0), ("target", 4, 1)):
+        data = blobs(per_class=20, classes=classes, seed=seed)
+        np.savez(
+            folder / f"{name}.npz",
+            x_train=data.images,
+            y_train=data.labels,
+            class_names=np.array(data.class_names),
+        )
+    settings = {
+        "data.source": f"npz:{folder}/source.npz",
+        "data.target": f"npz:{folder}/target.npz",
+        "data.image_size": 8,
+        "data.labels_per_class": 4,
+        "data.validation_per_class": 2,
+        "encoder.width": 4,
+        "generalist.steps": 40,
+        "generalist.batch_size": 16,
+        "pretraining.steps": 20,
+        "pretraining.batch_size": 16,
+        "finetuning.steps": 20,
+        "finetuning.batch_size": 8,
+        "l2tl.steps": 20,
+        "l2tl.policy_warmup": 2,
+        "checkpoint_every": 5,
+        "seeds": 1,
+    }
+    return [
+        sys.executable,
+        "-m",
+        "tf_transfer.cli",
+        "compare",
+        f"--out={folder / out}",
+        "--config.methods=('finetune', 'l2tl')",
+        *(f"--config.{name}={value}" for name, value in settings.items()),
+    ]
+
+
+def start(command: list[str], **environment: str) -> subprocess.Popen:
+    """Starts a command, whose text is to be read."""
+    return subprocess.Popen(
+        command,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_a_checkpoint(out: pathlib.Path) -> None:
+    """Waits until a run has written one."""
+    until = time.monotonic() + 200
+    while not any(out.glob("checkpoints/stages/*/*/step-*.index")):
+        assert time.monotonic() < until, f"no checkpoint in {out}"
+        time.sleep(0.05)
+
+
+def same_models(one: pathlib.Path, other: pathlib.Path, atol: float) -> None:
+    """Asserts that two runs kept the same models, to `atol`."""
+    names = sorted(path.name for path in one.glob("checkpoints/*.keras"))
+    assert names
+    for name in names:
+        found, wanted = (
+            keras.saving.load_model(
+                run / "checkpoints" / name, compile=False
+            ).get_weights()
+            for run in (one, other)
+        )
+        for a, b in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=atol)
 
 
 def tiny_classifier(classes: int = 4, size: int = 8) -> keras.Model:

@@ -1,4 +1,8 @@
+import json
+import socket
+
 import conftest
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -33,3 +37,169 @@ def test_strategies_by_name():
     assert distribution.strategy("mirrored").num_replicas_in_sync == 2
     with pytest.raises(InputError, match="choose none, mirrored"):
         distribution.strategy("everything")
+
+
+def test_is_the_chief_where_it_is_alone():
+    for name in ("none", "mirrored"):
+        scope = distribution.strategy(name)
+        assert distribution.is_chief(scope)
+        assert distribution.num_workers(scope) == 1
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "{",
+        "[]",
+        '{"cluster": {"worker": ["a:1"]}}',
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker"}}',
+        '{"cluster": {"worker": ["a:1"]},'
+        ' "task": {"type": "worker", "index": 1}}',
+        '{"cluster": {"ps": ["a:1"], "worker": ["b:1"]},'
+        ' "task": {"type": "worker", "index": 0}}',
+    ],
+)
+def test_a_cluster_must_be_described(given, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", given)
+    with pytest.raises(InputError, match="TF_CONFIG must name the workers"):
+        distribution.strategy("multi_worker")
+
+
+def test_no_tpu_is_one_sentence():
+    with pytest.raises(InputError, match="No TPU can be reached"):
+        distribution.strategy("tpu")
+
+
+def odd_batches():
+    images = conftest.blobs(per_class=9, classes=4)
+    return images.batches(7).repeat()
+
+
+def fitted(scope, steps_per_execution):
+    """A classifier after twenty steps, and what it says of itself."""
+    keras.utils.set_random_seed(0)
+    with scope.scope():
+        model = distribution.distributed(conftest.tiny_classifier())
+        model.compile(
+            keras.optimizers.SGD(0.05, momentum=0.9),
+            conftest.LOSS,
+            metrics=["accuracy"],
+            steps_per_execution=steps_per_execution,
+        )
+    history = model.fit(
+        conftest.blobs(per_class=8).batches(16).repeat(),
+        epochs=2,
+        steps_per_epoch=10,
+        verbose=0,
+        shuffle=False,
+    ).history
+    scores = model.evaluate(
+        conftest.blobs(per_class=8, seed=1).batches(16),
+        verbose=0,
+        return_dict=True,
+    )
+    return model, history, scores
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_distributed_fit_and_evaluate_equal_one_device(mirrored, steps):
+    one, *logs = fitted(tf.distribute.get_strategy(), 1)
+    two, *found = fitted(mirrored, steps)
+    assert not isinstance(one, distribution.DistributedTrainer)
+    for a, b in zip(one.get_weights(), two.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    for a, b in zip(logs, found, strict=True):
+        for name in a:
+            np.testing.assert_allclose(a[name], b[name], atol=1e-5)
+
+
+def test_distributed_takes_an_odd_first_batch(mirrored):
+    with mirrored.scope():
+        model = distribution.distributed(conftest.tiny_classifier())
+        model.compile("sgd", conftest.LOSS, metrics=["accuracy"])
+    history = model.fit(
+        odd_batches(), steps_per_epoch=3, verbose=0, shuffle=False
+    )
+    assert np.isfinite(history.history["loss"]).all()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_compiled_step_equals_the_graphs(weighted):
+    """XLA on the CPU stands in for a TPU: static shapes, no strings."""
+    images = conftest.blobs(per_class=4)
+    batch = next(iter(images.batches(16)))
+    if weighted:
+        batch = (*batch, tf.linspace(0.5, 1.5, 16))
+    found = []
+    for compiled in (False, True):
+        keras.utils.set_random_seed(0)
+        model = conftest.tiny_classifier()
+        model.compile("sgd", conftest.LOSS, metrics=["accuracy"])
+        step = tf.function(model.train_step, jit_compile=compiled)
+        for _ in range(3):
+            step(batch)
+        found.append(model.get_weights())
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+class Cluster:
+    """Two workers on this machine, that run one command together."""
+
+    def __init__(self, command):
+        ports = []
+        for _ in range(2):
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                ports.append(free.getsockname()[1])
+        addresses = [f"127.0.0.1:{port}" for port in ports]
+        self.workers = [
+            conftest.start(
+                [*command, "--config.strategy=multi_worker"],
+                TF_CONFIG=json.dumps(
+                    {
+                        "cluster": {"worker": addresses},
+                        "task": {"type": "worker", "index": index},
+                    }
+                ),
+            )
+            for index in range(2)
+        ]
+
+    def finish(self):
+        for worker in self.workers:
+            _, errors = worker.communicate(timeout=400)
+            assert worker.returncode == 0, errors
+
+
+@pytest.mark.slow
+def test_two_workers_equal_one_process_and_the_chief_writes(tmp_path):
+    command = conftest.tiny_command(tmp_path, "pair")
+    Cluster(command).finish()
+    alone = conftest.start(conftest.tiny_command(tmp_path, "alone"))
+    _, errors = alone.communicate(timeout=400)
+    assert alone.returncode == 0, errors
+    conftest.same_models(tmp_path / "pair", tmp_path / "alone", atol=1e-4)
+    files = [
+        {str(path.relative_to(run)) for path in run.rglob("*")}
+        for run in (tmp_path / "pair", tmp_path / "alone")
+    ]
+    assert files[0] == files[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_lost_worker_ends_the_other_and_the_pair_goes_on(tmp_path, victim):
+    command = conftest.tiny_command(tmp_path)
+    pair = Cluster(command)
+    conftest.wait_for_a_checkpoint(tmp_path / "run")
+    pair.workers[victim].kill()
+    _, errors = pair.workers[1 - victim].communicate(timeout=60)
+    assert pair.workers[1 - victim].returncode == 3, errors
+    assert "Another worker is gone; start all of them again" in errors
+    assert "Traceback" not in errors
+    pair.workers[victim].communicate()
+    if victim == 1:
+        Cluster(command).finish()
+        assert len(list(tmp_path.glob("run/checkpoints/*.keras"))) == 3

@@ -23,6 +23,7 @@ RANKS = {
     "report": 2,
     "runfolder": 2,
     "sampling": 2,
+    "shards": 2,
     "checkpoint": 3,
     "credit": 3,
     "data": 3,

@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "DATL": "datl",
+    "DistributedTrainer": "distribution",
     "FeatureCredit": "credit",
     "FixedPolicy": "policy",
     "GradientCredit": "credit",
@@ -17,6 +18,8 @@ _HOMES = {
     "InputError": "errors",
     "L2TL": "l2tl",
     "Reinforce": "credit",
+    "Resume": "checkpoint",
+    "Stopped": "errors",
     "TargetPrior": "estimation",
     "WeightPolicy": "policy",
     "bbse_prior": "weights",
@@ -24,6 +27,7 @@ _HOMES = {
     "compare": "experiment",
     "count_source_prior": "estimation",
     "effective_sample_size": "diagnostics",
+    "distributed": "distribution",
     "elastic_order": "sampling",
     "em_prior": "weights",
     "encoder": "models",
@@ -33,6 +37,7 @@ _HOMES = {
     "importance_weights": "weights",
     "index_draw": "sampling",
     "load": "data",
+    "read_shards": "shards",
     "replace_head": "models",
     "resample": "sampling",
     "small_encoder": "models",

@@ -1,19 +1,23 @@
 """The command line: `tf-transfer COMMAND --config=FILE`.
 
-Exit status: 0 done, 2 something given cannot be used, 130 interrupted.
+Exit status: 0 done; 2 something given cannot be used; 3 another worker is
+gone; 130 interrupted; 143 asked to end (SIGTERM), after saving. After the last
+three, and after a crash, the same command goes on.
 """
 
 import contextlib
 import dataclasses
+import errno
 import os
 import pathlib
+import signal
 import sys
 import warnings
 
 from absl import flags
 
 from tf_transfer.config import Experiment
-from tf_transfer.errors import InputError
+from tf_transfer.errors import InputError, Stopped, WorkerLost
 
 _USAGE = """Which source data should a model learn from, and does it help?
 
@@ -31,6 +35,7 @@ with +. Without --config the built-in glyphs -> digits experiment is used.
 A run that was interrupted goes on when the same command is given again.
 """
 _COMMANDS = ("compare", "weights")
+_STORAGE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG, errno.EACCES)
 
 
 def _parse(argv: list[str]) -> tuple[str, flags.FlagValues]:
@@ -99,13 +104,20 @@ def _silenced():
             os.close(kept)
 
 
-def _load_tensorflow() -> None:
-    """Loads TensorFlow without its start-up messages."""
+def _load_tensorflow(strategy: str) -> None:
+    """Loads TensorFlow without its start-up messages.
+
+    A cluster of workers is joined before anything is computed.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if strategy == "multi_worker":
+        print("waiting for the other workers", file=sys.stderr, flush=True)
     with _silenced():
         import tensorflow as tf
 
-        tf.config.list_physical_devices()
+        from tf_transfer import distribution
+
+        distribution.strategy(strategy)
         tf.constant(0)
 
 
@@ -125,19 +137,53 @@ def run(argv: list[str]) -> int:
     out = pathlib.Path(values.out or f"runs/{name}")
     if command == "weights" and values.out is None:
         out = out.with_name(f"{name}-weights")
-    _load_tensorflow()
+    signal.signal(signal.SIGTERM, _stop)
+    _load_tensorflow(values.config.strategy)
     warnings.showwarning = _show_warning
+    with _explained(values.config.strategy, out):
+        print(_result(command, values, out))
+    if out.is_dir():
+        print(f"Written to {out}:")
+        for path in sorted(out.iterdir()):
+            print(f"  {path}{'/' * path.is_dir()}")
+    return 0
+
+
+def _result(command: str, values: flags.FlagValues, out: pathlib.Path) -> str:
     from tf_transfer import experiment, report
 
     if command == "weights":
-        print(experiment.look(values.config, out, quiet=values.quiet))
-    else:
-        rows = experiment.compare(values.config, out, quiet=values.quiet)
-        print(report.table(rows, values.config.seeds))
-    print(f"Written to {out}:")
-    for path in sorted(out.iterdir()):
-        print(f"  {path}{'/' * path.is_dir()}")
-    return 0
+        return experiment.look(values.config, out, quiet=values.quiet)
+    rows = experiment.compare(values.config, out, quiet=values.quiet)
+    return report.table(rows, values.config.seeds)
+
+
+def _stop(number, frame) -> None:
+    raise Stopped
+
+
+@contextlib.contextmanager
+def _explained(strategy: str, out: pathlib.Path):
+    """Says what failures of the machines mean."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        text = str(error)
+        reasons = [os.strerror(n) for n in _STORAGE if os.strerror(n) in text]
+        if reasons:
+            raise InputError(
+                f"A file cannot be written ({reasons[0]}); the same command "
+                f"goes on when it can. Received: {out}"
+            ) from error
+        if strategy == "multi_worker" and isinstance(error, tf.errors.OpError):
+            raise WorkerLost(
+                "Another worker is gone; start all of them again, and they go "
+                "on from the last checkpoint. "
+                f"Received: {type(error).__name__}"
+            ) from error
+        raise
 
 
 def main() -> None:
@@ -147,6 +193,15 @@ def main() -> None:
     except InputError as error:
         print(f"tf-transfer: {error}", file=sys.stderr)
         status = 2
+    except WorkerLost as error:
+        print(f"tf-transfer: {error}", file=sys.stderr)
+        status = 3
+    except Stopped:
+        print(
+            "tf-transfer: stopped and saved; give the same command to go on",
+            file=sys.stderr,
+        )
+        status = 143
     except KeyboardInterrupt:
         print(
             "tf-transfer: interrupted; give the same command to go on",

@@ -22,6 +22,7 @@ class Data:
         image_size: side of the framed images in pixels.
         channels: 1 for grey, 3 for colour.
         align: bring framing and polarity together; see `framing`.
+        max_pixels: an image file with more is refused before decoding.
         source_per_class: source images kept of each class; 0 keeps all.
         labels_per_class: labelled target images of each class.
         validation_per_class: how many of those are held out to choose the
@@ -33,6 +34,7 @@ class Data:
     image_size: int = 12
     channels: int = 1
     align: bool = True
+    max_pixels: int = 50_000_000
     source_per_class: int = 0
     labels_per_class: int = 10
     validation_per_class: int = 3
@@ -231,6 +233,7 @@ def check(experiment: Experiment) -> None:
     positive = {
         "seeds": experiment.seeds,
         "checkpoint_every": experiment.checkpoint_every,
+        "data.max_pixels": experiment.data.max_pixels,
         "generalist.steps": experiment.generalist.steps,
         "generalist.batch_size": experiment.generalist.batch_size,
         "generalist.learning_rate": experiment.generalist.learning_rate,

@@ -121,7 +121,13 @@ def quiet(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.with_options(options)
 
 
-def load(name: str, size: int, channels: int, align: bool = True) -> ImageData:
+def load(
+    name: str,
+    size: int,
+    channels: int,
+    align: bool = True,
+    max_pixels: int = loaders.MAX_PIXELS,
+) -> ImageData:
     """Loads data sets by name (see `loaders`) and frames them.
 
     Args:
@@ -129,6 +135,7 @@ def load(name: str, size: int, channels: int, align: bool = True) -> ImageData:
         size: side of the framed images in pixels.
         channels: 1 for grey, 3 for colour.
         align: False skips the measuring: every image is scaled to the frame.
+        max_pixels: an encoded image with more is refused before decoding.
 
     Raises:
         InputError: for data that cannot be had, read or used.
@@ -140,7 +147,9 @@ def load(name: str, size: int, channels: int, align: bool = True) -> ImageData:
     """
     return join(
         [
-            frame(loaders.load(part), size, channels, align, name=part)
+            frame(
+                loaders.load(part, max_pixels), size, channels, align, part
+            )
             for part in _JOINT.split(name)
         ]
     )

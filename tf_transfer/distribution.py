@@ -106,18 +106,18 @@ class DistributedTrainer:
     On several it replaces the functions that Keras (3.15) runs per step, which
     fail with more than one step per execution and on several workers, and the
     building from a first batch, which fails for dicts and for odd batches.
-
-    `steps_per_execution` needs as many steps per epoch as it divides, and an
-    endless dataset. A dataset of several workers is sharded by its elements.
+    Every worker is given the whole dataset, and takes its share of each batch.
     """
 
     def make_train_function(self, force=False):
+        """Makes what `fit` runs: `steps_per_execution` training steps."""
         if self.distribute_strategy.num_replicas_in_sync == 1:
             return super().make_train_function(force)
         if self.train_function is None or force:
             self.train_function = self._on_all_replicas(self.train_step)
 
     def make_test_function(self, force=False):
+        """Makes what `evaluate` runs."""
         if self.distribute_strategy.num_replicas_in_sync == 1:
             return super().make_test_function(force)
         if self.test_function is None or force:
@@ -128,16 +128,22 @@ class DistributedTrainer:
         if self.jit_compile:  # the whole of it would not compile
             step = tf.function(step, jit_compile=True, reduce_retracing=True)
 
-        @tf.function(reduce_retracing=True)
-        def run(iterator):
-            if count > 1:
-                for _ in tf.range(count - 1):
-                    scope.run(step, (next(iterator),))
-            outputs = scope.run(step, (next(iterator),))
+        def one_step(batch):
+            outputs = scope.run(step, (batch,))
             return {
                 name: scope.reduce("MEAN", value, axis=None)
                 for name, value in outputs.items()
             }
+
+        @tf.function(reduce_retracing=True)
+        def run(iterator):
+            outputs = one_step(next(iterator))
+            if count > 1:
+                for _ in tf.range(count - 1):
+                    batch = iterator.get_next_as_optional()
+                    if batch.has_value():  # the last may be fewer
+                        outputs = one_step(batch.get_value())
+            return outputs
 
         return run
 

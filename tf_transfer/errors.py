@@ -9,6 +9,13 @@ class InputError(ValueError):
     """
 
 
+class WorkerLost(RuntimeError):
+    """Another worker of the cluster stopped answering.
+
+    The command line prints it and exits with status 3.
+    """
+
+
 class Stopped(BaseException):
     """The process was asked to end, and has saved what it was doing.
 

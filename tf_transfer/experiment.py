@@ -207,10 +207,17 @@ def _load(
 ) -> tuple[ImageData, ImageData, dict[str, str]]:
     """Checks the settings, and returns source, target and fingerprints."""
     _check(config)
+    # A cluster must be joined before anything is computed.
+    distribution.strategy(config.strategy)
     if not quiet:
         report.note("loading the data")
     settings = config.data
-    frame = (settings.image_size, settings.channels, settings.align)
+    frame = (
+        settings.image_size,
+        settings.channels,
+        settings.align,
+        settings.max_pixels,
+    )
     if source is None:
         source = data.load(settings.source, *frame)
     if target is None:

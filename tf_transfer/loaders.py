@@ -9,9 +9,11 @@
 """
 
 import dataclasses
+import io
 import os
 import pathlib
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 
@@ -21,6 +23,7 @@ from tf_transfer import glyphs
 from tf_transfer.errors import InputError
 
 GLYPHS_PER_CLASS = 60
+MAX_PIXELS = 50_000_000
 _MOST_CLASSES = 1_000_000
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
 
@@ -48,10 +51,14 @@ class EncodedImages(Sequence):
 
     Args:
         items: file names (str) or encoded images (bytes).
+        max_pixels: a larger image is refused before it is decoded.
     """
 
-    def __init__(self, items: Sequence[str | bytes]):
+    def __init__(
+        self, items: Sequence[str | bytes], max_pixels: int = MAX_PIXELS
+    ):
         self.items = items
+        self.max_pixels = max_pixels
 
     def __len__(self) -> int:
         return len(self.items)
@@ -62,13 +69,36 @@ class EncodedImages(Sequence):
         item = self.items[index]
         named = item if isinstance(item, str) else f"image {index}"
         try:
-            content = tf.io.read_file(item) if named is item else item
-            image = tf.io.decode_image(content, expand_animations=False)
-        except (tf.errors.OpError, ValueError) as error:
+            content = item
+            if named is item:
+                content = pathlib.Path(item).read_bytes()
+            pixels = _pixels(content)
+            if pixels <= self.max_pixels:
+                image = tf.io.decode_image(content, expand_animations=False)
+                return image.numpy()
+        except (OSError, SyntaxError, ValueError, tf.errors.OpError) as error:
             raise InputError(
                 f"The image cannot be read. Received: {named!a}"
             ) from error
-        return image.numpy()
+        raise InputError(
+            f"The image has more than {self.max_pixels} pixels "
+            f"(`data.max_pixels`). Received: {named!a} with {pixels}"
+        )
+
+
+def _pixels(content: bytes) -> int:
+    """Returns the size of an encoded image by its header alone."""
+    import PIL.Image
+
+    with warnings.catch_warnings():
+        # Pillow's own limits, a warning and an error, give way to ours.
+        warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+        try:
+            kinds = ("JPEG", "PNG", "GIF", "BMP")
+            with PIL.Image.open(io.BytesIO(content), formats=kinds) as image:
+                return image.width * image.height
+        except PIL.Image.DecompressionBombError:
+            return 2 * PIL.Image.MAX_IMAGE_PIXELS
 
 
 def cache_folder() -> pathlib.Path:
@@ -182,7 +212,7 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error) else repr(error)
 
 
-def load_folder(path: str) -> RawImages:
+def load_folder(path: str, max_pixels: int = MAX_PIXELS) -> RawImages:
     """Loads a folder of classes; the folders' names are the class names."""
     root = pathlib.Path(path)
     if not root.is_dir():
@@ -204,10 +234,11 @@ def load_folder(path: str) -> RawImages:
             f"CLASS/IMAGE.png). Received: {path}"
         )
     labels = np.array([label for _, label in files], np.int32)
-    return RawImages(EncodedImages([f for f, _ in files]), labels, names)
+    images = EncodedImages([f for f, _ in files], max_pixels)
+    return RawImages(images, labels, names)
 
 
-def load_tfds(name: str) -> RawImages:
+def load_tfds(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
     """Loads a prepared tensorflow-datasets set; never downloads."""
     import tensorflow_datasets as tfds
 
@@ -248,7 +279,7 @@ def load_tfds(name: str) -> RawImages:
             test = np.arange(start, len(labels))
     names = list(features["label"].names)
     labels = np.array(labels, np.int32)
-    return RawImages(EncodedImages(images), labels, names, test)
+    return RawImages(EncodedImages(images, max_pixels), labels, names, test)
 
 
 LOADERS: dict[str, Callable[..., RawImages]] = {
@@ -260,8 +291,12 @@ LOADERS: dict[str, Callable[..., RawImages]] = {
 }
 
 
-def load(name: str) -> RawImages:
+def load(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
     """Loads one data set by name, e.g. `"glyphs"` or `"npz:mnist.npz"`.
+
+    Args:
+        name: of the data set.
+        max_pixels: an encoded image with more is refused.
 
     Raises:
         InputError: for an unknown name or data that cannot be read.
@@ -273,4 +308,6 @@ def load(name: str) -> RawImages:
             "Unknown data set; choose glyphs, digits, npz:PATH, folder:PATH "
             f"or tfds:NAME. Received: {name!r}"
         )
+    if kind in ("folder", "tfds"):
+        return LOADERS[kind](path, max_pixels)
     return LOADERS[kind](path) if takes_path else LOADERS[kind]()

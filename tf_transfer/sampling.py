@@ -99,12 +99,14 @@ def resample(
         return tf.nest.map_structure(lambda x: tf.gather(x, mixed), element)
 
     chosen = blocks.enumerate().map(choose)
-    if blocks.cardinality() != tf.data.INFINITE_CARDINALITY:
+    endless = blocks.cardinality() == tf.data.INFINITE_CARDINALITY
+    if not endless:
         # Tells tf.data, too, that the length is no longer known.
         chosen = chosen.filter(lambda *element: tf.size(element[1]) > 0)
     if batch_size is None:
         return chosen.unbatch()
-    return chosen.rebatch(batch_size)
+    # Batches of a size known beforehand, where none is cut short.
+    return chosen.rebatch(batch_size, drop_remainder=bool(endless))
 
 
 def check_labelled(dataset: tf.data.Dataset) -> int | None:

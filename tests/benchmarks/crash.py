@@ -1,0 +1,152 @@
+"""Kills a run again and again, and looks whether that left a trace. JSON.
+
+python tests/benchmarks/crash.py --kills=20
+
+A run of `tf-transfer compare` in a child process is killed with SIGKILL at
+random moments, every other time at the moment when a checkpoint or result is
+being written, and started again. `resumed` counts the starts after a kill that
+went on with it; `identical` says whether weights of all models, results and
+importance weights are bitwise those of a run that was never killed (but for
+seconds). Some ten minutes on two cores.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+
+LIMIT = 900.0  # seconds of waiting after which something is wrong
+
+
+def start(out: pathlib.Path, settings: list[str]) -> subprocess.Popen:
+    """Starts the command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tf_transfer.cli", "compare", "--quiet"]
+        + [f"--out={out}", *settings],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def finish(child: subprocess.Popen) -> None:
+    """Waits for the end, which must be a good one."""
+    _, errors = child.communicate(timeout=LIMIT)
+    if child.returncode:
+        raise RuntimeError(errors.decode())
+
+
+def written(out: pathlib.Path) -> dict[str, int]:
+    """Returns when every file of the run was last written."""
+    found = {}
+    for path in out.rglob("*"):
+        try:
+            found[str(path)] = path.stat().st_mtime_ns
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def wait(child: subprocess.Popen, reached, pause: float) -> bool:
+    """Waits until something is reached; False if the child ended before."""
+    until = time.monotonic() + LIMIT
+    while not reached():
+        if child.poll() is not None or time.monotonic() > until:
+            return False
+        time.sleep(pause)
+    return child.poll() is None
+
+
+def saving(out: pathlib.Path) -> bool:
+    """Whether something is only half written."""
+    return any(
+        "_temp" in name or "partial" in name for name in written(out)
+    )
+
+
+def kill(out, settings, rng, in_saving: bool) -> bool:
+    """Starts the run, lets it get somewhere, and kills it.
+
+    Returns:
+        Whether it went on, and was killed before its end.
+    """
+    child = start(out, settings)
+    before = written(out)
+    # Its first checkpoint or result shows that it has gone on.
+    alive = wait(child, lambda: written(out) != before, pause=0.01)
+    if alive and in_saving:
+        alive = wait(child, lambda: saving(out), pause=0)
+    elif alive:
+        time.sleep(rng.uniform(0, 2))
+    if child.poll() is not None:
+        finish(child)
+        return False
+    child.kill()
+    child.communicate()
+    return alive
+
+
+def content(out: pathlib.Path) -> dict:
+    """Returns what a run must leave, without its seconds."""
+    results = json.loads((out / "results.json").read_text())
+    for result in results:
+        del result["seconds"]
+    models = {
+        path.name: keras.saving.load_model(path, compile=False).get_weights()
+        for path in sorted((out / "checkpoints").glob("*.keras"))
+    }
+    table = (out / "weights.csv").read_text()
+    return {"results": results, "models": models, "weights": table}
+
+
+def same(one: dict, other: dict) -> bool:
+    """Whether two runs left the same, bit for bit."""
+    models = one.pop("models"), other.pop("models")
+    return (
+        one == other
+        and models[0].keys() == models[1].keys()
+        and all(
+            np.array_equal(a, b)
+            for name in models[0]
+            for a, b in zip(models[0][name], models[1][name], strict=True)
+        )
+    )
+
+
+def run(kills: int, seed: int, settings: list[str]) -> dict:
+    """Returns kills, how often the run went on, and whether it matters."""
+    rng = random.Random(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        whole, broken = (pathlib.Path(folder) / n for n in ("whole", "broken"))
+        finish(start(whole, settings))
+        done = sum(kill(broken, settings, rng, i % 2) for i in range(kills))
+        before = written(broken)
+        finish(start(broken, settings))
+        return {
+            "kills": done,
+            "resumed": done - (written(broken) == before),
+            "identical": same(content(whole), content(broken)),
+        }
+
+
+def main() -> None:
+    """Prints the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    options, settings = parser.parse_known_args()
+    settings = settings or ["--config.seeds=1", "--config.checkpoint_every=10"]
+    print(json.dumps(run(options.kills, options.seed, settings)))
+
+
+if __name__ == "__main__":
+    main()
