@@ -35,6 +35,8 @@ setup(
     extras_require={
         "test": [
             "build>=1.2",
+            "hypothesis>=6",
+            "psutil>=5",
             "pytest>=8",
             "ruff>=0.8,<1",
         ],

@@ -45,31 +45,33 @@ class _Rows:
 
     Args:
         width: length of a row.
+        sample: False keeps no rows.
         seed: of the sample.
     """
 
-    def __init__(self, width: int, seed: int = 0):
+    def __init__(self, width: int, sample: bool = True, seed: int = 0):
         fits = _KEPT_BYTES // (4 * width)
-        self.capacity = max(100, min(_KEPT_ROWS, fits))
-        self.kept = np.empty((0, width), np.float32)
+        self.capacity = max(100, min(_KEPT_ROWS, fits)) if sample else 0
+        self._rows = np.empty((self.capacity, width), np.float32)
         self.total = np.zeros(width)
         self.count = 0
         self._rng = np.random.default_rng(seed)
 
     def add(self, rows: np.ndarray) -> None:
         """Takes in rows `[B, width]` (Vitter's algorithm R)."""
-        free = self.capacity - len(self.kept)
-        if free:
-            self.kept = np.concatenate(
-                [self.kept, rows[:free].astype(np.float32)]
-            )
-        late = rows[free:]
+        early = rows[: self.capacity - len(self.kept)]
+        self._rows[self.count :][: len(early)] = early
+        late = rows[len(early) :]
         seen = self.count + len(rows) - len(late)
         places = self._rng.integers(0, seen + 1 + np.arange(len(late)))
         chosen = places < self.capacity
-        self.kept[places[chosen]] = late[chosen]
+        self._rows[places[chosen]] = late[chosen]
         self.total += rows.sum(axis=0)
         self.count += len(rows)
+
+    @property
+    def kept(self) -> np.ndarray:
+        return self._rows[: self.count]
 
     @property
     def mean(self) -> np.ndarray:
@@ -186,7 +188,7 @@ def estimate_target_prior(
     if calibrate:
         temperature *= _calibration(model, held_out, len(prior), from_logits)
     outputs = stream_outputs(model, batches)
-    target = _Rows(len(prior))
+    target = _Rows(len(prior), sample=bool(bootstrap) or estimator == "em")
     for logits, _ in _checked(outputs, len(prior), from_logits):
         target.add(weights.softmax(logits, temperature))
     if not target.count:
