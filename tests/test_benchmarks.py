@@ -37,3 +37,23 @@ def test_the_cost_of_a_step_is_measured():
     found = load("l2tl_step").compare("feature", 50, 5, options)
     assert found["ratio"] > 0
     assert found["state_mb"] >= 0
+
+
+@pytest.mark.slow
+def test_three_kills_leave_no_trace(tmp_path):
+    command = conftest.tiny_command(tmp_path)
+    settings = [part for part in command if part.startswith("--config.")]
+    found = load("crash").run(3, 0, settings)
+    assert found == {
+        "kills": 3,
+        "resumed": 3,
+        "identical": True,
+        "different": [],
+    }
+
+
+@pytest.mark.slow
+def test_memory_stays_flat():
+    found = load("scale").run(400_000, 2_000)
+    assert found["resample"]["growth_mb"] < 50
+    assert found["resample"]["share_error"] < 0.02

@@ -219,3 +219,70 @@ def test_standard_error_is_free_of_tensorflow_noise(tmp_path):
         check=True,
     )
     assert shown.stderr == ""
+
+
+@pytest.mark.slow
+def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
+    command = conftest.tiny_command(tmp_path)
+    child = conftest.start(command)
+    conftest.wait_for_a_checkpoint(tmp_path / "run")
+    child.terminate()
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 143
+    assert "stopped and saved; give the same command to go on" in errors
+    assert "Traceback" not in errors
+    (tmp_path / "source.npz").rename(tmp_path / "gone.npz")
+    child = conftest.start(command)
+    _, errors = child.communicate(timeout=200)
+    assert child.returncode == 2
+    assert "The NumPy archive cannot be read" in errors.splitlines()[-1]
+    (tmp_path / "gone.npz").rename(tmp_path / "source.npz")
+    for name in ("run", "whole"):
+        child = conftest.start(conftest.tiny_command(tmp_path, name))
+        _, errors = child.communicate(timeout=400)
+        assert child.returncode == 0, errors
+    conftest.same_models(tmp_path / "run", tmp_path / "whole", atol=0)
+
+
+def in_a_small_disk(tmp_path, options, command):
+    """Runs a command with a file system of its own under `tmp_path/run`."""
+    (tmp_path / "run").mkdir()
+    mount = f"mount -t tmpfs -o {options} none {tmp_path / 'run'}"
+    script = f'{mount} || exit 99; "$@"; status=$?; ls -R {tmp_path / "run"}'
+    try:
+        found = subprocess.run(
+            ["unshare", "-rm", "sh", "-c", f"{script}; exit $status", "sh"]
+            + command,
+            capture_output=True,
+            text=True,
+            timeout=400,
+        )
+    except FileNotFoundError:
+        pytest.skip("needs unshare, to mount a small disk")
+    if found.returncode == 99 or "unshare" in found.stderr:
+        pytest.skip(f"cannot mount a small disk: {found.stderr.strip()}")
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["60k", "200k", "1m"])
+def test_a_full_disk_is_one_sentence(tmp_path, size):
+    command = conftest.tiny_command(tmp_path)
+    found = in_a_small_disk(tmp_path, f"size={size}", command)
+    assert found.returncode == 2, found.stderr
+    last = found.stderr.strip().splitlines()[-1]
+    assert "cannot be written (No space left on device" in last
+    assert "Traceback" not in found.stderr
+    assert ".partial" not in found.stdout
+
+
+@pytest.mark.slow
+def test_a_read_only_folder_is_one_sentence(tmp_path):
+    command = conftest.tiny_command(tmp_path)
+    found = in_a_small_disk(tmp_path, "ro", command)
+    assert found.returncode == 2, found.stderr
+    last = found.stderr.strip().splitlines()[-1]
+    assert last == (
+        "tf-transfer: The folder cannot be written (Read-only file system). "
+        f"Received: {tmp_path / 'run'}"
+    )
