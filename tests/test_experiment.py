@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import tf_transfer as tt
 from tf_transfer import config as config_lib
-from tf_transfer import experiment
+from tf_transfer import checkpoint, experiment
 from tf_transfer.errors import InputError
 
 
@@ -183,3 +183,60 @@ def test_a_source_class_without_examples_is_a_warning(tmp_path, capsys):
     assert "for example 'empty'" in capsys.readouterr().err
     last = (tmp_path / "look" / "weights.csv").read_text().splitlines()[-1]
     assert last.endswith(",0.0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("apply", ["draw", "resample", "attach"])
+def test_two_devices_equal_one_for_every_method(tmp_path, apply):
+    stage = config_lib.Training(steps=20, batch_size=16)
+    settings = {
+        "generalist": stage,
+        "pretraining": stage,
+        "finetuning": config_lib.FineTuning(
+            steps=20, batch_size=8, learning_rates=(0.02,)
+        ),
+        "l2tl": config_lib.L2tl(steps=20, policy_warmup=2),
+        "datl": config_lib.Datl(apply=apply),
+        "methods": ("datl",) if apply != "draw" else (*experiment.METHODS,),
+    }
+    for name in ("none", "mirrored"):
+        config = conftest.tiny_experiment(strategy=name, **settings)
+        tt.compare(config, tmp_path / name, quiet=True, **data())
+    conftest.same_models(tmp_path / "none", tmp_path / "mirrored", atol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [3, 15, 29, 40])
+def test_interrupted_in_mid_epoch_it_ends_bitwise_the_same(
+    tmp_path, monkeypatch, steps
+):
+    """Also where the weights are estimated again after every epoch."""
+    config = conftest.tiny_experiment(
+        methods=("datl",),
+        datl=config_lib.Datl(every=1, apply="resample"),
+        pretraining=config_lib.Training(steps=20, batch_size=16),
+        checkpoint_every=3,
+    )
+    tt.compare(config, tmp_path / "whole", quiet=True, **data())
+    count = iter(range(1000))
+    real = checkpoint.Resume.on_train_batch_end
+
+    def interrupted(self, batch, logs=None):
+        if next(count) == steps:
+            raise KeyboardInterrupt
+        real(self, batch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.Resume, "on_train_batch_end", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            tt.compare(config, tmp_path / "broken", quiet=True, **data())
+    tt.compare(config, tmp_path / "broken", quiet=True, **data())
+    conftest.same_models(tmp_path / "whole", tmp_path / "broken", atol=0)
+    one, other = (
+        json.loads((tmp_path / name / "results.json").read_text())[0]
+        for name in ("whole", "broken")
+    )
+    for result in (one, other):
+        del result["seconds"]
+    assert one == other
+    left = (tmp_path / "broken" / "checkpoints").iterdir()
+    assert {path.suffix for path in left} == {".keras"}

@@ -204,7 +204,9 @@ class Resume(keras.callbacks.Callback):
     def _checkpoint(self) -> tf.train.Checkpoint:
         return tf.train.Checkpoint(
             training=[variable.value for variable in self._variables()],
-            also=[variable for each in self.also for variable in each.variables],
+            also=[
+                variable for each in self.also for variable in each.variables
+            ],
             # Those of compiled metrics exist from the first step on.
             metrics={v.path: v.value for v in self.model.metrics_variables},
             record=self._record,

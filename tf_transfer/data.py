@@ -41,10 +41,10 @@ class ImageData:
     test: np.ndarray | None = None
 
     def __post_init__(self):
-        if len(self.images) != len(self.labels):
+        if np.shape(self.labels) != np.shape(self.images)[:1]:
             raise InputError(
-                "There must be one label per image. Received: "
-                f"{len(self.images)} images and {len(self.labels)} labels"
+                "There must be one label per image. Received: images of shape "
+                f"{np.shape(self.images)}, labels of {np.shape(self.labels)}"
             )
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
             raise InputError(
@@ -147,9 +147,7 @@ def load(
     """
     return join(
         [
-            frame(
-                loaders.load(part, max_pixels), size, channels, align, part
-            )
+            frame(loaders.load(part, max_pixels), size, channels, align, part)
             for part in _JOINT.split(name)
         ]
     )

@@ -112,7 +112,10 @@ def load_glyphs() -> RawImages:
     """Loads the drawn characters, from the cache after the first time."""
     path = cache_folder() / f"glyphs-{glyphs.VERSION}-{GLYPHS_PER_CLASS}.npz"
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with (
+            open(path, "rb") as file,
+            np.load(file, allow_pickle=False) as archive,
+        ):
             images, labels = archive["images"], archive["labels"]
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         images, labels = glyphs.draw(GLYPHS_PER_CLASS, seed=0)
@@ -148,7 +151,10 @@ def load_digits() -> RawImages:
 def load_npz(path: str) -> RawImages:
     """Loads a NumPy archive, without running any code it may hold."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with (
+            open(path, "rb") as file,
+            np.load(file, allow_pickle=False) as archive,
+        ):
             arrays = {name: archive[name] for name in archive.files}
     except Exception as error:
         raise InputError(

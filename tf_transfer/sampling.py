@@ -262,6 +262,11 @@ def elastic_order(
         Distinct indices into `labels`, `[at most N]` int64.
     """
     _check_seed(seed)
+    if np.ndim(class_weights) != 1:
+        raise InputError(
+            "There must be one weight per class. "
+            f"Received: shape {np.shape(class_weights)}"
+        )
     prior = weights.source_prior(labels, len(class_weights))
     weight = weights.normalise(class_weights, prior)[labels]
     drawn = np.random.default_rng(seed).exponential(size=len(weight))

@@ -271,9 +271,7 @@ class Trial:
             self._batches[id(images)] = functools.cache(batches)
         return self._batches[id(images)]
 
-    def whole_source(
-        self, batch_size: int
-    ) -> Callable[[int], tf.data.Dataset]:
+    def whole_source(self, batch_size: int) -> Callable[[int], tf.data.Dataset]:
         """Gives endless unweighted batches from a step on."""
         if batch_size not in self._whole:
             stage = Training(steps=1, batch_size=batch_size)
@@ -341,6 +339,6 @@ class Trial:
             "validation": outcome.validation,
             "learning_rate": outcome.learning_rate,
             "seconds": round(time.monotonic() - started + self._borrowed, 2),
-            "history": self.history,
+            "history": dict(self.history),
             **self.learned,
         }

@@ -67,9 +67,7 @@ def wait(child: subprocess.Popen, reached, pause: float) -> bool:
 
 def saving(out: pathlib.Path) -> bool:
     """Whether something is only half written."""
-    return any(
-        "_temp" in name or "partial" in name for name in written(out)
-    )
+    return any("_temp" in name or "partial" in name for name in written(out))
 
 
 def kill(out, settings, rng, in_saving: bool) -> bool:
@@ -96,7 +94,7 @@ def kill(out, settings, rng, in_saving: bool) -> bool:
 
 def content(out: pathlib.Path) -> dict[str, object]:
     """Returns what a run must leave by name, without its seconds."""
-    found = {"weights.csv": (out / "weights.csv").read_text()}
+    found = {path.name: path.read_text() for path in out.glob("*.csv")}
     for result in json.loads((out / "results.json").read_text()):
         del result["seconds"]
         for name, value in result.items():
