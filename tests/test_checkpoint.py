@@ -202,7 +202,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     made = Joint()
     resume = Resume(made.model, tmp_path)
     made.model.target_head.bias.assign(np.full(4, np.inf))
-    with pytest.raises(InputError, match="diverged at step 0.*bias"):
+    with pytest.raises(InputError, match=r"diverged at step 0.*bias"):
         resume.save()
     assert not list(tmp_path.iterdir())
 

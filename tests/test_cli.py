@@ -251,8 +251,11 @@ def in_a_small_disk(tmp_path, options, command):
     script = f'{mount} || exit 99; "$@"; status=$?; ls -R {tmp_path / "run"}'
     try:
         found = subprocess.run(
-            ["unshare", "-rm", "sh", "-c", f"{script}; exit $status", "sh"]
-            + command,
+            [
+                *("unshare", "-rm", "sh", "-c", f"{script}; exit $status"),
+                "sh",
+                *command,
+            ],
             capture_output=True,
             text=True,
             timeout=400,

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import tf_transfer as tt
-from tf_transfer import config as config_lib
 from tf_transfer import checkpoint, experiment
+from tf_transfer import config as config_lib
 from tf_transfer.errors import InputError
 
 

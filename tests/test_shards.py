@@ -54,7 +54,7 @@ def test_reads_everything_once_in_an_order_of_its_seed(files):
 def test_workers_share_the_files_out(files):
     parts = [labels(read(files, seed=1, context=worker(i))) for i in (0, 1)]
     assert len(parts[0]) == len(parts[1]) == FILES * PER_FILE / 2
-    assert sorted(sum(parts, [])) == sorted(labels(read(files, seed=1)))
+    assert sorted(parts[0] + parts[1]) == sorted(labels(read(files, seed=1)))
 
 
 def test_resampled_shards_have_the_weighted_shares(files):

@@ -108,7 +108,8 @@ class Resume(keras.callbacks.Callback):
         An epoch that was broken off is finished first, in a span of its own.
 
         Args:
-            epochs, steps_per_epoch: of the whole training.
+            epochs: of the whole training.
+            steps_per_epoch: likewise.
             fresh: a span for every epoch, for data that changes with what a
                 callback does at an epoch's end.
         """

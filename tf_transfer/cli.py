@@ -17,7 +17,7 @@ import warnings
 from absl import flags
 
 from tf_transfer.config import Experiment
-from tf_transfer.errors import InputError, Stopped, WorkerLost
+from tf_transfer.errors import InputError, Stopped, WorkerLostError
 
 _USAGE = """Which source data should a model learn from, and does it help?
 
@@ -178,7 +178,7 @@ def _explained(strategy: str, out: pathlib.Path):
                 f"goes on when it can. Received: {out}"
             ) from error
         if strategy == "multi_worker" and isinstance(error, tf.errors.OpError):
-            raise WorkerLost(
+            raise WorkerLostError(
                 "Another worker is gone; start all of them again, and they go "
                 "on from the last checkpoint. "
                 f"Received: {type(error).__name__}"
@@ -193,7 +193,7 @@ def main() -> None:
     except InputError as error:
         print(f"tf-transfer: {error}", file=sys.stderr)
         status = 2
-    except WorkerLost as error:
+    except WorkerLostError as error:
         print(f"tf-transfer: {error}", file=sys.stderr)
         status = 3
     except Stopped:

@@ -9,7 +9,7 @@ class InputError(ValueError):
     """
 
 
-class WorkerLost(RuntimeError):
+class WorkerLostError(RuntimeError):
     """Another worker of the cluster stopped answering.
 
     The command line prints it and exits with status 3.

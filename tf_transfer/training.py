@@ -129,7 +129,8 @@ class ReusableModel:
             stage: steps and learning rate.
             callbacks: of the stage.
             folder: of the stage's checkpoints; None keeps none.
-            every, also: of `Resume`.
+            every: steps between checkpoints.
+            also: what else they hold; see `Resume`.
             fresh: ask for the data anew in every epoch.
 
         Returns:

@@ -30,8 +30,11 @@ LIMIT = 900.0  # seconds of waiting after which something is wrong
 def start(out: pathlib.Path, settings: list[str]) -> subprocess.Popen:
     """Starts the command in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "tf_transfer.cli", "compare", "--quiet"]
-        + [f"--out={out}", *settings],
+        [
+            *(sys.executable, "-m", "tf_transfer.cli", "compare", "--quiet"),
+            f"--out={out}",
+            *settings,
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
