@@ -26,6 +26,14 @@ def test_load_frames_and_joins_keeping_classes_apart(tmp_path):
     assert len(joined.train_part().labels) == 1803
 
 
+def test_remembers_the_frame_that_was_used():
+    digits = data.load("digits", size=12, channels=1)
+    raw = loaders.load("digits").images[:20, ..., None]
+    for part in (digits, digits.take(np.arange(30))):
+        np.testing.assert_array_equal(part.frame(raw), part.images[:20])
+    assert data.join([digits, digits]).frame is None
+
+
 def test_from_dataset_takes_any_tf_data():
     dataset = tf.data.Dataset.from_tensor_slices(
         (np.eye(8, dtype=np.float32)[None].repeat(4, 0), [0, 1, 0, 1])

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tf_transfer import framing, loaders
 from tf_transfer.errors import InputError
@@ -41,13 +42,51 @@ def test_photographs_have_no_plain_background():
 )
 def test_one_shape_looks_the_same_however_it_was_stored(image):
     batch = image[None] if image.ndim == 3 else image[None, ..., None]
-    framed = framing.Frame(24, 1, framing.measure([image]))(batch)
+    framed = framing.Frame(24, 1, framing.measure([image]))(batch).numpy()
     assert framed.shape == (1, 24, 24, 1)
     assert framed.dtype == np.uint8
     look = framing.measure(framed)
     assert look.background == pytest.approx(0, abs=0.02)
     assert look.radius == pytest.approx(framing.RADIUS, rel=0.06)
     assert framed.max() > 180
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "shape", [(2, 9, 31, 1), (1, 40, 30, 3), (3, 8, 8, 4), (0, 5, 5, 1)]
+)
+@pytest.mark.parametrize("background", [None, 0.0, 0.9])
+def test_a_graph_of_unknown_sizes_frames_alike(channels, shape, background):
+    look = framing.Appearance(255.0, background, 0.3)
+    frame = framing.Frame(12, channels, look)
+    images = np.random.default_rng(0).integers(0, 256, shape)
+    expected = frame(images.astype(np.float32)).numpy()
+    assert expected.shape == (shape[0], 12, 12, channels)
+    for kind in (tf.uint8, tf.float32):
+        spec = tf.TensorSpec([None] * 4, kind)
+        found = tf.function(frame, [spec])(tf.cast(images, kind))
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("side", "zoomed"), [(9, 24), (40, 7), (11, 11), (30, 13), (5, 2)]
+)
+def test_scaling_is_the_antialiased_resize_of_tensorflow(side, zoomed):
+    images = np.random.default_rng(0).random((2, side, side, 3), np.float32)
+    look = framing.Appearance(1.0, 0.0, framing.RADIUS * 12 / zoomed)
+    found = framing.Frame(12, 3, look)(images).numpy().astype(int)
+    resized = tf.image.resize(images, [zoomed] * 2, antialias=True)
+    cut = tf.image.resize_with_crop_or_pad(resized, 12, 12)
+    assert abs(found - 255 * cut.numpy()).max() < 0.51
+
+
+def test_grey_images_are_the_same_in_colour():
+    grey = np.random.default_rng(0).integers(0, 256, (4, 9, 9, 1))
+    frame = framing.Frame(12, 1, framing.Appearance(255.0, 0.5, 0.4))
+    np.testing.assert_array_equal(
+        frame(grey.astype(np.uint8)),
+        frame(np.repeat(grey, 3, axis=-1).astype(np.uint8)),
+    )
 
 
 def test_photographs_are_cut_from_the_centre():

@@ -33,12 +33,15 @@ class ImageData:
         labels: `[N]` int32.
         class_names: one name per class.
         test: indices of the data set's own test part, or None.
+        frame: what brought the raw images here, for a served model to repeat
+            it; None where that is not known, or not one for all.
     """
 
     images: np.ndarray
     labels: np.ndarray
     class_names: list[str]
     test: np.ndarray | None = None
+    frame: framing.Frame | None = None
 
     def __post_init__(self):
         if np.shape(self.labels) != np.shape(self.images)[:1]:
@@ -74,7 +77,10 @@ class ImageData:
     def take(self, indices: np.ndarray) -> "ImageData":
         """Returns the chosen images, without a test part."""
         return ImageData(
-            self.images[indices], self.labels[indices], self.class_names
+            self.images[indices],
+            self.labels[indices],
+            self.class_names,
+            frame=self.frame,
         )
 
     def train_part(self) -> "ImageData":
@@ -170,12 +176,14 @@ def frame(
         look = framing.measure([_reduced(raw.images[i]) for i in sample])
         if not align:
             look = framing.Appearance(look.maximum)
-        images = framing.Frame(size, channels, look).all(raw.images)
+        framer = framing.Frame(size, channels, look)
+        images = framer.all(raw.images)
         labels = np.asarray(raw.labels)
         weights.source_prior(labels, len(raw.class_names))
     except InputError as error:
         raise InputError(f"Data set {name!r}: {error}") from error
-    return ImageData(images, labels.astype(np.int32), raw.class_names, raw.test)
+    labels = labels.astype(np.int32)
+    return ImageData(images, labels, raw.class_names, raw.test, framer)
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:

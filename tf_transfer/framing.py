@@ -30,7 +30,6 @@ _LARGEST = 1e9
 _LEAST_RADIUS = 0.05
 _PLAIN_SHARE = 0.45
 _PLAIN_SHADE = 0.1
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +62,45 @@ def _as_hwc(image: np.ndarray) -> np.ndarray:
     return image[..., :1] if image.shape[-1] < 3 else image[..., :3]
 
 
+def _luma(image):
+    """Returns `[..., H, W]` of colours `[..., H, W, 3]`, arrays or tensors.
+
+    Written so that equal channels give that value exactly.
+    """
+    red, green, blue = (image[..., i] for i in range(3))
+    return red + 0.587 * (green - red) + 0.114 * (blue - red)
+
+
 def _grey(image: np.ndarray) -> np.ndarray:
-    return image[..., 0] if image.shape[-1] == 1 else image @ _LUMA
+    return image[..., 0] if image.shape[-1] == 1 else _luma(image)
+
+
+def _resampling(side, zoom, size: int):
+    """Returns the matrix `[size, side]` that scales and cuts one axis.
+
+    The axis is scaled to `side * zoom` pixels by linear interpolation, over
+    all pixels that fall together where it shrinks, and its centre is cut out
+    or padded with zeros. A product with a matrix converts to every runtime.
+
+    Args:
+        side: pixels along the axis, a float32 scalar tensor.
+        zoom: likewise.
+        size: pixels of the result.
+    """
+    import tensorflow as tf
+
+    zoomed = tf.maximum(1.0, tf.round(side * zoom))
+    spare = zoomed - size
+    cut = tf.floor(tf.maximum(spare, 0.0) / 2)
+    pad = tf.floor(tf.maximum(-spare, 0.0) / 2)
+    place = tf.range(float(size)) + cut - pad
+    step = side / zoomed
+    centre = (place + 0.5) * step
+    distance = tf.abs(tf.range(side) + 0.5 - centre[:, None])
+    share = tf.nn.relu(1 - distance / tf.maximum(step, 1.0))
+    share /= tf.reduce_sum(share, axis=1, keepdims=True)
+    inside = (place >= 0) & (place < zoomed)
+    return tf.where(inside[:, None], share, 0.0)
 
 
 def _ink_radius(ink: np.ndarray) -> float:
@@ -160,30 +196,49 @@ class Frame:
                 f"`channels` must be 1 or 3. Received: {self.channels}"
             )
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Frames a batch `[N, H, W, channels]` of equal size."""
+    def __call__(self, images):
+        """Frames a batch of images of equal size, in TensorFlow operations.
+
+        The one implementation for loading data and for the served model: it
+        takes arrays and tensors, also of sizes that are not known yet.
+
+        Args:
+            images: `[N, H, W, channels]` with 1 to 4 channels; uint8 in
+                0..255, or numbers in 0..`appearance.maximum`.
+
+        Returns:
+            A tensor `[N, size, size, channels]`, uint8.
+        """
         import tensorflow as tf
 
         look = self.appearance
-        pixels = images.astype(np.float32) / look.maximum
-        pixels = np.minimum(pixels, 1.0)
-        if self.channels == 1 or pixels.shape[-1] == 1:
-            grey = _grey(pixels)[..., None]
-            pixels = np.repeat(grey, self.channels, axis=-1)
+        images = tf.convert_to_tensor(images)
+        maximum = 255.0 if images.dtype == tf.uint8 else look.maximum
+        pixels = tf.minimum(tf.cast(images, tf.float32) / maximum, 1.0)
+        shape = tf.shape(images)
+        colour = tf.range(3) * tf.cast(shape[3] >= 3, tf.int32)
+        pixels = tf.gather(pixels, colour, axis=3)
+        if self.channels == 1:
+            pixels = tf.expand_dims(_luma(pixels), -1)
         if look.background is not None:
             dark = look.background
             if dark > 0.5:
                 pixels, dark = 1 - pixels, 1 - dark
-            pixels = np.maximum(pixels - dark, 0) / (1 - dark)
-        height, width = pixels.shape[1:3]
+            pixels = tf.maximum(pixels - dark, 0) / (1 - dark)
+        sides = tf.cast(shape[1:3], tf.float32)
         if look.background is None:
-            zoom = self.size / min(height, width)
+            zoom = self.size / tf.reduce_min(sides)
         else:
-            zoom = RADIUS * self.size / (look.radius * max(height, width))
-        shape = [max(1, round(side * zoom)) for side in (height, width)]
-        pixels = tf.image.resize(pixels, shape, antialias=True)
-        pixels = tf.image.resize_with_crop_or_pad(pixels, self.size, self.size)
-        return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+            longer = tf.reduce_max(sides)
+            zoom = RADIUS * self.size / (look.radius * longer)
+        for side in (sides[0], sides[1]):
+            resampling = _resampling(side, zoom, self.size)
+            pixels = tf.tensordot(pixels, resampling, [[1], [1]])
+        pixels = tf.transpose(pixels, [0, 2, 3, 1])
+        # A little more than a half: sums that are a tie but for their last
+        # bits go up, whatever order a runtime adds in.
+        levels = tf.floor(tf.clip_by_value(pixels, 0, 1) * 255 + 0.501)
+        return tf.cast(levels, tf.uint8)
 
     def all(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Frames any number of images, of one size or of many.
@@ -201,5 +256,6 @@ class Frame:
                 by_shape.setdefault(image.shape, []).append((i, image))
             for group in by_shape.values():
                 places, pixels = zip(*group, strict=True)
-                framed[list(places)] = self(np.stack(pixels))
+                batch = np.stack(pixels).astype(np.float32)
+                framed[list(places)] = self(batch).numpy()
         return framed
