@@ -4,6 +4,9 @@ import pathlib
 
 from setuptools import setup
 
+_ONNX = ["onnx>=1.17,<2", "onnxruntime>=1.22,<2", "tf2onnx>=1.17,<2"]
+_TFLITE = ["ai-edge-litert>=2.1,<3"]
+
 setup(
     name="tf_transfer",
     version="0.1.0",
@@ -31,9 +34,15 @@ setup(
         "tensorflow>=2.21,<2.22",
         "tensorflow-datasets>=4.9.9,<5",
         "tensorflow-probability[tf]>=0.25,<0.26",
+        "tensorflow-serving-api>=2.19,<3",  # the format of warm-up requests
     ],
     extras_require={
+        "onnx": _ONNX,
+        "tflite": _TFLITE,
         "test": [
+            *_ONNX,
+            *_TFLITE,
+            "openvino>=2026.1,<2027",
             "build>=1.2",
             "hypothesis>=6",
             "psutil>=5",

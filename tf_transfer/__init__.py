@@ -8,10 +8,12 @@ import importlib
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Appearance": "framing",
     "DATL": "datl",
     "DistributedTrainer": "distribution",
     "FeatureCredit": "credit",
     "FixedPolicy": "policy",
+    "Frame": "framing",
     "GradientCredit": "credit",
     "ImageData": "data",
     "ImportanceWeights": "datl",
@@ -32,7 +34,9 @@ _HOMES = {
     "em_prior": "weights",
     "encoder": "models",
     "estimate_target_prior": "estimation",
+    "export_onnx": "convert",
     "export_serving": "export",
+    "export_tflite": "convert",
     "from_dataset": "data",
     "importance_weights": "weights",
     "index_draw": "sampling",

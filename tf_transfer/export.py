@@ -1,52 +1,146 @@
-"""SavedModel export for serving."""
+"""A trained classifier as a SavedModel that any server can load."""
 
+import dataclasses
+import importlib.metadata
+import json
 import os
 import pathlib
-import shutil
+import platform
+from collections.abc import Sequence
+from typing import Any
 
 import keras
-import tensorflow as tf
 
+from tf_transfer import signatures, versions, warmup
 from tf_transfer.errors import InputError
+from tf_transfer.framing import Frame
+from tf_transfer.signatures import Preprocessing, Served
+from tf_transfer.twohead import TwoHeads
+
+_PACKAGES = ("tensorflow", "keras", "numpy", "tf_transfer")
 
 
-def export_serving(model: keras.Model, path: str | os.PathLike) -> pathlib.Path:
+def export_serving(
+    model: keras.Model,
+    path: str | os.PathLike,
+    class_names: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
+    *,
+    top_k: int = 5,
+    provenance: dict[str, Any] | None = None,
+) -> pathlib.Path:
     """Writes a classifier as the next version of a served model.
 
     The layout is TensorFlow Serving's: `path/1`, `path/2`, ... A version is
-    written beside and renamed, so that a server never sees half of it.
+    written beside and renamed, so that a server never sees half of it. Its
+    folder `assets.extra` holds `class_names.json`, `provenance.json` and the
+    requests with which a server warms up.
+
+    Signatures, each for batches of any size:
+
+    * `serving_default`: float32 `images` `[B, H, W, channels]`;
+    * `serve_uint8`: uint8 `images`, where 255 is full brightness;
+    * `serve_bytes`: `image_bytes` `[B]`, JPEG or PNG files of any sizes; a
+      request with one that cannot be read fails, and names its position;
+    * `features`: float32 `images`, to `features`, the encoder's output.
+
+    The first three return `probabilities` `[B, C]` and, of the `top_k` most
+    probable classes, best first, `class_ids`, `class_names` and
+    `top_probabilities` `[B, top_k]`.
 
     Args:
-        model: a classifier from images `[B, height, width, channels]` in 0..1
-            to logits `[B, C]`.
+        model: a built classifier from images in 0..1, that ends in logits or
+            in a softmax. Of an `L2TL` model, its target classifier is taken.
         path: the folder of the versions.
+        class_names: one name per class; numbers if None.
+        preprocessing: TensorFlow operations that bring raw images of any size
+            to what the model takes, such as the `frame` of an `ImageData`;
+            `images` then hold pixels as that data stores them. If None,
+            images come as the model takes them.
+        top_k: how many classes are named.
+        provenance: put into `provenance.json`, before framing and versions.
 
     Returns:
-        The folder of the new version. Its signature `serving_default` maps
-        `images` to `probabilities` `[B, C]` and `class_ids` `[B]`.
+        The folder of the new version.
+
+    Raises:
+        InputError: if model, names or preprocessing do not fit, or the folder
+            cannot be written. Nothing is left half-written.
     """
-    root = pathlib.Path(path)
-    if not model.built:
+    served = serve(model, class_names, preprocessing, top_k)
+
+    def write(folder: pathlib.Path) -> None:
+        signatures.save(folder, served.signatures)
+        extra = folder / "assets.extra"
+        extra.mkdir()
+        warmup.write(extra, served)
+        describe(extra, served, provenance)
+
+    return versions.publish(path, write)
+
+
+def serve(
+    model: keras.Model,
+    class_names: Sequence[str] | None,
+    preprocessing: Preprocessing | None,
+    top_k: int = 5,
+) -> Served:
+    """Checks what is to be exported, and traces it.
+
+    Args, errors: as `export_serving`.
+    """
+    if isinstance(model, TwoHeads):
+        model = model.classifier()
+    built = isinstance(model, keras.Model) and model.built
+    inputs = getattr(model, "inputs", None) if built else None
+    if not inputs or len(inputs) != 1 or len(inputs[0].shape) != 4:
         raise InputError(
-            f"The model must be built before export. Received: {model.name!r}"
+            "The model must be built, from layers, with one input of images "
+            f"[B, height, width, channels]. Received: {model!r}"
         )
-    root.mkdir(parents=True, exist_ok=True)
-    versions = [int(p.name) for p in root.iterdir() if p.name.isdigit()]
-    final = root / str(max(versions, default=0) + 1)
-    partial = root / f"partial-{final.name}"
-    shutil.rmtree(partial, ignore_errors=True)
+    shape = model.output_shape
+    if not isinstance(shape, tuple) or len(shape) != 2 or not shape[1]:
+        raise InputError(
+            f"The model must return logits [B, C]. Received: {shape}"
+        )
+    names = class_names
+    if names is None:
+        names = [str(number) for number in range(shape[1])]
+    texts = all(isinstance(name, str) for name in names)
+    if not texts or isinstance(names, str) or len(names) != shape[1]:
+        raise InputError(
+            f"`class_names` must be {shape[1]} strings. Received: {names!r}"
+        )
+    if preprocessing is not None and not callable(preprocessing):
+        raise InputError(
+            "`preprocessing` must be a function of a batch of images. "
+            f"Received: {preprocessing!r}"
+        )
+    if not isinstance(top_k, int) or top_k < 1:
+        raise InputError(f"`top_k` must be at least 1. Received: {top_k!r}")
+    return Served(model, names, preprocessing, top_k)
 
-    def serve(images):
-        probabilities = tf.nn.softmax(model(images, training=False))
-        return {
-            "probabilities": probabilities,
-            "class_ids": tf.argmax(probabilities, axis=-1),
-        }
 
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    spec = tf.TensorSpec(model.input_shape, tf.float32, name="images")
-    archive.add_endpoint("serving_default", serve, input_signature=[spec])
-    archive.write_out(str(partial), verbose=False)
-    os.replace(partial, final)
-    return final
+def describe(
+    folder: pathlib.Path, served: Served, provenance: dict[str, Any] | None
+) -> None:
+    """Writes `class_names.json` and `provenance.json`."""
+    framing = served.preprocessing
+    known = isinstance(framing, Frame)
+    contents = {
+        "class_names": served.class_names,
+        "provenance": {
+            **(provenance or {}),
+            "framing": dataclasses.asdict(framing) if known else None,
+            "versions": package_versions(),
+        },
+    }
+    for name, content in contents.items():
+        text = json.dumps(content, indent=1) + "\n"
+        (folder / f"{name}.json").write_text(text)
+
+
+def package_versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that matter."""
+    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return found | {"python": platform.python_version()}

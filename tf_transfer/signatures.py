@@ -1,0 +1,228 @@
+"""What a served classifier answers, as signatures of TensorFlow operations.
+
+Once saved nothing of Keras or of this package is needed to load and run them.
+"""
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_transfer import models
+from tf_transfer.errors import InputError
+
+Preprocessing = Callable[[tf.Tensor], tf.Tensor]
+"""From raw images `[B, H, W, channels]`, float32 or uint8, to a model's input.
+
+Where it returns uint8, 255 stands for 1. A `framing.Frame` is one.
+"""
+_DECODED = (1, 3, 4)  # channels that an encoded image can be asked for
+
+
+class Served:
+    """A classifier from raw images to named answers.
+
+    Args:
+        model: a built classifier that ends in logits or in a softmax.
+        class_names: one name per class.
+        preprocessing: brings raw images to the model's input; None where
+            images come as the model takes them.
+        top_k: how many classes are named, at most.
+
+    Attributes:
+        class_names, preprocessing: as given.
+        model_shape: `(height, width, channels)` of the model's input.
+        image_shape: of a batch of raw images; None where any number will do.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        class_names: Sequence[str],
+        preprocessing: Preprocessing | None = None,
+        top_k: int = 5,
+    ):
+        self.class_names = list(class_names)
+        self.preprocessing = preprocessing
+        self.model_shape = tuple(model.input_shape[1:])
+        self.image_shape = [None, *self.model_shape]
+        if preprocessing is not None:
+            self.image_shape = [None] * 4
+        self._top_k = min(top_k, len(self.class_names))
+        encoder, head = models.encoder_of(model), model.layers[-1]
+        ends = getattr(head, "activation", None)
+        softmax = ends is keras.activations.softmax
+
+        # As functions of their own, so that a graph holds each once.
+        @tf.function(autograph=False)
+        def encode(images):
+            return tf.cast(encoder(images, training=False), tf.float32)
+
+        @tf.function(autograph=False)
+        def classify(features):
+            outputs = tf.cast(head(features, training=False), tf.float32)
+            return outputs if softmax else tf.nn.softmax(outputs)
+
+        self._encode, self._classify = encode, classify
+
+    @functools.cached_property
+    def signatures(self) -> dict[str, Any]:
+        """The traced functions of a SavedModel, by name.
+
+        Raises:
+            InputError: for a preprocessing that does not fit the model.
+        """
+        numbers = tf.TensorSpec(self.image_shape, tf.float32, "images")
+        pixels = tf.TensorSpec(self.image_shape, tf.uint8, "images")
+        encoded = tf.TensorSpec([None], tf.string, "image_bytes")
+        wanted = {
+            "serving_default": (self._serve, numbers),
+            "serve_uint8": (self._serve, pixels),
+            "features": (self._features, numbers),
+        }
+        decoded = self.preprocessing or self.model_shape[-1] in _DECODED
+        if decoded and None not in self.model_shape:
+            wanted["serve_bytes"] = (self._serve_bytes, encoded)
+        return {
+            name: _function(serve, spec).get_concrete_function()
+            for name, (serve, spec) in wanted.items()
+        }
+
+    @property
+    def probabilities(self) -> Any:
+        """Raw float32 `images` to `probabilities` alone, a `tf.function`."""
+        spec = tf.TensorSpec(self.image_shape, tf.float32, "images")
+        return _function(lambda x: self._predict(self._prepare(x)), spec)
+
+    @property
+    def prepared(self) -> Any:
+        """Raw float32 `images` to `prepared`, as the model takes them."""
+        spec = tf.TensorSpec(self.image_shape, tf.float32, "images")
+        return _function(lambda x: {"prepared": self._prepare(x)}, spec)
+
+    @property
+    def from_prepared(self) -> Any:
+        """`images` as the model takes them to `probabilities`."""
+        shape = [None, *self.model_shape]
+        spec = tf.TensorSpec(shape, tf.float32, "images")
+        return _function(self._predict, spec)
+
+    def _prepare(self, images: tf.Tensor) -> tf.Tensor:
+        """Returns raw images as the model takes them, float32.
+
+        Raises:
+            InputError: while tracing, if they do not fit.
+        """
+        try:
+            if self.preprocessing is not None:
+                images = self.preprocessing(images)
+            if images.dtype == tf.uint8:
+                images = tf.cast(images, tf.float32) / 255.0
+            images.set_shape([None, *self.model_shape])
+            return images
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [repr(error)]
+            raise InputError(
+                "`preprocessing` must turn images [B, H, W, channels], uint8 "
+                f"or float32, into [B, *{self.model_shape}]. "
+                f"Received: {lines[0]}"
+            ) from error
+
+    def _predict(self, images):
+        return {"probabilities": self._classify(self._encode(images))}
+
+    def _serve(self, images):
+        return self._answer(self._prepare(self._checked(images)))
+
+    def _features(self, images):
+        images = self._prepare(self._checked(images))
+        return {"features": self._encode(images)}
+
+    def _serve_bytes(self, image_bytes):
+        return self._answer(self._decode(image_bytes))
+
+    def _answer(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        probabilities = self._classify(self._encode(images))
+        top, class_ids = tf.math.top_k(probabilities, self._top_k)
+        return {
+            "probabilities": probabilities,
+            "top_probabilities": top,
+            "class_ids": class_ids,
+            "class_names": tf.gather(tf.constant(self.class_names), class_ids),
+        }
+
+    def _checked(self, images: tf.Tensor) -> tf.Tensor:
+        """Fails with a sentence for images of no pixels or odd channels."""
+        if self.preprocessing is None:
+            return images  # of the model's own shape
+        shape = tf.shape(images)
+        fits = tf.reduce_all(shape[1:] > 0) & (shape[3] <= 4)
+        text = "images must be [B, H, W, 1 to 4 channels]. Received: {}"
+        sentence = tf.strings.format(text, shape)
+        with tf.control_dependencies([tf.debugging.Assert(fits, [sentence])]):
+            return tf.identity(images)
+
+    def _decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
+        """Returns encoded images `[B]`, of any sizes, as the model takes them.
+
+        An operation that fails cannot tell which image it was given. A dataset
+        can leave out those that fail, and the positions left tell which.
+        """
+        plain = self.preprocessing is None
+        channels = self.model_shape[-1] if plain else 0
+
+        def decode(position, content):
+            image = tf.io.decode_image(
+                content, channels, expand_animations=False
+            )
+            if plain:
+                image = tf.ensure_shape(image, self.model_shape)
+            # As a string, for a batch of images of differing sizes.
+            return position, tf.io.serialize_tensor(image)
+
+        def restore(content):
+            image = tf.io.parse_tensor(content, tf.uint8)
+            image.set_shape([None] * 3)
+            return self._prepare(image[None])[0]
+
+        count = tf.size(image_bytes, tf.int64)
+        positions = tf.range(count + 1)
+        end = tf.data.Dataset.from_tensors((count, ""))  # it is never empty
+        dataset = tf.data.Dataset.from_tensor_slices(
+            (positions[:-1], image_bytes)
+        )
+        dataset = dataset.map(decode).ignore_errors().concatenate(end)
+        left, decoded = dataset.batch(count + 1).get_single_element()
+        bad = tf.argmin(tf.cast(left == positions[: tf.size(left)], tf.int32))
+        size = f" of shape {self.model_shape}" if plain else ""
+        text = f"image_bytes[{{}}] is no readable JPEG or PNG{size}"
+        check = tf.debugging.Assert(
+            tf.size(left, tf.int64) > count, [tf.strings.format(text, bad)]
+        )
+        with tf.control_dependencies([check]):
+            decoded = decoded[:-1]
+        framed = tf.TensorSpec(self.model_shape, tf.float32)
+        return tf.map_fn(restore, decoded, fn_output_signature=framed)
+
+
+def _function(serve: Callable, spec: tf.TensorSpec) -> Any:
+    return tf.function(serve, input_signature=[spec], autograph=False)
+
+
+def save(path: str | os.PathLike, functions: dict[str, Any]) -> None:
+    """Writes traced functions, and each variable that they read once.
+
+    Keras' own archive writes every variable twice. No optimizer, policy or
+    other head is written, as no function reads it.
+
+    Args:
+        path: a folder.
+        functions: concrete functions by the names of their signatures.
+    """
+    root = tf.Module()
+    used = {id(v): v for f in functions.values() for v in f.variables}
+    root.used = list(used.values())
+    tf.saved_model.save(root, os.fspath(path), functions)
