@@ -57,3 +57,19 @@ def test_memory_stays_flat():
     found = load("scale").run(400_000, 2_000)
     assert found["resample"]["growth_mb"] < 50
     assert found["resample"]["share_error"] < 0.02
+
+
+@pytest.mark.slow
+def test_the_cost_of_serving_is_measured():
+    options = argparse.Namespace(
+        encoder="small",
+        width=4,
+        side=8,
+        raw_side=12,
+        batches=[2],
+        rounds=1,
+        count=2,
+    )
+    found = load("serving").run(options)["batch 2"]
+    assert all(ratio > 0 for ratio in found["ratio"].values())
+    assert found["requests"]["serve_bytes"]["p99_ms"] > 0

@@ -78,7 +78,16 @@ def test_weights_prints_a_verdict(monkeypatch, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train"], "Give one command: compare or weights. Received: train"),
+        (["train"], "compare, weights, export, predict. Received: train"),
+        (["export"], "`export` needs --run=FOLDER. Received: no --run"),
+        (["export", "--run=nowhere"], "no run of `compare`"),
+        (["export", "--run=x", "y"], "Received: export y"),
+        (["export", "--run=x", "--quiet"], "Received: --quiet"),
+        (["export", "--run=x", "--config.seeds=3"], "Received: --config.seeds"),
+        (["compare", "--int8"], "Received: --int8"),
+        (["predict", "a.png"], "`predict` needs --model=FOLDER"),
+        (["predict", "--model=x"], "needs image files"),
+        (["predict", "--model=x", "a.png"], "no SavedModel"),
         (["compare", "weights"], "Received: compare weights"),
         (["--quiet"], "Received: none"),
         (["compare", "--no_such_flag"], "no_such_flag"),

@@ -13,6 +13,7 @@ RANKS = {
     "glyphs": 1,
     "losses": 1,
     "metrics": 1,
+    "prediction": 1,
     "randomness": 1,
     "versions": 1,
     "weights": 1,
@@ -41,6 +42,7 @@ RANKS = {
     "convert": 6,
     "trial": 6,
     "joint_training": 7,
+    "release": 7,
     "experiment": 8,
     "cli": 9,
 }

@@ -1,9 +1,15 @@
 """What the README says is true of the files beside it."""
 
+import os
+import pathlib
 import re
+import subprocess
+import sys
 
 import conftest
+import numpy as np
 import pytest
+import tensorflow as tf
 
 import tf_transfer as tt
 from tf_transfer import cli, experiment
@@ -33,8 +39,7 @@ def test_names_in_the_python_example_exist():
 def test_commands_parse(line, monkeypatch):
     monkeypatch.chdir(conftest.REPOSITORY)
     words = line.replace("\\", "").split("&&")[0].split()
-    command, values = cli._parse(words)
-    assert command in ("compare", "weights")
+    _, values = cli._parse(words)
     assert values.config.seeds > 0
 
 
@@ -45,3 +50,52 @@ def test_files_and_methods_named_in_the_readme_exist():
         assert (conftest.REPOSITORY / path).exists(), path
     for method in experiment.METHODS:
         assert method in README, method
+
+
+def serving_commands():
+    """The commands of the section on serving, each on one line."""
+    section = README.split("## Serve it")[1].split("\n## ")[0]
+    found = "".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL))
+    return found.replace("\\\n", " ").splitlines()
+
+
+@pytest.mark.slow
+def test_the_commands_on_serving_run_as_written(tmp_path):
+    run = tmp_path / "runs" / "glyphs_to_digits"
+    config = conftest.tiny_experiment(methods=("datl",))
+    tt.compare(config, run, quiet=True)
+    images = np.random.default_rng(0).integers(0, 17, (3, 8, 8, 1))
+    np.save(tmp_path / "images.npy", images.astype(np.float32))
+    for name, encode in (
+        ("three.png", tf.io.encode_png),
+        ("four.jpg", tf.io.encode_jpeg),
+    ):
+        content = encode((15 * images[0]).astype(np.uint8)).numpy()
+        (tmp_path / name).write_bytes(content)
+    tools = pathlib.Path(sys.executable).parent
+    shown = {}
+    for command in serving_commands():
+        assert command.startswith(("tf-transfer ", "saved_model_cli "))
+        finished = subprocess.run(
+            command,
+            shell=True,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PATH": f"{tools}:{os.environ['PATH']}"},
+        )
+        assert finished.returncode == 0, finished.stderr
+        shown[command] = finished.stdout
+    outputs = list(shown.values())
+    assert len(outputs) == 7
+    assert outputs[0].endswith("export/2\n")
+    assert (run / "tflite" / "1" / "preprocessing.tflite").exists()
+    assert (run / "onnx" / "1" / "model.onnx").exists()
+    assert [line.split("\t")[0] for line in outputs[3].splitlines()] == [
+        "three.png",
+        "four.jpg",
+    ]
+    assert "shape: (-1, -1, -1, -1)" in outputs[4]
+    assert "Result for output key probabilities" in outputs[5]
+    features = np.load(tmp_path / "features" / "features.npy")
+    assert features.shape == (3, 128)

@@ -1,4 +1,4 @@
-"""The command line: `tf-transfer COMMAND --config=FILE`.
+"""The command line: `tf-transfer COMMAND --FLAG=VALUE`.
 
 Exit status: 0 done; 2 something given cannot be used; 3 another worker is
 gone; 130 interrupted; 143 asked to end (SIGTERM), after saving. After the last
@@ -23,23 +23,36 @@ _USAGE = """Which source data should a model learn from, and does it help?
 
 tf-transfer compare   run methods and controls, print and write a table
 tf-transfer weights   estimate the importance weights only: a cheap first look
+tf-transfer export    write the chosen model of a finished run for a server
+tf-transfer predict   print class and probability of images, by such a model
 
 Examples:
   tf-transfer compare --config=configs/glyphs_to_digits.py
   tf-transfer weights --config.data.source=npz:mnist.npz
   tf-transfer compare --config.data.labels_per_class=5 --config.seeds=3 \\
       --out=runs/five_labels
+  tf-transfer export --run=runs/five_labels --method=datl
+  tf-transfer export --run=runs/five_labels --format=tflite --int8
+  tf-transfer predict --model=runs/five_labels/export/1 one.png two.jpg
 
+Formats: saved_model (the default), tflite, onnx. Without --method the best
+method by validation accuracy is exported; --out names another folder for its
+versions.
 Data sets: glyphs, digits, npz:PATH, folder:PATH, tfds:NAME; join sources
 with +. Without --config the built-in glyphs -> digits experiment is used.
 A run that was interrupted goes on when the same command is given again.
 """
-_COMMANDS = ("compare", "weights")
+_FLAGS = {
+    "compare": ("config", "out", "quiet"),
+    "weights": ("config", "out", "quiet"),
+    "export": ("run", "method", "format", "int8", "out"),
+    "predict": ("model",),
+}
 _STORAGE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG, errno.EACCES)
 
 
-def _parse(argv: list[str]) -> tuple[str, flags.FlagValues]:
-    """Returns the command and the parsed flags.
+def _parse(argv: list[str]) -> tuple[list[str], flags.FlagValues]:
+    """Returns the command, with what follows it, and the parsed flags.
 
     Raises:
         InputError: for an unknown command, flag or config field.
@@ -47,8 +60,10 @@ def _parse(argv: list[str]) -> tuple[str, flags.FlagValues]:
     from ml_collections import config_flags
 
     values = flags.FlagValues()
-    flags.DEFINE_string("out", None, "folder of the run", flag_values=values)
-    flags.DEFINE_bool("quiet", False, "no progress", flag_values=values)
+    for name in ("out", "run", "method", "format", "model"):
+        flags.DEFINE_string(name, None, "see --help", flag_values=values)
+    for name in ("quiet", "int8"):
+        flags.DEFINE_bool(name, False, "see --help", flag_values=values)
     try:
         with warnings.catch_warnings():
             # ml_collections loads config files by a deprecated method.
@@ -75,12 +90,33 @@ def _parse(argv: list[str]) -> tuple[str, flags.FlagValues]:
             "The config must return a tf_transfer.config.Experiment. "
             f"Received: {values['config'].config_filename}"
         )
-    if len(commands) != 1 or commands[0] not in _COMMANDS:
+    _check_usage(commands, values)
+    return commands, values
+
+
+def _check_usage(commands: list[str], values: flags.FlagValues) -> None:
+    """Raises InputError if command, flags and files do not go together."""
+    command, *files = commands or ["none"]
+    if command not in _FLAGS or (files and command != "predict"):
         raise InputError(
-            f"Give one command: {' or '.join(_COMMANDS)}. "
+            f"Give one command: {', '.join(_FLAGS)}. "
             f"Received: {' '.join(commands) or 'none'}"
         )
-    return commands[0], values
+    for name in values:
+        if values[name].present and name.split(".")[0] not in _FLAGS[command]:
+            raise InputError(
+                f"`{command}` takes the flags --{', --'.join(_FLAGS[command])}."
+                f" Received: --{name}"
+            )
+    needed = {"export": "run", "predict": "model"}.get(command)
+    if needed and not values[needed].value:
+        raise InputError(
+            f"`{command}` needs --{needed}=FOLDER. Received: no --{needed}"
+        )
+    if command == "predict" and not files:
+        raise InputError(
+            "`predict` needs image files after its flags. Received: none"
+        )
 
 
 def _is_experiment(found: object) -> bool:
@@ -131,22 +167,32 @@ def run(argv: list[str]) -> int:
     if not argv[1:] or {"-h", "--help", "--helpfull"} & set(argv):
         print(_USAGE)
         return 0
-    command, values = _parse(argv)
+    (command, *files), values = _parse(argv)
+    signal.signal(signal.SIGTERM, _stop)
+    _load_tensorflow(values.config.strategy)
+    warnings.showwarning = _show_warning
+    if command == "predict":
+        _predict(values.model, files)
+    elif command == "export":
+        with _explained("none", pathlib.Path(values.out or values.run)):
+            _export(values)
+    else:
+        _experiment(command, values)
+    return 0
+
+
+def _experiment(command: str, values: flags.FlagValues) -> None:
     name = pathlib.Path(values["config"].config_filename).stem
     name = "glyphs_to_digits" if name == "config" else name
     out = pathlib.Path(values.out or f"runs/{name}")
     if command == "weights" and values.out is None:
         out = out.with_name(f"{name}-weights")
-    signal.signal(signal.SIGTERM, _stop)
-    _load_tensorflow(values.config.strategy)
-    warnings.showwarning = _show_warning
     with _explained(values.config.strategy, out):
         print(_result(command, values, out))
     if out.is_dir():
         print(f"Written to {out}:")
         for path in sorted(out.iterdir()):
             print(f"  {path}{'/' * path.is_dir()}")
-    return 0
 
 
 def _result(command: str, values: flags.FlagValues, out: pathlib.Path) -> str:
@@ -156,6 +202,27 @@ def _result(command: str, values: flags.FlagValues, out: pathlib.Path) -> str:
         return experiment.look(values.config, out, quiet=values.quiet)
     rows = experiment.compare(values.config, out, quiet=values.quiet)
     return report.table(rows, values.config.seeds)
+
+
+def _export(values: flags.FlagValues) -> None:
+    from tf_transfer.release import Release
+
+    chosen = Release(values.run, values.method)
+    with _silenced():  # converters print to standard error
+        kind = values.format or "saved_model"
+        folder = chosen.write(kind, values.int8, values.out)
+    result = chosen.result
+    print(
+        f"{result['method']}, seed {result['seed']}, validation accuracy "
+        f"{result['validation']['accuracy']:.3f}: written to {folder}"
+    )
+
+
+def _predict(model: str, files: list[str]) -> None:
+    from tf_transfer.prediction import predict
+
+    for file, (name, share) in zip(files, predict(model, files), strict=True):
+        print(f"{file}\t{name}\t{share:.4f}")
 
 
 def _stop(number, frame) -> None:

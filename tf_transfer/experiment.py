@@ -1,11 +1,9 @@
 """Whole experiments: the methods, their controls, and their comparison."""
 
 import hashlib
-import importlib.metadata
 import os
 import pathlib
-import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -15,7 +13,7 @@ from tf_transfer import (
     distribution,
     export,
     joint_training,
-    models,
+    release,
     report,
     splits,
     weights,
@@ -26,8 +24,6 @@ from tf_transfer.errors import InputError
 from tf_transfer.runfolder import RunFolder
 from tf_transfer.trial import Trial
 from tf_transfer.workbench import Outcome, Workbench
-
-_PACKAGES = ("tensorflow", "keras", "numpy", "tf_transfer")
 
 
 def scratch(trial: Trial) -> Outcome:
@@ -118,7 +114,12 @@ def compare(
     Raises:
         InputError: for settings, data or a folder that cannot be used.
     """
+    given = {"source": source, "target": target}
     source, target, prints = _load(config, source, target, quiet)
+    names = {
+        part: getattr(config.data, part) if images is None else None
+        for part, images in given.items()
+    }
     splits = [_split(config, target, seed) for seed in range(config.seeds)]
     bench = _bench(config, source, target)
     chief = distribution.is_chief(bench.strategy)
@@ -132,7 +133,7 @@ def compare(
                 if folder.result(method, seed) is None:
                     progress.says(f"seed {seed + 1}/{config.seeds}, {method}")
                     result = trial.measure(method, METHODS[method])
-                    folder.add(result | {"versions": _versions()})
+                    folder.add(result | {"versions": export.package_versions()})
             folder.forget_stages()
             if set(config.methods) != {"scratch"}:
                 learned = folder.result("l2tl", seed) or {}
@@ -143,7 +144,7 @@ def compare(
             first = splits[0].labelled
             report.write_weights(folder.path, table, source, first)
             report.write_curves(folder.path, folder.results)
-            _export_best(folder, config, target)
+            _export_best(folder, target, names)
         return rows
 
 
@@ -280,31 +281,12 @@ def _steps_left(config: Experiment, folder: RunFolder) -> int:
 
 
 def _export_best(
-    folder: RunFolder, config: Experiment, target: ImageData
+    folder: RunFolder, target: ImageData, names: dict[str, str | None]
 ) -> None:
     """Exports the best method's best seed, both by validation accuracy."""
-    if (folder.path / "export" / "1").exists():
-        return
-
-    def score(method: str, seeds: Sequence[int]) -> tuple[float, float]:
-        found = [folder.result(method, s)["validation"] for s in seeds]
-        return (
-            float(np.mean([metrics["accuracy"] for metrics in found])),
-            -float(np.mean([metrics["loss"] for metrics in found])),
-        )
-
-    seeds = range(config.seeds)
-    method = max(config.methods, key=lambda name: score(name, seeds))
-    seed = max(seeds, key=lambda number: score(method, [number]))
-    path = folder.model_path(method, seed)
-    shape = target.images.shape[1:]
-    model = models.load_classifier(str(path), shape, target.num_classes)
-    export.export_serving(model, folder.path / "export")
-
-
-def _versions() -> dict[str, str]:
-    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    return found | {"python": platform.python_version()}
+    release.write_data(folder, target, names)
+    if not (folder.path / "export" / "1").exists():
+        release.Release(folder.path).write()
 
 
 def _weight_rows(

@@ -83,17 +83,7 @@ class RunFolder:
 
     def read(self, name: str, kind: type) -> Any:
         """Returns the content of a JSON file, or None if it is absent."""
-        try:
-            content = json.loads((self.path / name).read_text())
-            if not isinstance(content, kind):
-                raise ValueError(f"not a {kind.__name__}")
-            return content
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"The file cannot be read. Received: {self.path / name}"
-            ) from error
+        return read_json(self.path / name, kind)
 
     def write(self, name: str, content: Any) -> pathlib.Path:
         """Writes a JSON file whole or not at all."""
@@ -138,3 +128,22 @@ class RunFolder:
         partial = path.with_name(f"partial-{path.name}")
         model.save(partial)
         os.replace(partial, path)
+
+
+def read_json(path: pathlib.Path, kind: type) -> Any:
+    """Returns the content of a file, or None if it is absent.
+
+    Raises:
+        InputError: if it cannot be read or does not hold a `kind`.
+    """
+    try:
+        content = json.loads(path.read_text())
+        if not isinstance(content, kind):
+            raise ValueError(f"not a {kind.__name__}")
+        return content
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"The file cannot be read. Received: {path}"
+        ) from error

@@ -160,9 +160,9 @@ class Served:
             return images  # of the model's own shape
         shape = tf.shape(images)
         fits = tf.reduce_all(shape[1:] > 0) & (shape[3] <= 4)
-        text = "images must be [B, H, W, 1 to 4 channels]. Received: {}"
-        sentence = tf.strings.format(text, shape)
-        with tf.control_dependencies([tf.debugging.Assert(fits, [sentence])]):
+        sentence = "images must be [B, H, W, 1 to 4 channels]. Received:"
+        check = tf.debugging.Assert(fits, [sentence, shape], summarize=4)
+        with tf.control_dependencies([check]):
             return tf.identity(images)
 
     def _decode(self, image_bytes: tf.Tensor) -> tf.Tensor:

@@ -46,7 +46,7 @@ def bare(model: keras.Model, frame: tt.Frame) -> dict:
     def prepare(images):
         return tf.cast(frame(images), tf.float32) / 255.0
 
-    @tf.function
+    @tf.function(input_signature=[tf.TensorSpec([None] * 4, tf.float32)])
     def framed(images):
         return tf.nn.softmax(model(prepare(images), training=False))
 

@@ -1,0 +1,58 @@
+"""Classes of image files, by a SavedModel alone."""
+
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import tensorflow as tf
+
+from tf_transfer.errors import InputError
+
+
+def predict(
+    model: str | os.PathLike, files: Sequence[str | os.PathLike]
+) -> Iterator[tuple[str, float]]:
+    """Yields the most probable class of each file, and its probability.
+
+    Args:
+        model: a version that `export_serving` wrote, such as `export/1`.
+        files: JPEG or PNG images.
+
+    Raises:
+        InputError: for a folder or a file that cannot be used.
+    """
+    serve = _load(pathlib.Path(model))
+    for file in files:
+        try:
+            content = tf.constant([pathlib.Path(file).read_bytes()])
+            found = serve(image_bytes=content)
+        except (OSError, tf.errors.OpError) as error:
+            raise InputError(
+                f"The image cannot be read. Received: {os.fspath(file)!a}"
+            ) from error
+        name = found["class_names"].numpy()[0, 0].decode()
+        yield name, float(found["top_probabilities"][0, 0])
+
+
+def _load(model: pathlib.Path):
+    """Returns the signature `serve_bytes`."""
+    if not (model / "saved_model.pb").is_file():
+        raise InputError(
+            "The folder holds no SavedModel; give a version, such as "
+            f"export/1. Received: {model}"
+        )
+    try:
+        loaded = tf.saved_model.load(str(model))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise InputError(
+            f"The SavedModel cannot be read. Received: {model}"
+        ) from error
+    serve = loaded.signatures.get("serve_bytes")
+    wanted = {"class_names", "top_probabilities"}
+    if serve is None or not wanted <= set(serve.structured_outputs):
+        raise InputError(
+            "The SavedModel has no signature `serve_bytes` of `export_serving`."
+            f" Received: {model} with {sorted(loaded.signatures)}"
+        )
+    # The function keeps no reference to its variables.
+    return lambda **inputs: (loaded, serve(**inputs))[1]

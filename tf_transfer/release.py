@@ -1,0 +1,211 @@
+"""Exports the chosen model of a finished run, from its folder alone."""
+
+import csv
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from tf_transfer import convert, data, export, framing, models, splits
+from tf_transfer.data import ImageData
+from tf_transfer.errors import InputError
+from tf_transfer.runfolder import RunFolder, read_json
+
+FORMATS = ("saved_model", "tflite", "onnx")
+_REPRESENTATIVE = 200
+# The column of weights.csv with the weights that a method trained with.
+_WEIGHTS = {"datl": "weight", "l2tl": "l2tl_weight"}
+
+
+def write_data(
+    folder: RunFolder, target: ImageData, names: dict[str, str | None]
+) -> None:
+    """Writes `data.json`: what a server needs to know of the target.
+
+    Args:
+        folder: the run's.
+        target: the whole target.
+        names: of source and target; None if they were given as arrays.
+    """
+    folder.write(
+        "data.json",
+        {
+            **names,
+            "class_names": target.class_names,
+            "image_shape": target.images.shape[1:],
+            "frame": target.frame and dataclasses.asdict(target.frame),
+        },
+    )
+
+
+class Release:
+    """The chosen model of a finished run.
+
+    Args:
+        run: the run's folder.
+        method: whose model; the best method by validation accuracy if None.
+            Of its seeds it is always the best by validation accuracy.
+
+    Raises:
+        InputError: if the folder holds no finished run, or not this method.
+    """
+
+    def __init__(self, run: str | os.PathLike, method: str | None = None):
+        self.run = pathlib.Path(run)
+        config = read_json(self.run / "config.json", dict)
+        results = read_json(self.run / "results.json", list)
+        self.data = read_json(self.run / "data.json", dict)
+        if config is None:
+            raise InputError(
+                "There is no run of `compare` in the folder. "
+                f"Received: {self.run}"
+            )
+        if not results or self.data is None:
+            raise InputError(
+                "The run is not finished; give its `compare` command again. "
+                f"Received: {self.run}"
+            )
+        try:
+            self.config = config
+            self.result = self._choose(results, method)
+            self.frame = _frame(self.data["frame"])
+            self.shape = tuple(self.data["image_shape"])
+            self.model = self._load()
+            self.provenance = self._provenance()
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"The run's files do not fit together ({error!r}). "
+                f"Received: {self.run}"
+            ) from error
+
+    def _choose(
+        self, results: list[dict[str, Any]], method: str | None
+    ) -> dict[str, Any]:
+        """Returns the result whose model is exported."""
+        found = {(r["method"], r["seed"]): r for r in results}
+        methods, seeds = self.config["methods"], range(self.config["seeds"])
+        if any((m, s) not in found for m in methods for s in seeds):
+            raise InputError(
+                "The run is not finished; give its `compare` command again. "
+                f"Received: {self.run}"
+            )
+        if method is not None and method not in methods:
+            raise InputError(
+                f"The run has the methods {', '.join(methods)}. "
+                f"Received: {method!r}"
+            )
+
+        def score(name: str, among: list[int]) -> tuple[float, float]:
+            of = [found[name, seed]["validation"] for seed in among]
+            return (
+                float(np.mean([metrics["accuracy"] for metrics in of])),
+                -float(np.mean([metrics["loss"] for metrics in of])),
+            )
+
+        if method is None:
+            method = max(methods, key=lambda name: score(name, seeds))
+        return found[method, max(seeds, key=lambda s: score(method, [s]))]
+
+    def _load(self):
+        name = f"{self.result['method']}-{self.result['seed']}.keras"
+        path = self.run / "checkpoints" / name
+        classes = len(self.data["class_names"])
+        return models.load_classifier(str(path), self.shape, classes)
+
+    def _provenance(self) -> dict[str, Any]:
+        names = ("method", "seed", "validation", "test", "learning_rate")
+        return {
+            **{name: self.result[name] for name in names},
+            "source": self.data["source"],
+            "target": self.data["target"],
+            "fingerprints": self.config["fingerprints"],
+            **self._importance(),
+            "trained_with": self.result["versions"],
+        }
+
+    def _importance(self) -> dict[str, list]:
+        """Returns the source classes and the weights that were used."""
+        column = _WEIGHTS.get(self.result["method"])
+        if column is None:
+            return {"source_classes": None, "importance_weights": None}
+        seed = str(self.result["seed"])
+        path = self.run / "weights.csv"
+        try:
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = [r for r in csv.DictReader(file) if r["seed"] == seed]
+            return {
+                "source_classes": [row["class"] for row in rows],
+                "importance_weights": [float(row[column]) for row in rows],
+            }
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"The file cannot be read. Received: {path}"
+            ) from error
+
+    def write(
+        self,
+        kind: str = "saved_model",
+        int8: bool = False,
+        out: str | os.PathLike | None = None,
+    ) -> pathlib.Path:
+        """Exports the model, and returns the folder of the new version.
+
+        Args:
+            kind: one of `FORMATS`.
+            int8: quantise, for `tflite`.
+            out: the folder of the versions; by default `export`, `tflite` or
+                `onnx` in the run's folder.
+        """
+        if kind not in FORMATS:
+            raise InputError(
+                f"The format must be {', '.join(FORMATS)}. Received: {kind!r}"
+            )
+        if int8 and kind != "tflite":
+            raise InputError(
+                f"int8 is for the format tflite. Received: {kind!r}"
+            )
+        name = "export" if kind == "saved_model" else kind
+        given = {
+            "path": self.run / name if out is None else out,
+            "class_names": self.data["class_names"],
+            "preprocessing": self.frame,
+            "provenance": self.provenance,
+        }
+        if kind == "onnx":
+            return convert.export_onnx(self.model, **given)
+        if kind == "tflite":
+            images = self._representative() if int8 else None
+            return convert.export_tflite(
+                self.model, representative=images, **given
+            )
+        return export.export_serving(self.model, **given)
+
+    def _representative(self) -> np.ndarray:
+        """Returns labelled target images of the run, framed."""
+        name, settings = self.data["target"], self.config["data"]
+        if name is None:
+            raise InputError(
+                "int8 needs the target's images, and the run was given them as "
+                "arrays; use `export_tflite`. Received: --int8"
+            )
+        size, _, channels = self.shape
+        target = data.load(name, size, channels, settings["align"])
+        if target.fingerprint() != self.config["fingerprints"]["target"]:
+            raise InputError(
+                "The target is no longer the data of the run. "
+                f"Received: {name!r}"
+            )
+        per_class = (
+            settings[f"{n}_per_class"] for n in ("labels", "validation")
+        )
+        split = splits.split_target(target, *per_class, self.result["seed"])
+        return split.labelled.images[:_REPRESENTATIVE]
+
+
+def _frame(found: dict[str, Any] | None) -> framing.Frame | None:
+    if found is None:
+        return None
+    look = framing.Appearance(**found["appearance"])
+    return framing.Frame(found["size"], found["channels"], look)
