@@ -191,7 +191,8 @@ class Release:
                 "arrays; use `export_tflite`. Received: --int8"
             )
         size, _, channels = self.shape
-        target = data.load(name, size, channels, settings["align"])
+        limits = settings["align"], settings["max_pixels"]
+        target = data.load(name, size, channels, *limits)
         if target.fingerprint() != self.config["fingerprints"]["target"]:
             raise InputError(
                 "The target is no longer the data of the run. "
