@@ -31,17 +31,17 @@ def write(folder: pathlib.Path, served: Served) -> pathlib.Path:
                 log = prediction_log_pb2.PredictionLog()
                 request = log.predict_log.request
                 request.model_spec.signature_name = name
-                values = _blank(served, spec.dtype, batch)
-                proto = tf.make_tensor_proto(values)
-                request.inputs[spec.name].CopyFrom(proto)
+                blank = _blank(served, spec.dtype, batch)
+                request.inputs[spec.name].CopyFrom(blank)
                 records.write(log.SerializeToString())
     return path
 
 
-def _blank(served: Served, dtype: tf.DType, batch: int) -> np.ndarray:
+def _blank(served: Served, dtype: tf.DType, batch: int):
     """Returns black images of the size that the model takes, or their PNG."""
     shape = [side or _SIDE for side in served.model_shape]
     if dtype == tf.string:
         image = tf.io.encode_png(np.zeros(shape, np.uint8)).numpy()
-        return np.array([image] * batch, object)
-    return np.zeros([batch, *shape], dtype.as_numpy_dtype)
+        return tf.make_tensor_proto([image] * batch)
+    # One number and a shape: the file stays small.
+    return tf.make_tensor_proto(0, dtype, [batch, *shape])
