@@ -69,7 +69,7 @@ def test_a_graph_of_unknown_sizes_frames_alike(channels, shape, background):
 
 
 @pytest.mark.parametrize(
-    ("side", "zoomed"), [(9, 24), (40, 7), (11, 11), (30, 13), (5, 2)]
+    ("side", "zoomed"), [(9, 24), (40, 7), (11, 11), (30, 14), (5, 2)]
 )
 def test_scaling_is_the_antialiased_resize_of_tensorflow(side, zoomed):
     images = np.random.default_rng(0).random((2, side, side, 3), np.float32)
@@ -87,6 +87,35 @@ def test_grey_images_are_the_same_in_colour():
         frame(grey.astype(np.uint8)),
         frame(np.repeat(grey, 3, axis=-1).astype(np.uint8)),
     )
+
+
+def test_ink_is_centred_wherever_it_was():
+    frame = framing.Frame(12, 1, framing.Appearance(255.0, 0.0, 0.25))
+    image = np.zeros((12, 12), np.uint8)
+    image[4:9, 5:8] = 255
+    image[4, 5] = 90
+    moved = [np.roll(image, shift, (0, 1)) for shift in [(-4, 0), (3, 4)]]
+    framed = frame(np.stack([image, *moved])[..., None])[..., 0].numpy()
+    np.testing.assert_array_equal(framed[0], framed[1])
+    np.testing.assert_array_equal(framed[0], framed[2])
+    rows, columns = np.nonzero(framed[0])
+    # The box is odd, the frame even: it lies half a pixel off the middle.
+    assert rows.min() + rows.max() in (10, 12)
+    assert columns.min() + columns.max() in (10, 12)
+
+
+def test_what_leaves_the_frame_when_it_is_enlarged_is_brought_back():
+    frame = framing.Frame(12, 1, framing.Appearance(255.0, 0.0, 0.1))
+    image = np.zeros((12, 12), np.uint8)
+    image[:2, :2] = 255
+    framed = frame(image[None, ..., None])[0, ..., 0].numpy()
+    assert framed.sum() > 0.9 * 255 * 5 * 5
+    assert not framed[[0, -1]].any()
+
+
+def test_an_image_without_ink_stays_empty():
+    frame = framing.Frame(12, 1, framing.Appearance(255.0, 0.0, 0.25))
+    assert not frame(np.zeros((1, 9, 9, 1), np.uint8)).numpy().any()
 
 
 def test_photographs_are_cut_from_the_centre():
