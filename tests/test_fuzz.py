@@ -7,12 +7,13 @@ import conftest
 import numpy as np
 import PIL.Image
 import pytest
+import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import tf_transfer as tt
-from tf_transfer import cli, data, experiment, loaders, models
+from tf_transfer import cli, data, experiment, framing, loaders, models
 from tf_transfer.config import Experiment
 from tf_transfer.errors import InputError
 
@@ -164,6 +165,32 @@ def test_bytes_as_images(content):
         raw = loaders.RawImages([image], np.zeros(1, np.int32), ["only"])
         framed = tries(data.frame, raw, 8, 1)
         assert framed is None or framed.images.shape == (1, 8, 8, 1)
+
+
+@pytest.fixture(scope="module")
+def serve_bytes(tmp_path_factory):
+    """The signature of a SavedModel that takes images of any size."""
+    frame = framing.Frame(8, 1, framing.Appearance(255.0, 0.0))
+    path = tt.export_serving(
+        conftest.tiny_classifier(),
+        tmp_path_factory.mktemp("served"),
+        preprocessing=frame,
+        max_pixels=5000,
+    )
+    model = tf.saved_model.load(str(path))
+    return lambda **given: (model, model.signatures["serve_bytes"])[1](**given)
+
+
+@cases(200)
+@given(IMAGES)
+def test_bytes_to_the_exported_model(serve_bytes, content):
+    images = [encoded("PNG"), bytes(content)]
+    try:
+        found = serve_bytes(image_bytes=tf.constant(images))
+    except tf.errors.InvalidArgumentError as error:
+        assert "image_bytes[1] is no readable JPEG or PNG" in str(error)
+    else:
+        assert np.isfinite(found["probabilities"]).all()
 
 
 @cases(150)

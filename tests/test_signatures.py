@@ -1,6 +1,9 @@
+import io
+
 import conftest
 import keras
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 
@@ -102,6 +105,31 @@ def test_a_bad_image_is_named_by_its_position(position, bad):
     named = rf"image_bytes\[{position}\] is no readable JPEG or PNG"
     with pytest.raises(tf.errors.InvalidArgumentError, match=named):
         serve(tf.constant(images))
+
+
+@pytest.mark.parametrize("encode", [tf.io.encode_png, tf.io.encode_jpeg])
+def test_an_image_of_too_many_pixels_is_refused(encode):
+    model = conftest.tiny_classifier()
+    names = [str(i) for i in range(4)]
+    images = tf.stack([encode(image) for image in pixels(2)])
+    side = pixels(2).shape[1] * pixels(2).shape[2]
+    for limit in (side, side - 1):
+        made = signatures.Served(model, names, FRAME, max_pixels=limit)
+        serve = made.signatures["serve_bytes"]
+        if limit == side:
+            assert serve(images)["probabilities"].shape == (2, 4)
+            continue
+        named = rf"image_bytes\[0\] is .* of at most {limit} pixels"
+        with pytest.raises(tf.errors.InvalidArgumentError, match=named):
+            serve(images)
+
+
+def test_other_formats_are_refused_as_their_size_is_not_read():
+    serve = served(conftest.tiny_classifier(), FRAME)["serve_bytes"]
+    bitmap = io.BytesIO()
+    PIL.Image.fromarray(np.zeros((8, 8), np.uint8)).save(bitmap, "BMP")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="no readable"):
+        serve(tf.constant([bitmap.getvalue()]))
 
 
 def test_without_preprocessing_another_size_is_named_too():

@@ -14,6 +14,7 @@ import keras
 from tf_transfer import signatures, versions, warmup
 from tf_transfer.errors import InputError
 from tf_transfer.framing import Frame
+from tf_transfer.loaders import MAX_PIXELS
 from tf_transfer.signatures import Preprocessing, Served
 from tf_transfer.twohead import TwoHeads
 
@@ -27,6 +28,7 @@ def export_serving(
     preprocessing: Preprocessing | None = None,
     *,
     top_k: int = 5,
+    max_pixels: int = MAX_PIXELS,
     provenance: dict[str, Any] | None = None,
 ) -> pathlib.Path:
     """Writes a classifier as the next version of a served model.
@@ -58,6 +60,7 @@ def export_serving(
             `images` then hold pixels as that data stores them. If None,
             images come as the model takes them.
         top_k: how many classes are named.
+        max_pixels: `serve_bytes` refuses an image with more before decoding.
         provenance: put into `provenance.json`, before framing and versions.
 
     Returns:
@@ -67,7 +70,7 @@ def export_serving(
         InputError: if model, names or preprocessing do not fit, or the folder
             cannot be written. Nothing is left half-written.
     """
-    served = serve(model, class_names, preprocessing, top_k)
+    served = serve(model, class_names, preprocessing, top_k, max_pixels)
 
     def write(folder: pathlib.Path) -> None:
         signatures.save(folder, served.signatures)
@@ -84,6 +87,7 @@ def serve(
     class_names: Sequence[str] | None,
     preprocessing: Preprocessing | None,
     top_k: int = 5,
+    max_pixels: int = MAX_PIXELS,
 ) -> Served:
     """Checks what is to be exported, and traces it.
 
@@ -118,7 +122,11 @@ def serve(
         )
     if not isinstance(top_k, int) or top_k < 1:
         raise InputError(f"`top_k` must be at least 1. Received: {top_k!r}")
-    return Served(model, names, preprocessing, top_k)
+    if not isinstance(max_pixels, int) or max_pixels < 1:
+        raise InputError(
+            f"`max_pixels` must be at least 1. Received: {max_pixels!r}"
+        )
+    return Served(model, names, preprocessing, top_k, max_pixels)
 
 
 def describe(

@@ -13,12 +13,14 @@ import tensorflow as tf
 
 from tf_transfer import models
 from tf_transfer.errors import InputError
+from tf_transfer.loaders import MAX_PIXELS
 
 Preprocessing = Callable[[tf.Tensor], tf.Tensor]
 """From raw images `[B, H, W, channels]`, float32 or uint8, to a model's input.
 
 Where it returns uint8, 255 stands for 1. A `framing.Frame` is one.
 """
+_PNG = b"\x89PNG\r\n\x1a\n"
 _DECODED = (1, 3, 4)  # channels that an encoded image can be asked for
 
 
@@ -31,6 +33,7 @@ class Served:
         preprocessing: brings raw images to the model's input; None where
             images come as the model takes them.
         top_k: how many classes are named, at most.
+        max_pixels: an encoded image with more is refused before decoding.
 
     Attributes:
         class_names, preprocessing: as given.
@@ -44,6 +47,7 @@ class Served:
         class_names: Sequence[str],
         preprocessing: Preprocessing | None = None,
         top_k: int = 5,
+        max_pixels: int = MAX_PIXELS,
     ):
         self.class_names = list(class_names)
         self.preprocessing = preprocessing
@@ -51,6 +55,7 @@ class Served:
         self.image_shape = [None, *self.model_shape]
         if preprocessing is not None:
             self.image_shape = [None] * 4
+        self._max_pixels = max_pixels
         self._top_k = min(top_k, len(self.class_names))
         encoder, head = models.encoder_of(model), model.layers[-1]
         ends = getattr(head, "activation", None)
@@ -175,6 +180,8 @@ class Served:
         channels = self.model_shape[-1] if plain else 0
 
         def decode(position, content):
+            small = _pixels(content) <= self._max_pixels
+            content = tf.where(small, content, "")
             image = tf.io.decode_image(
                 content, channels, expand_animations=False
             )
@@ -197,7 +204,9 @@ class Served:
         dataset = dataset.map(decode).ignore_errors().concatenate(end)
         left, decoded = dataset.batch(count + 1).get_single_element()
         bad = tf.argmin(tf.cast(left == positions[: tf.size(left)], tf.int32))
-        size = f" of shape {self.model_shape}" if plain else ""
+        size = f" of at most {self._max_pixels} pixels"
+        if plain:
+            size = f" of shape {self.model_shape}"
         text = f"image_bytes[{{}}] is no readable JPEG or PNG{size}"
         check = tf.debugging.Assert(
             tf.size(left, tf.int64) > count, [tf.strings.format(text, bad)]
@@ -206,6 +215,22 @@ class Served:
             decoded = decoded[:-1]
         framed = tf.TensorSpec(self.model_shape, tf.float32)
         return tf.map_fn(restore, decoded, fn_output_signature=framed)
+
+
+def _pixels(content: tf.Tensor) -> tf.Tensor:
+    """Returns the size of a JPEG or PNG by its header; else the largest."""
+
+    def jpeg():
+        return tf.cast(tf.image.extract_jpeg_shape(content)[:2], tf.int64)
+
+    def png():
+        header = tf.io.decode_raw(tf.strings.substr(content, 16, 8), tf.uint8)
+        place = tf.constant([2**24, 2**16, 2**8, 1], tf.int64)
+        sides = tf.reshape(tf.cast(header, tf.int64), [2, 4])
+        known = tf.strings.substr(content, 0, len(_PNG)) == _PNG
+        return tf.where(known, tf.reduce_sum(sides * place, axis=1), 2**31)
+
+    return tf.reduce_prod(tf.cond(tf.io.is_jpeg(content), jpeg, png))
 
 
 def _function(serve: Callable, spec: tf.TensorSpec) -> Any:
