@@ -3,9 +3,9 @@
 tf-transfer compare --config=configs/glyphs_to_digits.py
 
 Four to five minutes on two cores. Five seeds gave, in per cent with 95 %
-intervals: scratch 88.2 +- 2.1, fine-tuning 91.1 +- 1.2, DATL 91.4 +- 0.5, its
-uniform control 90.8 +- 1.5, its reversed control 89.5 +- 1.8, uniform joint
-training 91.0 +- 1.3, L2TL 90.9 +- 1.6, its frozen control 90.8 +- 1.4. By
+intervals: scratch 87.0 +- 2.1, fine-tuning 90.6 +- 1.2, DATL 91.1 +- 1.1, its
+uniform control 91.2 +- 0.8, its reversed control 89.6 +- 1.0, uniform joint
+training 90.0 +- 1.2, L2TL 90.0 +- 0.7, its frozen control 89.6 +- 0.7. By
 their paired differences only scratch is told from fine-tuning.
 """
 

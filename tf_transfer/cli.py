@@ -168,7 +168,6 @@ def run(argv: list[str]) -> int:
         print(_USAGE)
         return 0
     (command, *files), values = _parse(argv)
-    signal.signal(signal.SIGTERM, _stop)
     _load_tensorflow(values.config.strategy)
     warnings.showwarning = _show_warning
     if command == "predict":
@@ -255,6 +254,7 @@ def _explained(strategy: str, out: pathlib.Path):
 
 def main() -> None:
     """Entry point of the `tf-transfer` command."""
+    before = signal.signal(signal.SIGTERM, _stop)
     try:
         status = run(sys.argv)
     except InputError as error:
@@ -275,6 +275,7 @@ def main() -> None:
             file=sys.stderr,
         )
         status = 130
+    signal.signal(signal.SIGTERM, before)
     sys.exit(status)
 
 
