@@ -157,6 +157,13 @@ def test_keeps_the_newest_and_passes_over_a_damaged_one(tmp_path):
         np.testing.assert_array_equal(one, np.array(other))
 
 
+def test_what_a_kill_in_a_save_left_is_removed(tmp_path):
+    (tmp_path / "step-3_temp").mkdir()
+    (tmp_path / "step-3_temp" / "part-00000-of-00001").write_text("half")
+    train(Joint, tmp_path)
+    assert not (tmp_path / "step-3_temp").exists()
+
+
 def test_a_listing_of_checkpoints_that_is_damaged_does_no_harm(tmp_path):
     train(Joint, tmp_path)
     (tmp_path / "checkpoint").write_text("{")

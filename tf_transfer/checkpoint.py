@@ -50,6 +50,7 @@ class Resume(keras.callbacks.Callback):
         step: steps taken so far, those before the interruption included.
         logs: of every finished epoch, likewise.
         seconds: spent on the training before this object took it up.
+        inside: whether an epoch has begun and not ended.
 
     Put it last in the list of callbacks. State that another callback holds
     (the patience of `EarlyStopping`) starts anew.
@@ -214,8 +215,11 @@ class Resume(keras.callbacks.Callback):
         )
 
     def _make_manager(self) -> tf.train.CheckpointManager:
-        folder = self.folder
-        if not distribution.is_chief(self.model.distribute_strategy):
+        if distribution.is_chief(self.model.distribute_strategy):
+            folder = self.folder
+            for left in folder.glob("step-*_temp"):  # by a kill in a save
+                shutil.rmtree(left, ignore_errors=True)
+        else:
             # All workers must save together, but only one leaves a file.
             folder = self._scratch = tempfile.mkdtemp()
         return tf.train.CheckpointManager(
