@@ -40,6 +40,18 @@ def test_refuses_what_cannot_be_written_or_read(tmp_path):
             RunFolder(tmp_path, conftest.tiny_experiment())
 
 
+def test_forgets_the_stages_of_a_finished_seed_alone(tmp_path):
+    folder = RunFolder(tmp_path / "run", conftest.tiny_experiment())
+    for seed in (1, 11):
+        (folder.stages("datl", seed) / "0").mkdir(parents=True)
+    folder.forget_stages(0)
+    folder.forget_stages(1)
+    assert not folder.stages("datl", 1).exists()
+    assert folder.stages("datl", 11).exists()
+    folder.forget_stages(11)
+    assert not any((folder.path / "checkpoints").iterdir())
+
+
 def test_files_are_whole_or_absent(tmp_path):
     folder = RunFolder(tmp_path / "run", conftest.tiny_experiment())
     with pytest.raises(TypeError):

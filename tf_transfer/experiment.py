@@ -134,7 +134,7 @@ def compare(
                     progress.says(f"seed {seed + 1}/{config.seeds}, {method}")
                     result = trial.measure(method, METHODS[method])
                     folder.add(result | {"versions": export.package_versions()})
-            folder.forget_stages()
+            folder.forget_stages(seed)
             if set(config.methods) != {"scratch"}:
                 learned = folder.result("l2tl", seed) or {}
                 table += _weight_rows(trial, learned.get("weights"))
@@ -173,7 +173,7 @@ def look(
         progress.says("generalist")
         trial = Trial(bench, source, split, 0, folder, progress.advance)
         rows = _weight_rows(trial)
-        folder.forget_stages()
+        folder.forget_stages(seed=0)
         progress.close()
         if chief:
             report.write_weights(folder.path, rows, source, split.labelled)

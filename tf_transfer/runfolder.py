@@ -114,11 +114,15 @@ class RunFolder:
         """Where the stages of what is not finished keep their checkpoints."""
         return self.path / "checkpoints" / "stages" / f"{name}-{seed}"
 
-    def forget_stages(self) -> None:
-        """Removes those checkpoints, when a seed is finished."""
-        if self.writes:
-            stages = self.stages("", 0).parent
-            shutil.rmtree(stages, ignore_errors=True)
+    def forget_stages(self, seed: int) -> None:
+        """Removes those checkpoints of a seed, when it is finished."""
+        stages = self.stages("", seed).parent
+        if not (self.writes and stages.exists()):
+            return
+        for folder in stages.glob(f"*-{seed}"):
+            shutil.rmtree(folder, ignore_errors=True)
+        if not any(stages.iterdir()):
+            stages.rmdir()
 
     def save_model(self, model, name: str, seed: int) -> None:
         """Saves a Keras model whole or not at all."""
