@@ -170,6 +170,7 @@ def test_a_listing_of_checkpoints_that_is_damaged_does_no_harm(tmp_path):
     assert Resume(Joint().model, tmp_path).step == 18
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_stops(tmp_path):
     class Terminate(Interrupt):
         def on_train_batch_end(self, batch, logs=None):
@@ -233,6 +234,7 @@ def test_refuses(tmp_path):
         resume.save()
 
 
+@pytest.mark.slow
 def test_two_replicas_resume(tmp_path, mirrored):
     """Close, not bitwise: replicas add up in another order after a restore."""
 

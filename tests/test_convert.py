@@ -51,6 +51,7 @@ def test_litert_agrees_on_raw_images_of_any_size(tmp_path):
         np.testing.assert_allclose(found, expected(model, images), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_litert_in_int8(tmp_path):
     data = conftest.blobs()
     model = conftest.tiny_classifier()
@@ -106,6 +107,7 @@ def test_openvino_reads_the_saved_model(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_mixed_precision_is_converted_in_float32(tmp_path):
     kept = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")

@@ -250,7 +250,9 @@ def test_state_is_saved_and_restored(tmp_path):
 
 
 @pytest.mark.parametrize("apply", ["attach", "resample", "draw"])
-@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize(
+    "inside", [pytest.param(True, marks=pytest.mark.slow), False]
+)
 def test_two_replicas_equal_one(mirrored, apply, inside):
     images = conftest.blobs()
     weights = conftest.tiny_classifier().get_weights()
@@ -285,6 +287,7 @@ def test_two_replicas_equal_one(mirrored, apply, inside):
         np.testing.assert_allclose(a, b, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_a_keras_applications_classifier_as_the_generalist():
     generalist = keras.applications.MobileNetV2(
         (32, 32, 3), alpha=0.35, weights=None, classes=4

@@ -102,7 +102,7 @@ def fitted(scope, steps_per_execution):
     return model, history, scores
 
 
-@pytest.mark.parametrize("steps", [1, 5])
+@pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.slow), 5])
 def test_distributed_fit_and_evaluate_equal_one_device(mirrored, steps):
     one, *logs = fitted(tf.distribute.get_strategy(), 1)
     two, *found = fitted(mirrored, steps)

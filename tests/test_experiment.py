@@ -27,7 +27,7 @@ def files(folder):
 
 
 def test_compare_leaves_what_it_promises_and_is_never_repeated(tmp_path):
-    config = conftest.tiny_experiment(seeds=2)
+    config = conftest.tiny_experiment()
     out = tmp_path / "run"
     rows = tt.compare(config, out, quiet=True, **data())
     assert [row.method for row in rows] == list(experiment.METHODS)
@@ -40,12 +40,12 @@ def test_compare_leaves_what_it_promises_and_is_never_repeated(tmp_path):
         "side_by_side.png",
         "l2tl_weights.png",
         "learning_curves.png",
-        "checkpoints/generalist-1.keras",
-        "checkpoints/datl-1.keras",
+        "checkpoints/generalist-0.keras",
+        "checkpoints/datl-0.keras",
         "export/1/saved_model.pb",
     } <= set(kept)
     results = json.loads((out / "results.json").read_text())
-    assert len(results) == 2 * len(experiment.METHODS)
+    assert len(results) == len(experiment.METHODS)
     for result in results:
         assert 0 <= result["test"]["accuracy"] <= 1
         assert result["seconds"] > 0
@@ -57,11 +57,12 @@ def test_compare_leaves_what_it_promises_and_is_never_repeated(tmp_path):
     assert again == rows
     assert files(out)["results.json"] == kept["results.json"]
     assert (
-        files(out)["checkpoints/datl-1.keras"]
-        == (kept["checkpoints/datl-1.keras"])
+        files(out)["checkpoints/datl-0.keras"]
+        == (kept["checkpoints/datl-0.keras"])
     )
 
 
+@pytest.mark.slow
 def test_an_interrupted_comparison_goes_on_to_the_same_result(
     tmp_path, monkeypatch
 ):
@@ -88,6 +89,7 @@ def test_an_interrupted_comparison_goes_on_to_the_same_result(
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_exports_the_best_method_by_validation(tmp_path):
     config = conftest.tiny_experiment(
         methods=("scratch", "finetune"),
@@ -205,7 +207,9 @@ def test_two_devices_equal_one_for_every_method(tmp_path, apply):
     conftest.same_models(tmp_path / "none", tmp_path / "mirrored", atol=1e-5)
 
 
-@pytest.mark.parametrize("steps", [3, 15, 29, 40])
+@pytest.mark.parametrize(
+    "steps", [29, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 15))]
+)
 def test_interrupted_in_mid_epoch_it_ends_bitwise_the_same(
     tmp_path, monkeypatch, steps
 ):

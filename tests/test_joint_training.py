@@ -44,6 +44,7 @@ def test_the_result_is_a_target_model(tmp_path):
     np.testing.assert_allclose(made.history["joint"]["scale"], 0.5)
 
 
+@pytest.mark.slow
 def test_a_share_of_one_trains_jointly_to_the_end(tmp_path):
     settings = config_lib.L2tl(joint_share=1.0, steps=4, policy_warmup=1)
     made, steps = make(tmp_path, l2tl=settings)
@@ -63,6 +64,7 @@ def test_weights_are_learned_from_the_train_and_validation_parts(tmp_path):
     assert sum(steps) == 20 + 4 + 4
 
 
+@pytest.mark.slow
 def test_learning_can_start_from_datl(tmp_path):
     settings = config_lib.L2tl(start="datl", policy_warmup=4, steps=4)
     made, _ = make(tmp_path, l2tl=settings)
@@ -76,6 +78,7 @@ def test_learning_can_start_from_datl(tmp_path):
     assert bench.model.policy.start is not None
 
 
+@pytest.mark.slow
 def test_the_frozen_control_draws_but_does_not_learn(tmp_path):
     made, _ = make(tmp_path)
     outcome = joint_training.train_frozen(made)

@@ -64,7 +64,9 @@ def equal(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("credit", ["feature", "reinforce", slow("gradient")])
+@pytest.mark.parametrize(
+    "credit", ["feature", slow("reinforce"), slow("gradient")]
+)
 def test_each_phase_leaves_the_others_variables_alone(credit):
     """Fixed policy in the first phase, fixed model in the second."""
     model = make(policy_optimizer=keras.optimizers.Adam(0.0), credit=credit)

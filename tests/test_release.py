@@ -86,6 +86,7 @@ def test_where_it_comes_from_is_written(run, method):
         assert len(found["importance_weights"]) == 10
 
 
+@pytest.mark.slow
 def test_other_formats_lie_beside(run, tmp_path):
     release = Release(run, "datl")
     assert release.write("onnx") == run / "onnx" / "1"

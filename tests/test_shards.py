@@ -7,7 +7,7 @@ import tensorflow as tf
 import tf_transfer as tt
 from tf_transfer.errors import InputError
 
-FILES, PER_FILE, CLASSES = 6, 2000, 5
+FILES, PER_FILE, CLASSES = 6, 1000, 5
 
 
 @pytest.fixture
@@ -66,9 +66,9 @@ def test_resampled_shards_have_the_weighted_shares(files):
     for i in (0, 1):
         records = read(files, seed=1, context=worker(i)).map(parse)
         chosen = weights.resample(records.batch(100), seed=i)
-        for _, found in chosen.take(60):
+        for _, found in chosen.take(30):
             counts += np.bincount(found, minlength=CLASSES)
-    np.testing.assert_allclose(counts / counts.sum(), wanted, atol=0.03)
+    np.testing.assert_allclose(counts / counts.sum(), wanted, atol=0.04)
 
 
 def test_fit_on_two_replicas_reads_from_shards(files, mirrored):
@@ -91,6 +91,7 @@ def test_fit_on_two_replicas_reads_from_shards(files, mirrored):
     assert np.isfinite(history.history["loss"]).all()
 
 
+@pytest.mark.slow
 def test_a_tf_data_service_may_read(files):
     service = tf.data.experimental.service
     dispatcher = service.DispatchServer()

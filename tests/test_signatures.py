@@ -197,7 +197,9 @@ def test_mixed_precision_serves_the_same(policy):
     assert answer["probabilities"].dtype == tf.float32
 
 
-@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize(
+    "inside", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_a_mirrored_model_is_saved_once(mirrored, tmp_path, inside):
     with mirrored.scope():
         model = conftest.tiny_classifier()

@@ -127,6 +127,7 @@ def test_seeds_differ_and_repeat(tmp_path):
     assert not equal(first, other)
 
 
+@pytest.mark.slow
 def test_mirrored_equals_one_device(tmp_path):
     one, _ = make(tmp_path / "one")
     config = conftest.tiny_experiment(strategy="mirrored")
