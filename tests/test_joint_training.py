@@ -93,7 +93,8 @@ def test_the_frozen_control_draws_but_does_not_learn(tmp_path):
 def test_oversampling_takes_larger_source_batches(tmp_path):
     bench = oversampling_bench()
     made, _ = make(tmp_path, bench=bench, l2tl=bench.config.l2tl)
-    batch = next(iter(joint_training._streams(made, made.target.train, 16)))
+    streams = joint_training._streams(made, made.target.train, 16)
+    batch = next(iter(streams(0)))
     assert batch["source"][1].shape == (32,)
     weights, _ = joint_training.learn_weights(made)
     assert np.isfinite(weights).all()
