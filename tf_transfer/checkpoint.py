@@ -163,8 +163,7 @@ class Resume(keras.callbacks.Callback):
         self._save_if_due()
 
     def on_train_end(self, logs=None):
-        if self._previous is not None:
-            signal.signal(signal.SIGTERM, self._previous)
+        self._stop_listening()
         if self._saved < self.step:
             self.save()
         if self._scratch:
@@ -273,9 +272,12 @@ class Resume(keras.callbacks.Callback):
     def _stop(self) -> None:
         if distribution.num_workers(self.model.distribute_strategy) == 1:
             self.save()
+        self._stop_listening()
+        raise Stopped
+
+    def _stop_listening(self) -> None:
         if self._previous is not None:
             signal.signal(signal.SIGTERM, self._previous)
-        raise Stopped
 
     def _fail(self, received: str, batch: int | None = None) -> None:
         kept = "no checkpoint was kept"

@@ -112,11 +112,8 @@ def load_glyphs() -> RawImages:
     """Loads the drawn characters, from the cache after the first time."""
     path = cache_folder() / f"glyphs-{glyphs.VERSION}-{GLYPHS_PER_CLASS}.npz"
     try:
-        with (
-            open(path, "rb") as file,
-            np.load(file, allow_pickle=False) as archive,
-        ):
-            images, labels = archive["images"], archive["labels"]
+        arrays = _read_arrays(path)
+        images, labels = arrays["images"], arrays["labels"]
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         images, labels = glyphs.draw(GLYPHS_PER_CLASS, seed=0)
         _store(path, images=images, labels=labels)
@@ -148,14 +145,20 @@ def load_digits() -> RawImages:
     )
 
 
+def _read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Reads a NumPy archive; nothing in it is run as code."""
+    # Given a name, NumPy would leave a file that is no archive open.
+    with (
+        open(path, "rb") as file,
+        np.load(file, allow_pickle=False) as archive,
+    ):
+        return {name: archive[name] for name in archive.files}
+
+
 def load_npz(path: str) -> RawImages:
     """Loads a NumPy archive, without running any code it may hold."""
     try:
-        with (
-            open(path, "rb") as file,
-            np.load(file, allow_pickle=False) as archive,
-        ):
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = _read_arrays(path)
     except Exception as error:
         raise InputError(
             f"The NumPy archive cannot be read ({_first_line(error)}). "

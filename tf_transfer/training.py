@@ -142,7 +142,7 @@ class ReusableModel:
                     variable.assign(keras.ops.zeros_like(variable))
         epochs = math.gcd(stage.steps, 10)
         schedule = WarmupCosine(stage.learning_rate, stage.steps)
-        resume = Resume(self._trained, folder, every=every, keep=2, also=also)
+        resume = Resume(self._trained, folder, every=every, also=also)
         steps = stage.steps // epochs
         for start, span in resume.spans(epochs, steps, fresh):
             self._trained.fit(

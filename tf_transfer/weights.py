@@ -53,7 +53,8 @@ def check_prior(prior: np.ndarray, num_classes: int | None = None):
         InputError: unless they are `num_classes` shares that sum to 1.
     """
     prior = np.asarray(prior, np.float64)
-    if prior.ndim != 1 or not 0 < len(prior) == (num_classes or len(prior)):
+    fits = prior.ndim == 1 and num_classes in (None, len(prior))
+    if not fits or not len(prior):
         wanted = "one entry per class" if num_classes is None else num_classes
         raise InputError(
             f"A class prior must have {wanted} entries. "
