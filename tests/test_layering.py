@@ -29,6 +29,7 @@ RANKS = {
     "credit": 3,
     "data": 3,
     "estimation": 3,
+    "relations": 3,
     "reward": 3,
     "signatures": 3,
     "twohead": 3,
@@ -37,14 +38,16 @@ RANKS = {
     "splits": 4,
     "warmup": 4,
     "training": 4,
+    "batches": 5,
     "export": 5,
     "workbench": 5,
     "convert": 6,
     "trial": 6,
     "joint_training": 7,
     "release": 7,
-    "experiment": 8,
-    "cli": 9,
+    "methods": 8,
+    "experiment": 9,
+    "cli": 10,
 }
 
 

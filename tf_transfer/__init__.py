@@ -25,6 +25,7 @@ _HOMES = {
     "TargetPrior": "estimation",
     "WeightPolicy": "policy",
     "bbse_prior": "weights",
+    "class_relation": "relations",
     "classifier": "models",
     "compare": "experiment",
     "count_source_prior": "estimation",

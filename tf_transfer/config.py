@@ -72,12 +72,16 @@ class FineTuning:
         batch_size: images per step.
         learning_rates: the grid; each method's rate is chosen on validation
             images.
+        head: the target head starts `related`, each target class as the
+            mixture of source classes that its labelled images look like, or
+            `fresh`; always fresh in `scratch` and `finetune`.
     """
 
     steps: int = 80
     head_steps: int = 0
     batch_size: int = 32
     learning_rates: tuple[float, ...] = (0.02, 0.05)
+    head: str = "related"
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -123,6 +127,9 @@ class L2tl:
     Attributes:
         joint_share: share of those steps that are joint; the rest is on the
             target alone.
+        relabel: in those steps learn from source images which target classes
+            their class looks like to a model fine-tuned before, not the class
+            itself; not in `joint`.
         steps: joint steps in which the weights are learned, with the source
             batches of `pretraining`.
         learning_rate: of the model in these steps.
@@ -139,7 +146,8 @@ class L2tl:
         start: `flat`, or `datl` to start at DATL's weights.
     """
 
-    joint_share: float = 0.75
+    joint_share: float = 0.6
+    relabel: bool = True
     steps: int = 150
     learning_rate: float = 0.02
     policy_learning_rate: float = 0.02
@@ -150,7 +158,7 @@ class L2tl:
     reward: str = "accuracy"
     improvement: bool = False
     oversample: int = 1
-    start: str = "flat"
+    start: str = "datl"
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -185,6 +193,7 @@ class Experiment:
     methods: tuple[str, ...] = (
         "scratch",
         "finetune",
+        "finetune_related",
         "datl",
         "datl_uniform",
         "datl_reversed",
@@ -301,6 +310,7 @@ def check(experiment: Experiment) -> None:
             "accuracy auc mean_per_class_accuracy negative_loss",
         ),
         "l2tl.start": (experiment.l2tl.start, "flat datl"),
+        "finetuning.head": (experiment.finetuning.head, "related fresh"),
         "strategy": (experiment.strategy, "none mirrored multi_worker tpu"),
     }
     for name, (value, allowed) in choices.items():

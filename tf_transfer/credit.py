@@ -7,6 +7,7 @@ and average that over steps: `FeatureCredit` on the encoder's output, which
 costs next to nothing, and `GradientCredit` through the whole encoder.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
@@ -249,10 +250,10 @@ class FeatureCredit(ClassCredit):
         source, validation = evidence.source, evidence.validation
         features, gradients = (
             gathered(validation.features),
-            gathered(_gradients(model.target_head, model, validation)),
+            gathered(_gradients(model.target_losses, validation)),
         )
         effects = losses.feature_effects(
-            (source.features, _gradients(model.source_head, model, source)),
+            (source.features, _gradients(model.source_losses, source)),
             (features, gradients),
             self.sharpness,
         )
@@ -264,12 +265,11 @@ class FeatureCredit(ClassCredit):
         return means, tf.cast(count > 0, tf.float32)
 
 
-def _gradients(head: keras.layers.Layer, model, batch: Batch) -> tf.Tensor:
+def _gradients(losses_of: Callable, batch: Batch) -> tf.Tensor:
     """Returns the gradients of each example's loss by its features."""
     with tf.GradientTape() as tape:
         tape.watch(batch.features)
-        loss = model.example_losses(batch.labels, head(batch.features))
-        loss = tf.reduce_sum(loss)
+        loss = tf.reduce_sum(losses_of(batch.labels, batch.features))
     return tape.gradient(loss, batch.features)
 
 

@@ -1,9 +1,8 @@
-"""Whole experiments: the methods, their controls, and their comparison."""
+"""Whole experiments: methods and controls compared over seeds."""
 
 import hashlib
 import os
 import pathlib
-from collections.abc import Callable
 
 import numpy as np
 
@@ -12,7 +11,6 @@ from tf_transfer import (
     data,
     distribution,
     export,
-    joint_training,
     release,
     report,
     splits,
@@ -21,70 +19,10 @@ from tf_transfer import (
 from tf_transfer.config import Experiment
 from tf_transfer.data import ImageData
 from tf_transfer.errors import InputError
+from tf_transfer.methods import METHODS
 from tf_transfer.runfolder import RunFolder
 from tf_transfer.trial import Trial
-from tf_transfer.workbench import Outcome, Workbench
-
-
-def scratch(trial: Trial) -> Outcome:
-    """Trains on the target alone, from random weights."""
-    return trial.finetune(trial.random_state())
-
-
-def finetune(trial: Trial) -> Outcome:
-    """Pre-trains on the whole source, then fine-tunes."""
-    return trial.finetune(trial.unweighted)
-
-
-def datl(trial: Trial) -> Outcome:
-    """Pre-trains on the source weighted by P_t / P_s, then fine-tunes."""
-    return trial.finetune(trial.pretrain(trial.importance()))
-
-
-def datl_uniform(trial: Trial) -> Outcome:
-    """Control: equal weights on the classes that DATL would select.
-
-    As many classes as `top_k`, or as the effective number of classes in P_t.
-    """
-    prior = trial.target_prior.prior
-    selected = trial.config.datl.top_k or round(1 / float(prior @ prior))
-    importance = trial.importance(temper=0.0, top_k=max(1, selected))
-    return trial.finetune(trial.pretrain(importance))
-
-
-def datl_reversed(trial: Trial) -> Outcome:
-    """Control: the largest weight to the least likely class, and so on."""
-    return trial.finetune(trial.pretrain(trial.importance(reverse=True)))
-
-
-def joint(trial: Trial) -> Outcome:
-    """Control: after the whole source, source and target with equal weights."""
-    return joint_training.train(trial, np.ones(trial.source.num_classes))
-
-
-def l2tl(trial: Trial) -> Outcome:
-    """Learns class weights, then trains source and target jointly by them."""
-    return joint_training.train(trial, *joint_training.learn_weights(trial))
-
-
-def l2tl_frozen(trial: Trial) -> Outcome:
-    """Control: the class weights are drawn by a policy that never learns."""
-    return joint_training.train_frozen(trial)
-
-
-METHODS: dict[str, Callable[[Trial], Outcome]] = {
-    method.__name__: method
-    for method in (
-        scratch,
-        finetune,
-        datl,
-        datl_uniform,
-        datl_reversed,
-        joint,
-        l2tl,
-        l2tl_frozen,
-    )
-}
+from tf_transfer.workbench import Workbench
 
 
 def compare(
@@ -270,11 +208,13 @@ def _steps_left(config: Experiment, folder: RunFolder) -> int:
         kept = folder.model_path("generalist", seed).exists()
         if waiting - {"scratch"} and not (kept or config.generalist_path):
             left += config.generalist.steps
-        joint = waiting & {"joint", "l2tl", "l2tl_frozen"}
+        joint = {"joint", "l2tl", "l2tl_frozen"}
         left += len(waiting) * tuned + len(waiting - joint) * heads
+        if config.l2tl.relabel:
+            left += len(waiting & {"l2tl", "l2tl_frozen"}) * (tuned + heads)
         left += config.l2tl.steps * ("l2tl" in waiting)
         # Fine-tuning and joint training share the unweighted pre-training.
-        shared = bool(waiting & {"joint", "l2tl", "l2tl_frozen", "finetune"})
+        shared = bool(waiting & (joint | {"finetune", "finetune_related"}))
         weighted = len([name for name in waiting if name.startswith("datl")])
         left += config.pretraining.steps * (shared + weighted)
     return left

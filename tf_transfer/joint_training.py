@@ -6,20 +6,35 @@ with steps on the target alone.
 
 from collections.abc import Callable
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_transfer import data
+from tf_transfer import data, relations
 from tf_transfer.config import Training
 from tf_transfer.data import ImageData
+from tf_transfer.datl import ImportanceWeights
 from tf_transfer.training import ReusableL2TL, State
 from tf_transfer.trial import Trial
 from tf_transfer.workbench import Outcome
 
 
-def train(trial: Trial, weights: np.ndarray, scale: float = 1.0) -> Outcome:
+def train_uniform(trial: Trial) -> Outcome:
+    """Trains jointly with equal weights; source images keep their labels."""
+    bench = trial.bench.joint
+
+    def once(images: ImageData, rate: float) -> State:
+        _restart(trial, bench, images)
+        bench.model.policy.assign(np.ones(trial.source.num_classes))
+        return _fit(trial, bench, images, rate)
+
+    return trial.choose(once)
+
+
+def train_weighted(trial: Trial, weights: np.ndarray, scale: float) -> Outcome:
     """Trains jointly with fixed class weights.
+
+    They are applied as `datl.apply` says: by drawing source images, or in
+    the loss.
 
     Args:
         trial: the seed.
@@ -27,71 +42,100 @@ def train(trial: Trial, weights: np.ndarray, scale: float = 1.0) -> Outcome:
         scale: of the source loss; the target's is 1.
     """
     bench = trial.bench.joint
+    importance = ImportanceWeights(trial.source.num_classes)
+    importance.assign(weights, trial.source.prior)
+    drawn = trial.config.datl.apply != "attach"
 
     def once(images: ImageData, rate: float) -> State:
-        _restart(trial, bench)
-        bench.model.policy.assign(weights, scale)
-        return _fit(trial, bench, images, rate)
+        _relate(trial, bench, images, rate)
+        in_loss = np.ones_like(weights) if drawn else importance.numpy()
+        bench.model.policy.assign(in_loss, scale)
+        return _fit(trial, bench, images, rate, importance if drawn else None)
 
     return trial.choose(once)
 
 
-def train_frozen(trial: Trial) -> Outcome:
-    """Trains jointly with class weights drawn by a policy that never learns."""
-    bench = trial.bench.learner
-
-    def once(images: ImageData, rate: float) -> State:
-        _restart(trial, bench)
-        _start_policy(trial, bench, learning_rate=0.0)
-        return _fit(trial, bench, images, rate)
-
-    return trial.choose(once)
-
-
-def learn_weights(trial: Trial) -> tuple[np.ndarray, float]:
+def learn_weights(
+    trial: Trial, frozen: bool = False
+) -> tuple[np.ndarray, float]:
     """Learns class weights, by the reward on the validation images.
+
+    Args:
+        trial: the seed.
+        frozen: leave the policy where it starts.
 
     Returns:
         The expected weights, `[C]`, mean 1 under P_s, and the expected scale
         of the source loss.
     """
-    settings, bench = trial.config.l2tl, trial.bench.learner
-    _restart(trial, bench)
-    _start_policy(trial, bench, settings.policy_learning_rate)
-    stage = Training(steps=settings.steps, learning_rate=settings.learning_rate)
-    count = trial.config.pretraining.batch_size
-    streams = _streams(trial, trial.target.train, count)
-    trial.fit("learning", bench, streams, stage)
+    bench = trial.bench.learner
+    if frozen:
+        _start_policy(trial, bench)
+    else:
+        _learn(trial, bench)
     weights = bench.model.importance_weights(trial.source.prior)
     scale = float(bench.model.policy.expected_scale())
     trial.learned = {"weights": weights.tolist(), "scale": scale}
     return weights, scale
 
 
-def _restart(trial: Trial, bench: ReusableL2TL) -> None:
-    trial.bench.source.load(trial.unweighted)
-    keras.utils.set_random_seed(trial.seed)
-    bench.restart(trial.bench.source.model)
+def _learn(trial: Trial, bench: ReusableL2TL) -> None:
+    settings = trial.config.l2tl
+    _restart(trial, bench, trial.target.train)
+    _start_policy(trial, bench)
+    bench.model.policy_optimizer.learning_rate = settings.policy_learning_rate
+    stage = Training(steps=settings.steps, learning_rate=settings.learning_rate)
+    count = trial.config.pretraining.batch_size
+    source = trial.batches.whole_source(count * settings.oversample)
+    streams = _streams(trial, source, trial.target.train)
+    trial.fit("learning", bench, streams, stage)
 
 
-def _start_policy(
-    trial: Trial, bench: ReusableL2TL, learning_rate: float
+def _restart(trial: Trial, bench: ReusableL2TL, images: ImageData) -> None:
+    """Starts anew from the whole source; source images keep their labels."""
+    source = trial.bench.source
+    source.load(trial.unweighted)
+    bench.restart(source.model, trial.target_head(source.model, images))
+
+
+def _relate(
+    trial: Trial, bench: ReusableL2TL, images: ImageData, rate: float
 ) -> None:
+    """Starts anew, with target labels for the source images, if so set.
+
+    A fine-tuned model, which has seen the same target images, tells which
+    target classes every source class looks like.
+    """
+    relation = None
+    if trial.config.l2tl.relabel:
+        state = trial.tune(trial.unweighted, images, rate)
+        trial.bench.target.load(state)
+        relation = relations.class_relation(
+            trial.bench.target.model,
+            trial.some_source,
+            bench.model.num_source_classes,
+        )
+    _restart(trial, bench, images)
+    if relation is not None:
+        bench.model.relate(relation)
+
+
+def _start_policy(trial: Trial, bench: ReusableL2TL) -> None:
     start = None
     if trial.config.l2tl.start == "datl":
         importance = trial.importance()
         importance.update(trial.target_prior.prior, trial.source.prior)
         start = importance.numpy()
     bench.model.policy.restart(start, trial.seed)
-    bench.model.policy_optimizer.learning_rate = learning_rate
 
 
 def _streams(
-    trial: Trial, images: ImageData, batch_size: int
+    trial: Trial,
+    source: Callable[[int], tf.data.Dataset],
+    images: ImageData,
 ) -> Callable[[int], tf.data.Dataset]:
     """Gives endless streams from a step on; validation comes whole."""
-    source = trial.whole_source(batch_size * trial.config.l2tl.oversample)
-    target = trial.target_batches(images)
+    target = trial.batches.target(images)
     validation = trial.target.validation
     whole = validation.batches(len(validation.labels))
 
@@ -102,21 +146,29 @@ def _streams(
 
 
 def _fit(
-    trial: Trial, bench: ReusableL2TL, images: ImageData, rate: float
+    trial: Trial,
+    bench: ReusableL2TL,
+    images: ImageData,
+    rate: float,
+    importance: ImportanceWeights | None = None,
 ) -> State:
     """Trains jointly, and in the rest of the steps on the target alone."""
-    steps = trial.config.finetuning.steps
-    shared = round(trial.config.l2tl.joint_share * steps)
+    settings = trial.config.finetuning
+    shared = round(trial.config.l2tl.joint_share * settings.steps)
+    batch_size = settings.batch_size * trial.config.l2tl.oversample
+    if importance is None:
+        source = trial.batches.whole_source(batch_size)
+    else:
+        stage = Training(steps=shared, batch_size=batch_size)
+        source = trial.batches.source(importance, stage, 2 * trial.seed + 1)
     stage = Training(steps=shared, learning_rate=rate)
-    streams = _streams(trial, images, trial.config.finetuning.batch_size)
-    trial.fit("joint", bench, streams, stage)
+    trial.fit("joint", bench, _streams(trial, source, images), stage)
     model = bench.model.classifier()
     state = [np.array(variable) for variable in model.variables]
-    if shared == steps:
+    if shared == settings.steps:
         return state
     target = trial.bench.target
     target.load(state)
-    stage = Training(steps=steps - shared, learning_rate=rate)
-    batches = trial.target_batches(images)
-    trial.fit("finetuning", target, batches, stage)
+    stage = Training(steps=settings.steps - shared, learning_rate=rate)
+    trial.fit("finetuning", target, trial.batches.target(images), stage)
     return target.state()

@@ -50,6 +50,8 @@ class L2TL(TwoHeads):
             weights, ties broken at random (of each replica's part); 1 weighs
             all of them.
         policy_warmup: first steps in which the policy stays as it is.
+        relabel: with `relate`, learn from a source image what its class tells
+            of the target classes, not the class itself.
         seed: of the ties.
 
     After training, `importance_weights()` gives the learned weights and
@@ -79,11 +81,12 @@ class L2TL(TwoHeads):
         improvement: bool = False,
         oversample: int = 1,
         policy_warmup: int = 200,
+        relabel: bool = False,
         seed: int = 0,
         **kwargs,
     ):
         super().__init__(
-            encoder, num_source_classes, num_target_classes, **kwargs
+            encoder, num_source_classes, num_target_classes, relabel, **kwargs
         )
         if policy is None:
             policy = WeightPolicy(num_source_classes)
@@ -135,6 +138,7 @@ class L2TL(TwoHeads):
             "improvement": self.improvement,
             "oversample": self.oversample,
             "policy_warmup": self.policy_warmup,
+            "relabel": self.relation is not None,
             "seed": self.seed,
         }
 

@@ -81,6 +81,28 @@ def log_odds(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     return chosen - others
 
 
+def related_loss(shares: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Returns the cross-entropy to soft labels, by how much these tell, `[B]`.
+
+    The factor is one less their entropy in units of the largest possible:
+    soft labels that say nothing would only make predictions less certain.
+
+    Args:
+        shares: soft labels, `[B, K]`, rows of sum 1.
+        logits: `[B, K]`.
+
+    Example:
+
+    >>> shares = tf.constant([[1., 0.], [.5, .5]])
+    >>> related_loss(shares, tf.zeros([2, 2])).numpy().round(3).tolist()
+    [0.693, 0.0]
+    """
+    entropy = -tf.reduce_sum(tf.math.xlogy(shares, shares), axis=-1)
+    largest = tf.math.log(tf.cast(max(2, shares.shape[-1]), shares.dtype))
+    loss = tf.nn.softmax_cross_entropy_with_logits(shares, logits)
+    return (1 - entropy / largest) * loss
+
+
 def feature_effects(
     source: tuple[tf.Tensor, tf.Tensor],
     validation: tuple[tf.Tensor, tf.Tensor],

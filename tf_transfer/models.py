@@ -3,6 +3,7 @@
 import pathlib
 
 import keras
+import numpy as np
 
 from tf_transfer.errors import InputError
 
@@ -102,8 +103,10 @@ def head(num_classes: int, name: str = "head") -> keras.layers.Layer:
     return keras.layers.Dense(num_classes, dtype="float32", name=name)
 
 
-def replace_head(model: keras.Model, num_classes: int) -> keras.Model:
-    """Returns a classifier with the model's encoder and a fresh head.
+def replace_head(
+    model: keras.Model, num_classes: int, relation: np.ndarray | None = None
+) -> keras.Model:
+    """Returns a classifier with the model's encoder and another head.
 
     The encoder is a copy: training the result leaves `model` as it was.
 
@@ -111,6 +114,11 @@ def replace_head(model: keras.Model, num_classes: int) -> keras.Model:
         model: a classifier made by `classifier`, or any single-input Keras
             model; everything up to its last layer is its encoder.
         num_classes: classes of the new head.
+        relation: how much each new class looks like each old one,
+            `[num_classes, old classes]`, rows of sum 1; see
+            `class_relation`. The new head is then that mixture of the rows of
+            the old one, which must be a Dense layer. Without it, it is drawn
+            at random.
 
     Returns:
         A model from images to logits `[B, num_classes]`.
@@ -128,7 +136,32 @@ def replace_head(model: keras.Model, num_classes: int) -> keras.Model:
     body = encoder_of(model)
     copy = keras.models.clone_model(body)
     copy.set_weights(body.get_weights())
-    return classifier(copy, num_classes)
+    new = classifier(copy, num_classes)
+    if relation is not None:
+        new.layers[-1].set_weights(
+            _mixed(model.layers[-1], num_classes, relation)
+        )
+    return new
+
+
+def _mixed(
+    old: keras.layers.Layer, num_classes: int, relation: np.ndarray
+) -> list[np.ndarray]:
+    """Returns kernel and bias whose columns are mixtures of the old ones."""
+    if not isinstance(old, keras.layers.Dense):
+        raise InputError(
+            "`relation` needs a model that ends in a Dense layer. "
+            f"Received: {type(old).__name__} {old.name!r}"
+        )
+    relation = np.asarray(relation, np.float32)
+    wanted = (num_classes, old.units)
+    if relation.shape != wanted or not np.isfinite(relation).all():
+        raise InputError(
+            f"`relation` must be finite, of shape {wanted}. "
+            f"Received: shape {relation.shape}"
+        )
+    kernel, *bias = (weight @ relation.T for weight in old.get_weights())
+    return [kernel, *(bias or [np.zeros(num_classes, np.float32)])]
 
 
 def encoder_of(model: keras.Model) -> keras.Model:

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_transfer import models
 from tf_transfer.checkpoint import Resume
 from tf_transfer.config import Training
 from tf_transfer.data import ImageData
@@ -172,12 +171,14 @@ class ReusableL2TL(ReusableModel):
     def optimizers(self) -> list[keras.optimizers.Optimizer]:
         return [self.model.optimizer, self.model.policy_optimizer]
 
-    def restart(self, generalist: keras.Model) -> None:
-        """Forgets everything, and starts from a trained source classifier.
+    def restart(self, generalist: keras.Model, target: keras.Model) -> None:
+        """Forgets everything, and starts from trained classifiers.
 
-        The target head is drawn anew, from Keras' global seed.
+        Args:
+            generalist: gives encoder and source head.
+            target: gives the target head.
         """
         self.load(self.initial)
         self.model.warm_start(generalist)
-        fresh = models.replace_head(generalist, self.model.num_target_classes)
-        self.model.target_head.set_weights(fresh.layers[-1].get_weights())
+        head = target.layers[-1]
+        self.model.target_head.set_weights(head.get_weights())

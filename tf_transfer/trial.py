@@ -11,9 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_transfer import metrics, models, sampling
+from tf_transfer import metrics, models, relations
+from tf_transfer.batches import Batches
 from tf_transfer.config import Training
-from tf_transfer.data import ImageData
+from tf_transfer.data import ImageData, draw_per_class
 from tf_transfer.datl import DATL, ImportanceWeights
 from tf_transfer.estimation import TargetPrior, estimate_target_prior
 from tf_transfer.runfolder import RunFolder
@@ -23,6 +24,7 @@ from tf_transfer.workbench import Outcome, Workbench
 
 _HELD_OUT = 0.1
 _BATCH = 512
+_PER_CLASS = 60
 
 
 class _Steps(keras.callbacks.Callback):
@@ -68,13 +70,12 @@ class Trial:
         if datl.calibrate or datl.estimator == "bbse":
             kept, held = hold_out(source, _HELD_OUT, seed)
             self.source, self.held_out = source.take(kept), source.take(held)
+        self.batches = Batches(bench.config, self.source, seed)
         self.history: dict[str, dict[str, list[float]]] = {}
         self.learned: dict[str, Any] = {}
         self._unweighted: tuple[State, dict, float] | None = None
         self._borrowed = 0.0
         self._stages = itertools.repeat(None)
-        self._batches: dict[int, Callable] = {}
-        self._whole: dict[int, Callable] = {}
 
     def random_state(self) -> State:
         """Returns the seed's random initialisation of a source model."""
@@ -96,7 +97,7 @@ class Trial:
         bench.load(self.random_state())
         stage = self.config.generalist
         # Another order than that of the further pre-training.
-        images = self.source_images(None, stage, seed=2 * self.seed)
+        images = self.batches.source(None, stage, 2 * self.seed)
         with self._keeping("generalist"):
             self.fit("generalist", bench, images, stage)
         self.folder.save_model(bench.model, "generalist", self.seed)
@@ -139,6 +140,12 @@ class Trial:
         )
         self.history[name] = found.history()
         self._borrowed += found.seconds
+
+    @functools.cached_property
+    def some_source(self) -> tf.data.Dataset:
+        """Some images of every source class."""
+        chosen = draw_per_class(self.source.labels, _PER_CLASS, self.seed)
+        return self.source.take(chosen).batches(_BATCH)
 
     @functools.cached_property
     def estimation(self) -> dict[str, Any]:
@@ -207,7 +214,7 @@ class Trial:
             callbacks.append(adapt)
             keep = {"also": [importance], "fresh": bool(datl.every)}
         stage = self.config.pretraining
-        images = self.source_images(importance, stage, 2 * self.seed + 1)
+        images = self.batches.source(importance, stage, 2 * self.seed + 1)
         self.fit("pretraining", bench, images, stage, callbacks, **keep)
         return bench.state()
 
@@ -230,17 +237,42 @@ class Trial:
         state = train(self.target.labelled, grid[best])
         return Outcome(state, grid[best], tried[best])
 
-    def finetune(self, state: State) -> Outcome:
-        """Trains the target model from a source state with a fresh head."""
-        return self.choose(lambda images, rate: self._tune(state, images, rate))
+    def finetune(self, state: State, head: str | None = None) -> Outcome:
+        """Trains the target model from a source state.
 
-    def _tune(self, state: State, images: ImageData, rate: float) -> State:
+        Args:
+            state: of the source model.
+            head: how the target head starts; None as configured.
+        """
+        return self.choose(
+            lambda images, rate: self.tune(state, images, rate, head)
+        )
+
+    def target_head(
+        self, source: keras.Model, images: ImageData, head: str | None = None
+    ) -> keras.Model:
+        """Returns a source model's encoder with the target head's start."""
+        keras.utils.set_random_seed(self.seed)
+        relation = None
+        if (head or self.config.finetuning.head) == "related":
+            relation = relations.class_relation(
+                source, images.batches(_BATCH), images.num_classes
+            )
+        return models.replace_head(source, images.num_classes, relation)
+
+    def tune(
+        self,
+        state: State,
+        images: ImageData,
+        rate: float,
+        head: str | None = None,
+    ) -> State:
+        """Trains the target model from a source state at one rate."""
         settings, bench = self.config.finetuning, self.bench.target
         self.bench.source.load(state)
-        keras.utils.set_random_seed(self.seed)
-        fresh = models.replace_head(self.bench.source.model, images.num_classes)
-        bench.load([np.array(variable) for variable in fresh.variables])
-        batches = self.target_batches(images)
+        start = self.target_head(self.bench.source.model, images, head)
+        bench.load([np.array(variable) for variable in start.variables])
+        batches = self.batches.target(images)
         if settings.head_steps:
             body = models.encoder_of(bench.model)
             stage = Training(steps=settings.head_steps, learning_rate=rate)
@@ -252,63 +284,6 @@ class Trial:
         stage = Training(steps=settings.steps, learning_rate=rate)
         self.fit("finetuning", bench, batches, stage)
         return bench.state()
-
-    def target_batches(
-        self, images: ImageData
-    ) -> Callable[[int], tf.data.Dataset]:
-        """Gives endless shuffled batches of labelled images from a step on."""
-        if id(images) not in self._batches:
-
-            def batches(start: int) -> tf.data.Dataset:
-                indices = sampling.shuffled(
-                    len(images.labels),
-                    batch_size=self.config.finetuning.batch_size,
-                    seed=self.seed,
-                    start=start,
-                )
-                return images.gather(indices)
-
-            self._batches[id(images)] = functools.cache(batches)
-        return self._batches[id(images)]
-
-    def whole_source(self, batch_size: int) -> Callable[[int], tf.data.Dataset]:
-        """Gives endless unweighted batches from a step on."""
-        if batch_size not in self._whole:
-            stage = Training(steps=1, batch_size=batch_size)
-            batches = self.source_images(None, stage, 2 * self.seed + 1)
-            # Making a dataset takes as long as some training steps.
-            self._whole[batch_size] = functools.cache(batches)
-        return self._whole[batch_size]
-
-    def source_images(
-        self,
-        importance: ImportanceWeights | None,
-        stage: Training,
-        seed: int,
-    ) -> Callable[[int], tf.data.Dataset]:
-        """Gives endless source images, weighted as set, from a step on."""
-        apply = "whole" if importance is None else self.config.datl.apply
-        labels = self.source.labels
-
-        def batches(start: int) -> tf.data.Dataset:
-            batch = {"batch_size": stage.batch_size, "seed": seed}
-            if apply == "draw":
-                indices = importance.draw(labels, start=start, **batch)
-            elif apply in ("resample", "elastic"):
-                known = tf.constant(labels)
-                whole = sampling.shuffled(len(labels), **batch)
-                indices = importance.resample(
-                    whole.map(lambda i: (i, tf.gather(known, i))),
-                    seed=seed,
-                    replacement=apply == "resample",
-                    start=start,
-                ).map(lambda i, label: i)
-            else:
-                indices = sampling.shuffled(len(labels), start=start, **batch)
-            images = self.source.gather(indices)
-            return importance.attach(images) if apply == "attach" else images
-
-        return batches
 
     def evaluate(self, images: ImageData) -> dict[str, float]:
         """Returns the metrics of the target model on images."""

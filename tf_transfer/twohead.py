@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_transfer import losses, models
@@ -18,6 +19,8 @@ class TwoHeads(DistributedTrainer, keras.Model):
     Args:
         encoder: a built Keras model from images to features `[B, D]`.
         num_source_classes, num_target_classes: outputs of the heads.
+        relabel: learn from source images by what `relate` says of their
+            class, not by the class itself.
 
     Attributes:
         tracked: names of the figures besides `loss` and the compiled metrics
@@ -31,6 +34,7 @@ class TwoHeads(DistributedTrainer, keras.Model):
         encoder: keras.Model,
         num_source_classes: int,
         num_target_classes: int,
+        relabel: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -52,6 +56,14 @@ class TwoHeads(DistributedTrainer, keras.Model):
         self.target_head = models.head(num_target_classes, "target_head")
         for layer in (self.source_head, self.target_head):
             layer.build(encoder.output_shape)
+        self.relation = None
+        if relabel:
+            self.relation = self.add_weight(
+                (num_source_classes, num_target_classes),
+                "zeros",
+                name="relation",
+                trainable=False,
+            )
         self.trackers = [keras.metrics.Mean(name) for name in self.tracked]
 
     def compile(self, optimizer="sgd", loss=None, metrics=None, **kwargs):
@@ -84,6 +96,49 @@ class TwoHeads(DistributedTrainer, keras.Model):
         """Returns the compiled loss of every example, `[B]` float32."""
         return tf.cast(self._example_loss.call(labels, outputs), tf.float32)
 
+    def relate(self, relation: np.ndarray) -> None:
+        """Sets which target classes each source class looks like.
+
+        The target head then learns from the source images too. Their loss is
+        the cross-entropy to the row of their class, times how much that row
+        tells (`relations.certainty`); a row of zeros leaves a class to the
+        source head.
+
+        Args:
+            relation: `[C_s, C_t]`, rows of sum 1 or 0; see `class_relation`.
+        """
+        shape = (self.num_source_classes, self.num_target_classes)
+        found = np.asarray(relation, np.float32)
+        sums = found.sum(axis=-1) if found.ndim else found
+        if (
+            self.relation is None
+            or found.shape != shape
+            or not (found >= 0).all()
+            or not (np.isclose(sums, 1, atol=1e-3) | (sums == 0)).all()
+        ):
+            raise InputError(
+                "`relate` needs a model with `relabel=True`, and shares of "
+                f"shape {shape} whose rows have sum 1 or 0. Received: "
+                f"relabel={self.relation is not None}, shape {found.shape}"
+            )
+        self.relation.assign(found)
+
+    def source_losses(self, labels, features) -> tf.Tensor:
+        """Returns the loss of every source example, `[B]` float32."""
+        own = self.example_losses(labels, self.source_head(features))
+        if self.relation is None:
+            return own
+        relation = self.relation.value
+        related = losses.related_loss(
+            tf.gather(relation, labels), self.target_head(features)
+        )
+        known = tf.gather(tf.reduce_sum(relation, axis=1), labels) > 0
+        return tf.where(known, related, own)
+
+    def target_losses(self, labels, features) -> tf.Tensor:
+        """Returns the loss of every target example, `[B]` float32."""
+        return self.example_losses(labels, self.target_head(features))
+
     def joint_step(
         self, source, class_weights, scale, target
     ) -> tuple[tf.Tensor, Mapping[str, tf.Tensor]]:
@@ -106,7 +161,7 @@ class TwoHeads(DistributedTrainer, keras.Model):
         with tf.GradientTape() as tape:
             features = self.encoder(source[0], training=True)
             source_loss = losses.weighted_mean(
-                self.example_losses(source[1], self.source_head(features)),
+                self.source_losses(source[1], features),
                 class_weights,
                 total(tf.reduce_sum(class_weights)),
             )

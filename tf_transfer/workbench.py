@@ -74,7 +74,10 @@ class Workbench:
     @functools.cached_property
     def joint(self) -> ReusableL2TL:
         """Joint training with fixed class weights."""
-        return self._l2tl(lambda: FixedPolicy(self.num_source_classes))
+        return self._l2tl(
+            lambda: FixedPolicy(self.num_source_classes),
+            self.config.l2tl.relabel,
+        )
 
     @functools.cached_property
     def learner(self) -> ReusableL2TL:
@@ -89,7 +92,9 @@ class Workbench:
         )
 
     def _l2tl(
-        self, policy: Callable[[], FixedPolicy | WeightPolicy]
+        self,
+        policy: Callable[[], FixedPolicy | WeightPolicy],
+        relabel: bool = False,
     ) -> ReusableL2TL:
         settings = self.config.l2tl
         body = models.encoder_of(self.source.model)
@@ -104,5 +109,6 @@ class Workbench:
                 improvement=settings.improvement,
                 oversample=settings.oversample,
                 policy_warmup=settings.policy_warmup,
+                relabel=relabel,
             )
             return ReusableL2TL(model)

@@ -1,0 +1,76 @@
+"""The methods and their controls, composed from a trial's stages."""
+
+from collections.abc import Callable
+
+from tf_transfer import joint_training
+from tf_transfer.trial import Trial
+from tf_transfer.workbench import Outcome
+
+
+def scratch(trial: Trial) -> Outcome:
+    """Trains on the target alone, from random weights."""
+    return trial.finetune(trial.random_state(), head="fresh")
+
+
+def finetune(trial: Trial) -> Outcome:
+    """Pre-trains on the whole source, then fine-tunes with a fresh head."""
+    return trial.finetune(trial.unweighted, head="fresh")
+
+
+def finetune_related(trial: Trial) -> Outcome:
+    """Control: fine-tuning, but for the head that all others start from."""
+    return trial.finetune(trial.unweighted, head="related")
+
+
+def datl(trial: Trial) -> Outcome:
+    """Pre-trains on the source weighted by P_t / P_s, then fine-tunes."""
+    return trial.finetune(trial.pretrain(trial.importance()))
+
+
+def datl_uniform(trial: Trial) -> Outcome:
+    """Control: equal weights on the classes that DATL would select.
+
+    As many classes as `top_k`, or as the effective number of classes in P_t.
+    """
+    prior = trial.target_prior.prior
+    selected = trial.config.datl.top_k or round(1 / float(prior @ prior))
+    importance = trial.importance(temper=0.0, top_k=max(1, selected))
+    return trial.finetune(trial.pretrain(importance))
+
+
+def datl_reversed(trial: Trial) -> Outcome:
+    """Control: the largest weight to the least likely class, and so on."""
+    return trial.finetune(trial.pretrain(trial.importance(reverse=True)))
+
+
+def joint(trial: Trial) -> Outcome:
+    """Control: after the whole source, source and target with equal weights."""
+    return joint_training.train_uniform(trial)
+
+
+def l2tl(trial: Trial) -> Outcome:
+    """Learns class weights, then trains source and target jointly by them."""
+    learned = joint_training.learn_weights(trial)
+    return joint_training.train_weighted(trial, *learned)
+
+
+def l2tl_frozen(trial: Trial) -> Outcome:
+    """Control: joint training by the weights where the policy started."""
+    start = joint_training.learn_weights(trial, frozen=True)
+    return joint_training.train_weighted(trial, *start)
+
+
+METHODS: dict[str, Callable[[Trial], Outcome]] = {
+    method.__name__: method
+    for method in (
+        scratch,
+        finetune,
+        finetune_related,
+        datl,
+        datl_uniform,
+        datl_reversed,
+        joint,
+        l2tl,
+        l2tl_frozen,
+    )
+}

@@ -1,0 +1,71 @@
+"""How the classes of two data sets are related, as a classifier sees it."""
+
+import keras
+import numpy as np
+import scipy.special
+import tensorflow as tf
+
+from tf_transfer.distribution import stream_outputs
+from tf_transfer.errors import InputError
+
+
+def class_relation(
+    model: keras.Model, dataset: tf.data.Dataset, num_classes: int
+) -> np.ndarray:
+    """Returns the mean prediction of a model for the images of each class.
+
+    A source model on labelled target images tells which source classes each
+    target class looks like, p(y_s | y_t) (You et al. 2020, Co-Tuning, section
+    3.2): start a target head from it by `replace_head(relation=...)`. A
+    target model on the source tells which target classes each source class
+    looks like: `L2TL(relabel=True)` learns from that by `relate`.
+
+    Args:
+        model: a classifier that returns logits `[B, M]`.
+        dataset: batches of images and class numbers.
+        num_classes: number of classes N of the dataset.
+
+    Returns:
+        `[N, M]`, rows of sum 1; equal shares for a class without images.
+
+    Raises:
+        InputError: for class numbers outside of `0..N-1`.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Identity()])
+    >>> images = np.log([[.8, .2], [.6, .4], [.1, .9]])
+    >>> dataset = tf.data.Dataset.from_tensors((images, [0, 0, 1]))
+    >>> class_relation(model, dataset, 2).round(2).tolist()
+    [[0.7, 0.3], [0.1, 0.9]]
+    """
+    shares = np.zeros((num_classes, model.output_shape[-1]))
+    for logits, labels in stream_outputs(model, dataset):
+        if (
+            labels is None
+            or not (0 <= labels).all() & (labels < num_classes).all()
+        ):
+            raise InputError(
+                f"The images must have class numbers below {num_classes}. "
+                f"Received: {None if labels is None else labels.tolist()}"
+            )
+        np.add.at(shares, labels, scipy.special.softmax(logits, axis=-1))
+    counts = shares.sum(axis=1, keepdims=True)
+    equal = np.full_like(shares, 1 / shares.shape[1])
+    return np.divide(shares, counts, out=equal, where=counts > 0)
+
+
+def certainty(relation: np.ndarray) -> np.ndarray:
+    """Returns how much each row tells, `[N]` in 0..1.
+
+    One less the entropy in units of the largest possible: 0 where all classes
+    are equally likely, 1 where one is certain.
+
+    Example:
+
+    >>> certainty(np.array([[.5, .5], [1., 0.]])).tolist()
+    [0.0, 1.0]
+    """
+    largest = np.log(max(2, relation.shape[1]))
+    entropy = scipy.special.entr(relation).sum(axis=1)
+    return np.clip(1 - entropy / largest, 0, 1)
