@@ -13,6 +13,7 @@ RANKS = {
     "glyphs": 1,
     "losses": 1,
     "metrics": 1,
+    "parallel": 1,
     "prediction": 1,
     "randomness": 1,
     "versions": 1,

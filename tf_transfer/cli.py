@@ -18,6 +18,7 @@ from absl import flags
 
 from tf_transfer.config import Experiment
 from tf_transfer.errors import InputError, Stopped, WorkerLostError
+from tf_transfer.parallel import silenced
 
 _USAGE = """Which source data should a model learn from, and does it help?
 
@@ -31,6 +32,7 @@ Examples:
   tf-transfer weights --config.data.source=npz:mnist.npz
   tf-transfer compare --config.data.labels_per_class=5 --config.seeds=3 \\
       --out=runs/five_labels
+  tf-transfer compare --jobs=2    (seeds side by side, in two processes)
   tf-transfer export --run=runs/five_labels --method=datl
   tf-transfer export --run=runs/five_labels --format=tflite --int8
   tf-transfer predict --model=runs/five_labels/export/1 one.png two.jpg
@@ -43,7 +45,7 @@ with +. Without --config the built-in glyphs -> digits experiment is used.
 A run that was interrupted goes on when the same command is given again.
 """
 _FLAGS = {
-    "compare": ("config", "out", "quiet"),
+    "compare": ("config", "out", "quiet", "jobs"),
     "weights": ("config", "out", "quiet"),
     "export": ("run", "method", "format", "int8", "out"),
     "predict": ("model",),
@@ -62,6 +64,7 @@ def _parse(argv: list[str]) -> tuple[list[str], flags.FlagValues]:
     values = flags.FlagValues()
     for name in ("out", "run", "method", "format", "model"):
         flags.DEFINE_string(name, None, "see --help", flag_values=values)
+    flags.DEFINE_integer("jobs", 1, "see --help", flag_values=values)
     for name in ("quiet", "int8"):
         flags.DEFINE_bool(name, False, "see --help", flag_values=values)
     try:
@@ -127,19 +130,6 @@ def _is_experiment(found: object) -> bool:
     return {field.name for field in dataclasses.fields(found)} == wanted
 
 
-@contextlib.contextmanager
-def _silenced():
-    """Discards what native code prints to standard error while loading."""
-    kept = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
 def _load_tensorflow(strategy: str) -> None:
     """Loads TensorFlow without its start-up messages.
 
@@ -148,7 +138,7 @@ def _load_tensorflow(strategy: str) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if strategy == "multi_worker":
         print("waiting for the other workers", file=sys.stderr, flush=True)
-    with _silenced():
+    with silenced():
         import tensorflow as tf
 
         from tf_transfer import distribution
@@ -199,7 +189,9 @@ def _result(command: str, values: flags.FlagValues, out: pathlib.Path) -> str:
 
     if command == "weights":
         return experiment.look(values.config, out, quiet=values.quiet)
-    rows = experiment.compare(values.config, out, quiet=values.quiet)
+    rows = experiment.compare(
+        values.config, out, quiet=values.quiet, jobs=values.jobs
+    )
     return report.table(rows, values.config.seeds)
 
 
@@ -207,7 +199,7 @@ def _export(values: flags.FlagValues) -> None:
     from tf_transfer.release import Release
 
     chosen = Release(values.run, values.method)
-    with _silenced():  # converters print to standard error
+    with silenced():  # converters print to standard error
         kind = values.format or "saved_model"
         folder = chosen.write(kind, values.int8, values.out)
     result = chosen.result

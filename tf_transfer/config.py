@@ -19,6 +19,8 @@ class Data:
     Attributes:
         source: data set name, or several joined by `+`; see `loaders`.
         target: data set name.
+        source_classes, target_classes: names of the classes that are used;
+            none for all.
         image_size: side of the framed images in pixels.
         channels: 1 for grey, 3 for colour.
         align: bring framing and polarity together; see `framing`.
@@ -31,6 +33,8 @@ class Data:
 
     source: str = "glyphs"
     target: str = "digits"
+    source_classes: tuple[str, ...] = ()
+    target_classes: tuple[str, ...] = ()
     image_size: int = 12
     channels: int = 1
     align: bool = True

@@ -22,6 +22,7 @@ _MEASURED_SIDE = 256
 # A plus may also stand in a path.
 _JOINT = re.compile(rf"\+(?=(?:{'|'.join(loaders.LOADERS)})(?:[:+]|$))")
 _MEMORY_SHARE = 0.5
+_SHOWN = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +90,35 @@ class ImageData:
             return self
         rest = np.setdiff1d(np.arange(len(self.labels)), self.test)
         return self.take(rest)
+
+    def only(self, names: Sequence[str]) -> "ImageData":
+        """Returns the images of some classes, all that have these names.
+
+        They keep their order; the test part stays the test part.
+
+        Raises:
+            InputError: for a name that no class has.
+        """
+        unknown = [name for name in names if name not in self.class_names]
+        if unknown:
+            shown = ", ".join(self.class_names[:_SHOWN])
+            more = ", ..." if self.num_classes > _SHOWN else ""
+            raise InputError(
+                f"There is no such class; there are {shown}{more}. "
+                f"Received: {unknown[0]!r}"
+            )
+        chosen = [c for c, n in enumerate(self.class_names) if n in set(names)]
+        indices = np.flatnonzero(np.isin(self.labels, chosen))
+        test = self.test
+        if test is not None:
+            test = np.flatnonzero(np.isin(indices, test))
+        return ImageData(
+            self.images[indices],
+            np.searchsorted(chosen, self.labels[indices]).astype(np.int32),
+            [self.class_names[c] for c in chosen],
+            test,
+            self.frame,
+        )
 
     def batches(self, batch_size: int) -> tf.data.Dataset:
         """Returns `(images in 0..1, labels)` once, in order."""

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pathlib
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from tf_transfer import (
     data,
     distribution,
     export,
+    parallel,
     release,
     report,
     splits,
@@ -21,6 +23,7 @@ from tf_transfer.data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.methods import METHODS
 from tf_transfer.runfolder import RunFolder
+from tf_transfer.splits import TargetSplit
 from tf_transfer.trial import Trial
 from tf_transfer.workbench import Workbench
 
@@ -32,6 +35,7 @@ def compare(
     source: ImageData | None = None,
     target: ImageData | None = None,
     quiet: bool = False,
+    jobs: int = 1,
 ) -> list[report.Row]:
     """Runs methods and controls over seeds, and writes what came out.
 
@@ -45,6 +49,8 @@ def compare(
             `from_dataset` for a `tf.data.Dataset`.
         target: labelled target images instead of `config.data.target`.
         quiet: print no progress.
+        jobs: processes that train seeds side by side; a script that asks for
+            several must call this under `if __name__ == "__main__":`.
 
     Returns:
         The rows of the closing table.
@@ -53,30 +59,27 @@ def compare(
         InputError: for settings, data or a folder that cannot be used.
     """
     given = {"source": source, "target": target}
+    jobs = _check_jobs(jobs, config)
     source, target, prints = _load(config, source, target, quiet)
     names = {
         part: getattr(config.data, part) if images is None else None
         for part, images in given.items()
     }
-    splits = [_split(config, target, seed) for seed in range(config.seeds)]
-    bench = _bench(config, source, target)
-    chief = distribution.is_chief(bench.strategy)
+    chief = distribution.is_chief(distribution.strategy(config.strategy))
     with RunFolder(out, config, prints, writes=chief) as folder:
-        steps = _steps_left(config, folder)
-        progress = report.Progress(steps, quiet or not chief)
+        seeds = range(config.seeds)
+        # For all seeds, before anything is trained.
+        splits = {seed: _split(config, target, seed) for seed in seeds}
+        if jobs > 1:
+            shares = [seeds[i::jobs] for i in range(jobs)]
+            calls = [(config, out, given, quiet, share) for share in shares]
+            parallel.side_by_side(_train_some, calls)
+            folder.refresh()
         table = []
-        for seed, split in enumerate(splits):
-            trial = Trial(bench, source, split, seed, folder, progress.advance)
-            for method in config.methods:
-                if folder.result(method, seed) is None:
-                    progress.says(f"seed {seed + 1}/{config.seeds}, {method}")
-                    result = trial.measure(method, METHODS[method])
-                    folder.add(result | {"versions": export.package_versions()})
-            folder.forget_stages(seed)
+        for trial in _trained(config, folder, source, target, splits, quiet):
             if set(config.methods) != {"scratch"}:
-                learned = folder.result("l2tl", seed) or {}
+                learned = folder.result("l2tl", trial.seed) or {}
                 table += _weight_rows(trial, learned.get("weights"))
-        progress.close()
         rows = report.summary(folder.results, config.methods)
         if chief:
             first = splits[0].labelled
@@ -84,6 +87,49 @@ def compare(
             report.write_curves(folder.path, folder.results)
             _export_best(folder, target, names)
         return rows
+
+
+def _check_jobs(jobs: int, config: Experiment) -> int:
+    """Returns how many processes there is work for."""
+    if jobs < 1 or (jobs > 1 and config.strategy != "none"):
+        raise InputError(
+            "`jobs` must be at least 1, and 1 with a strategy that uses "
+            f"several devices. Received: {jobs=}, strategy={config.strategy!r}"
+        )
+    return min(jobs, config.seeds)
+
+
+def _train_some(config: Experiment, out, given: dict, quiet: bool, seeds):
+    """Trains some of the seeds, in a process of its own."""
+    source, target, prints = _load(config, **given, quiet=True)
+    splits = {seed: _split(config, target, seed) for seed in seeds}
+    with RunFolder(out, config, prints) as folder:
+        for _ in _trained(config, folder, source, target, splits, quiet):
+            pass
+
+
+def _trained(
+    config: Experiment,
+    folder: RunFolder,
+    source: ImageData,
+    target: ImageData,
+    splits: dict[int, TargetSplit],
+    quiet: bool,
+) -> Iterator[Trial]:
+    """Yields the trial of every seed when all its methods are finished."""
+    bench = _bench(config, source, target)
+    steps = _steps_left(config, folder, splits)
+    progress = report.Progress(steps, quiet or not folder.writes)
+    for seed, split in splits.items():
+        trial = Trial(bench, source, split, seed, folder, progress.advance)
+        for method in config.methods:
+            if folder.result(method, seed) is None:
+                progress.says(f"seed {seed + 1}/{config.seeds}, {method}")
+                result = trial.measure(method, METHODS[method])
+                folder.add(result | {"versions": export.package_versions()})
+        folder.forget_stages(seed)
+        yield trial
+    progress.close()
 
 
 def look(
@@ -161,6 +207,10 @@ def _load(
         source = data.load(settings.source, *frame)
     if target is None:
         target = data.load(settings.target, *frame)
+    if settings.source_classes:
+        source = source.only(settings.source_classes)
+    if settings.target_classes:
+        target = target.only(settings.target_classes)
     if source.images.shape[1:] != target.images.shape[1:]:
         raise InputError(
             "Source and target images must have one shape. Received: "
@@ -183,7 +233,7 @@ def _load(
     return source, target, prints
 
 
-def _split(config: Experiment, target: ImageData, seed: int):
+def _split(config: Experiment, target: ImageData, seed: int) -> TargetSplit:
     settings = config.data
     return splits.split_target(
         target, settings.labels_per_class, settings.validation_per_class, seed
@@ -197,13 +247,15 @@ def _bench(
     return Workbench(config, shape, source.num_classes, target.num_classes)
 
 
-def _steps_left(config: Experiment, folder: RunFolder) -> int:
+def _steps_left(
+    config: Experiment, folder: RunFolder, seeds: Iterable[int]
+) -> int:
     """Returns the optimizer steps of what is not finished."""
     tuning = config.finetuning
     tuned = (len(tuning.learning_rates) + 1) * tuning.steps
     heads = (len(tuning.learning_rates) + 1) * tuning.head_steps
     left = 0
-    for seed in range(config.seeds):
+    for seed in seeds:
         waiting = {m for m in config.methods if not folder.result(m, seed)}
         kept = folder.model_path("generalist", seed).exists()
         if waiting - {"scratch"} and not (kept or config.generalist_path):

@@ -155,7 +155,9 @@ def _fit(
     """Trains jointly, and in the rest of the steps on the target alone."""
     settings = trial.config.finetuning
     shared = round(trial.config.l2tl.joint_share * settings.steps)
-    batch_size = settings.batch_size * trial.config.l2tl.oversample
+    batch_size = (
+        trial.config.pretraining.batch_size * trial.config.l2tl.oversample
+    )
     if importance is None:
         source = trial.batches.whole_source(batch_size)
     else:

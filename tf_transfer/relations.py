@@ -41,10 +41,7 @@ def class_relation(
     """
     shares = np.zeros((num_classes, model.output_shape[-1]))
     for logits, labels in stream_outputs(model, dataset):
-        if (
-            labels is None
-            or not (0 <= labels).all() & (labels < num_classes).all()
-        ):
+        if labels is None or not ((labels >= 0) & (labels < num_classes)).all():
             raise InputError(
                 f"The images must have class numbers below {num_classes}. "
                 f"Received: {None if labels is None else labels.tolist()}"

@@ -1,5 +1,6 @@
 """The folder of a run: what is finished is never run or written again."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -60,9 +61,8 @@ class RunFolder:
                 f"The folder cannot be written ({error.strerror}). "
                 f"Received: {self.path}"
             ) from error
-        self.results: list[dict[str, Any]] = (
-            self.read("results.json", list) or []
-        )
+        self.results: list[dict[str, Any]] = []
+        self.refresh()
 
     def __enter__(self) -> "RunFolder":
         return self
@@ -104,8 +104,22 @@ class RunFolder:
 
     def add(self, result: dict[str, Any]) -> None:
         """Appends a result and writes `results.json`."""
-        self.results.append(result)
-        self.write("results.json", self.results)
+        import fcntl
+
+        if not self.writes:
+            self.results.append(result)
+            return
+        # Other processes may add those of other seeds.
+        with open(self.path / "config.json", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.refresh()
+            self.results.append(result)
+            self.results.sort(key=lambda each: each["seed"])
+            self.write("results.json", self.results)
+
+    def refresh(self) -> None:
+        """Reads the results of all processes."""
+        self.results = self.read("results.json", list) or []
 
     def model_path(self, name: str, seed: int) -> pathlib.Path:
         return self.path / "checkpoints" / f"{name}-{seed}.keras"
@@ -121,7 +135,7 @@ class RunFolder:
             return
         for folder in stages.glob(f"*-{seed}"):
             shutil.rmtree(folder, ignore_errors=True)
-        if not any(stages.iterdir()):
+        with contextlib.suppress(OSError):  # it holds those of other seeds
             stages.rmdir()
 
     def save_model(self, model, name: str, seed: int) -> None:

@@ -1,0 +1,34 @@
+"""CIFAR-100 -> CIFAR-10, all ten classes, 20 labels a class.
+
+tf-transfer compare --config=configs/cifar100_to_cifar10.py
+
+A hundred source classes of 200 images each. RESULTS.md has cost and figures.
+"""
+
+from tf_transfer.config import (
+    Data,
+    Encoder,
+    Experiment,
+    FineTuning,
+    Training,
+)
+
+FOLDER = "../shared/data"
+
+
+def get_config() -> Experiment:
+    """Returns the experiment."""
+    return Experiment(
+        data=Data(
+            source=f"npz:{FOLDER}/cifar100.npz",
+            target=f"npz:{FOLDER}/cifar10.npz",
+            image_size=32,
+            channels=3,
+            labels_per_class=20,
+            validation_per_class=5,
+        ),
+        encoder=Encoder(width=16),
+        generalist=Training(steps=2000, learning_rate=0.02),
+        pretraining=Training(steps=300, learning_rate=0.02),
+        finetuning=FineTuning(steps=300, learning_rates=(0.01, 0.02)),
+    )

@@ -1,0 +1,36 @@
+"""CIFAR-100 -> the vehicles of CIFAR-10, 50 labels a class.
+
+tf-transfer compare --config=configs/cifar100_to_vehicles.py
+
+About ten of the hundred source classes, of 200 images each, are relevant.
+RESULTS.md has cost and figures.
+"""
+
+from tf_transfer.config import (
+    Data,
+    Encoder,
+    Experiment,
+    FineTuning,
+    Training,
+)
+
+FOLDER = "../shared/data"
+
+
+def get_config() -> Experiment:
+    """Returns the experiment."""
+    return Experiment(
+        data=Data(
+            source=f"npz:{FOLDER}/cifar100.npz",
+            target=f"npz:{FOLDER}/cifar10.npz",
+            target_classes=("airplane", "automobile", "ship", "truck"),
+            image_size=32,
+            channels=3,
+            labels_per_class=50,
+            validation_per_class=12,
+        ),
+        encoder=Encoder(width=16),
+        generalist=Training(steps=2000, learning_rate=0.02),
+        pretraining=Training(steps=300, learning_rate=0.02),
+        finetuning=FineTuning(steps=300, learning_rates=(0.01, 0.02)),
+    )

@@ -1,0 +1,29 @@
+"""MNIST 0-4 -> MNIST-M-style 5-9: no class in common; 20 labels a class.
+
+tf-transfer compare --config=configs/low_to_high_digits.py
+
+RESULTS.md has cost and figures.
+"""
+
+from tf_transfer.config import Data, Experiment, FineTuning, Training
+
+FOLDER = "../shared/data"
+
+
+def get_config() -> Experiment:
+    """Returns the experiment."""
+    return Experiment(
+        data=Data(
+            source=f"npz:{FOLDER}/mnist.npz",
+            target=f"npz:{FOLDER}/mnist_m.npz",
+            source_classes=("0", "1", "2", "3", "4"),
+            target_classes=("5", "6", "7", "8", "9"),
+            image_size=20,
+            channels=3,
+            source_per_class=2000,
+            labels_per_class=20,
+            validation_per_class=5,
+        ),
+        generalist=Training(steps=1500),
+        finetuning=FineTuning(steps=300),
+    )

@@ -1,0 +1,28 @@
+"""A mixture, mostly irrelevant -> USPS digits, 5 labels a class.
+
+tf-transfer compare --config=configs/mixture_to_usps.py
+
+MNIST, EMNIST letters, Fashion-MNIST and notMNIST: 56 classes of 600 images,
+of which the ten of MNIST are relevant. RESULTS.md has cost and figures.
+"""
+
+from tf_transfer.config import Data, Experiment, FineTuning, Training
+
+FOLDER = "../shared/data"
+PARTS = ("mnist", "emnist_letters", "fashion_mnist", "notmnist")
+
+
+def get_config() -> Experiment:
+    """Returns the experiment."""
+    return Experiment(
+        data=Data(
+            source="+".join(f"npz:{FOLDER}/{part}.npz" for part in PARTS),
+            target=f"npz:{FOLDER}/usps.npz",
+            image_size=16,
+            source_per_class=600,
+            labels_per_class=5,
+            validation_per_class=2,
+        ),
+        generalist=Training(steps=1500),
+        finetuning=FineTuning(steps=300),
+    )
