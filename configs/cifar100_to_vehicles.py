@@ -15,6 +15,19 @@ from tf_transfer.config import (
 )
 
 FOLDER = "../shared/data"
+# The superclasses "vehicles 1" and "vehicles 2".
+RELEVANT = (
+    "bicycle",
+    "bus",
+    "lawn_mower",
+    "motorcycle",
+    "pickup_truck",
+    "rocket",
+    "streetcar",
+    "tank",
+    "tractor",
+    "train",
+)
 
 
 def get_config() -> Experiment:
@@ -33,4 +46,5 @@ def get_config() -> Experiment:
         generalist=Training(steps=2000, learning_rate=0.02),
         pretraining=Training(steps=300, learning_rate=0.02),
         finetuning=FineTuning(steps=300, learning_rates=(0.01, 0.02)),
+        relevant=RELEVANT,
     )

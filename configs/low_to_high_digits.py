@@ -25,5 +25,5 @@ def get_config() -> Experiment:
             validation_per_class=5,
         ),
         generalist=Training(steps=1500),
-        finetuning=FineTuning(steps=300),
+        finetuning=FineTuning(steps=600),
     )

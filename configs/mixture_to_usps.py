@@ -25,4 +25,5 @@ def get_config() -> Experiment:
         ),
         generalist=Training(steps=1500),
         finetuning=FineTuning(steps=300),
+        relevant=tuple("0123456789"),
     )

@@ -24,6 +24,7 @@ _USAGE = """Which source data should a model learn from, and does it help?
 
 tf-transfer compare   run methods and controls, print and write a table
 tf-transfer weights   estimate the importance weights only: a cheap first look
+tf-transfer results   write one document from the figures of several runs
 tf-transfer export    write the chosen model of a finished run for a server
 tf-transfer predict   print class and probability of images, by such a model
 
@@ -35,6 +36,7 @@ Examples:
   tf-transfer compare --jobs=2    (seeds side by side, in two processes)
   tf-transfer export --run=runs/five_labels --method=datl
   tf-transfer export --run=runs/five_labels --format=tflite --int8
+  tf-transfer results --out=RESULTS.md runs/five_labels runs/ten_labels
   tf-transfer predict --model=runs/five_labels/export/1 one.png two.jpg
 
 Formats: saved_model (the default), tflite, onnx. Without --method the best
@@ -47,9 +49,11 @@ A run that was interrupted goes on when the same command is given again.
 _FLAGS = {
     "compare": ("config", "out", "quiet", "jobs"),
     "weights": ("config", "out", "quiet"),
+    "results": ("out",),
     "export": ("run", "method", "format", "int8", "out"),
     "predict": ("model",),
 }
+_TAKE_FILES = ("predict", "results")
 _STORAGE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG, errno.EACCES)
 
 
@@ -100,7 +104,7 @@ def _parse(argv: list[str]) -> tuple[list[str], flags.FlagValues]:
 def _check_usage(commands: list[str], values: flags.FlagValues) -> None:
     """Raises InputError if command, flags and files do not go together."""
     command, *files = commands or ["none"]
-    if command not in _FLAGS or (files and command != "predict"):
+    if command not in _FLAGS or (files and command not in _TAKE_FILES):
         raise InputError(
             f"Give one command: {', '.join(_FLAGS)}. "
             f"Received: {' '.join(commands) or 'none'}"
@@ -116,9 +120,10 @@ def _check_usage(commands: list[str], values: flags.FlagValues) -> None:
         raise InputError(
             f"`{command}` needs --{needed}=FOLDER. Received: no --{needed}"
         )
-    if command == "predict" and not files:
+    if command in _TAKE_FILES and not files:
+        what = "image files" if command == "predict" else "folders of runs"
         raise InputError(
-            "`predict` needs image files after its flags. Received: none"
+            f"`{command}` needs {what} after its flags. Received: none"
         )
 
 
@@ -162,6 +167,8 @@ def run(argv: list[str]) -> int:
     warnings.showwarning = _show_warning
     if command == "predict":
         _predict(values.model, files)
+    elif command == "results":
+        _results(files, pathlib.Path(values.out or "RESULTS.md"))
     elif command == "export":
         with _explained("none", pathlib.Path(values.out or values.run)):
             _export(values)
@@ -185,14 +192,17 @@ def _experiment(command: str, values: flags.FlagValues) -> None:
 
 
 def _result(command: str, values: flags.FlagValues, out: pathlib.Path) -> str:
-    from tf_transfer import experiment, report
+    from tf_transfer import comparison, experiment
+    from tf_transfer.runfolder import read_json
 
     if command == "weights":
         return experiment.look(values.config, out, quiet=values.quiet)
     rows = experiment.compare(
         values.config, out, quiet=values.quiet, jobs=values.jobs
     )
-    return report.table(rows, values.config.seeds)
+    results = read_json(out / "results.json", list) or []
+    said = comparison.advice(results, values.config.methods)
+    return "\n".join([comparison.table(rows, values.config.seeds), *said])
 
 
 def _export(values: flags.FlagValues) -> None:
@@ -207,6 +217,13 @@ def _export(values: flags.FlagValues) -> None:
         f"{result['method']}, seed {result['seed']}, validation accuracy "
         f"{result['validation']['accuracy']:.3f}: written to {folder}"
     )
+
+
+def _results(runs: list[str], out: pathlib.Path) -> None:
+    from tf_transfer import evidence
+
+    for path in evidence.write([pathlib.Path(run) for run in runs], out):
+        print(f"Written: {path}")
 
 
 def _predict(model: str, files: list[str]) -> None:

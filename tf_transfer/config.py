@@ -170,12 +170,14 @@ class Experiment:
     """Methods and their controls on one source and one target.
 
     Attributes:
-        methods: names from `experiment.METHODS`.
+        methods: names from `methods.METHODS`.
         seeds: runs of each method; data subset, initialisation and order are
             drawn anew for each.
         generalist: training of the first model on the whole source.
         generalist_path: a `.keras` source classifier to use instead.
         pretraining: the further training on the source that methods shape.
+        relevant: names of the source classes that are known to be right, by
+            which the weights are judged; nothing else depends on it.
         strategy: `none`, `mirrored`, `multi_worker` or `tpu`; see
             `distribution.strategy`.
         checkpoint_every: steps between the checkpoints from which an
@@ -206,6 +208,7 @@ class Experiment:
         "l2tl_frozen",
     )
     seeds: int = 5
+    relevant: tuple[str, ...] = ()
     strategy: str = "none"
     checkpoint_every: int = 100
 

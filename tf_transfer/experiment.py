@@ -3,21 +3,24 @@
 import hashlib
 import os
 import pathlib
+import platform
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from tf_transfer import config as config_lib
 from tf_transfer import (
+    comparison,
     data,
     distribution,
     export,
+    metrics,
     parallel,
     release,
     report,
     splits,
     weights,
 )
+from tf_transfer import config as config_lib
 from tf_transfer.config import Experiment
 from tf_transfer.data import ImageData
 from tf_transfer.errors import InputError
@@ -36,7 +39,7 @@ def compare(
     target: ImageData | None = None,
     quiet: bool = False,
     jobs: int = 1,
-) -> list[report.Row]:
+) -> list[comparison.Row]:
     """Runs methods and controls over seeds, and writes what came out.
 
     A second call with the same folder and configuration continues: finished
@@ -80,13 +83,27 @@ def compare(
             if set(config.methods) != {"scratch"}:
                 learned = folder.result("l2tl", trial.seed) or {}
                 table += _weight_rows(trial, learned.get("weights"))
-        rows = report.summary(folder.results, config.methods)
+        rows = comparison.summary(folder.results, config.methods)
         if chief:
             first = splits[0].labelled
             report.write_weights(folder.path, table, source, first)
             report.write_curves(folder.path, folder.results)
             _export_best(folder, target, names)
         return rows
+
+
+def _judged(result: dict, config: Experiment, source: ImageData) -> dict:
+    """Returns where a result was made, and how right its weights are."""
+    cores, kind = os.cpu_count(), platform.machine()
+    found = {
+        "versions": export.package_versions(),
+        "machine": f"{cores} cores, {kind}",
+    }
+    relevant = np.isin(source.class_names, config.relevant)
+    if "weights" in result and relevant.any() and not relevant.all():
+        area = metrics.roc_area(relevant, result["weights"])
+        found["weight_area"] = area
+    return found
 
 
 def _check_jobs(jobs: int, config: Experiment) -> int:
@@ -126,7 +143,7 @@ def _trained(
             if folder.result(method, seed) is None:
                 progress.says(f"seed {seed + 1}/{config.seeds}, {method}")
                 result = trial.measure(method, METHODS[method])
-                folder.add(result | {"versions": export.package_versions()})
+                folder.add(result | _judged(result, config, source))
         folder.forget_stages(seed)
         yield trial
     progress.close()
@@ -211,6 +228,11 @@ def _load(
         source = source.only(settings.source_classes)
     if settings.target_classes:
         target = target.only(settings.target_classes)
+    missing = set(config.relevant) - set(source.class_names)
+    if missing:
+        raise InputError(
+            f"`relevant` must name source classes. Received: {min(missing)!r}"
+        )
     if source.images.shape[1:] != target.images.shape[1:]:
         raise InputError(
             "Source and target images must have one shape. Received: "

@@ -24,7 +24,10 @@ def finetune_related(trial: Trial) -> Outcome:
 
 def datl(trial: Trial) -> Outcome:
     """Pre-trains on the source weighted by P_t / P_s, then fine-tunes."""
-    return trial.finetune(trial.pretrain(trial.importance()))
+    importance = trial.importance()
+    state = trial.pretrain(importance)
+    trial.learned = {"weights": importance.numpy().tolist()}
+    return trial.finetune(state)
 
 
 def datl_uniform(trial: Trial) -> Outcome:

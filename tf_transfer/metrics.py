@@ -26,6 +26,20 @@ def classification_metrics(
     }
 
 
+def roc_area(relevant: np.ndarray, scores: np.ndarray) -> float:
+    """Returns the area under the ROC curve, in 0..1; .5 is chance.
+
+    Args:
+        relevant: `[N]` bool, with both values.
+        scores: `[N]`, to be larger where relevant.
+    """
+    from scipy.stats import mannwhitneyu
+
+    scores = np.asarray(scores, np.float64)
+    yes, no = scores[relevant], scores[~relevant]
+    return float(mannwhitneyu(yes, no).statistic / (len(yes) * len(no)))
+
+
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     """Returns the mean and the half width of its 95 % interval.
 

@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from tf_transfer import convert, data, export, framing, models, splits
+from tf_transfer import (
+    comparison,
+    convert,
+    data,
+    export,
+    framing,
+    models,
+    splits,
+)
 from tf_transfer.data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.runfolder import RunFolder, read_json
@@ -45,8 +53,8 @@ class Release:
 
     Args:
         run: the run's folder.
-        method: whose model; the best method by validation accuracy if None.
-            Of its seeds it is always the best by validation accuracy.
+        method: whose model; that of `comparison.choose` if None. Of its seeds
+            it is always the best by validation accuracy.
 
     Raises:
         InputError: if the folder holds no finished run, or not this method.
@@ -97,16 +105,14 @@ class Release:
                 f"Received: {method!r}"
             )
 
-        def score(name: str, among: list[int]) -> tuple[float, float]:
-            of = [found[name, seed]["validation"] for seed in among]
-            return (
-                float(np.mean([metrics["accuracy"] for metrics in of])),
-                -float(np.mean([metrics["loss"] for metrics in of])),
-            )
-
         if method is None:
-            method = max(methods, key=lambda name: score(name, seeds))
-        return found[method, max(seeds, key=lambda s: score(method, [s]))]
+            method = comparison.choose(results, methods)
+
+        def score(seed: int) -> tuple[float, float]:
+            metrics = found[method, seed]["validation"]
+            return metrics["accuracy"], -metrics["loss"]
+
+        return found[method, max(seeds, key=score)]
 
     def _load(self):
         name = f"{self.result['method']}-{self.result['seed']}.keras"

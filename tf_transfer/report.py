@@ -1,7 +1,6 @@
 """What a person sees: progress, the closing table, files and pictures."""
 
 import csv
-import dataclasses
 import pathlib
 import sys
 import time
@@ -10,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from tf_transfer import metrics
 from tf_transfer.diagnostics import Diagnostics
 
 _SHOWN = 12
@@ -82,79 +80,6 @@ def warn(sentence: str) -> None:
     print(f"Warning: {sentence}", file=sys.stderr, flush=True)
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One method in the closing table; accuracies in 0..1.
-
-    Attributes:
-        method: its name.
-        accuracy, interval: mean test accuracy over seeds, half width of its
-            95 % interval.
-        gain, gain_interval: mean paired difference to `finetune`, likewise;
-            None for `finetune` itself or where it was not run.
-        minutes: mean minutes per seed.
-    """
-
-    method: str
-    accuracy: float
-    interval: float
-    gain: float | None
-    gain_interval: float | None
-    minutes: float
-
-
-def summary(
-    results: Sequence[dict[str, Any]], methods: Sequence[str]
-) -> list[Row]:
-    """Returns a row per method from the results of all seeds."""
-    by_method: dict[str, dict[int, dict]] = {m: {} for m in methods}
-    for result in results:
-        by_method[result["method"]][result["seed"]] = result
-    base = by_method.get("finetune", {})
-    rows = []
-    for method, found in by_method.items():
-        accuracy = [r["test"]["accuracy"] for r in found.values()]
-        gain = (None, None)
-        if base and method != "finetune":
-            gain = metrics.mean_interval(
-                [
-                    found[s]["test"]["accuracy"] - base[s]["test"]["accuracy"]
-                    for s in found
-                ]
-            )
-        minutes = np.mean([r["seconds"] for r in found.values()]) / 60
-        rows.append(
-            Row(method, *metrics.mean_interval(accuracy), *gain, minutes)
-        )
-    return rows
-
-
-def table(rows: Sequence[Row], seeds: int) -> str:
-    """Lays the closing table out as text; accuracies in per cent."""
-
-    def cell(mean: float | None, half: float | None) -> str:
-        if mean is None:
-            return "-"
-        if not np.isfinite(half):
-            return f"{100 * mean:.1f}"
-        return f"{100 * mean:.1f} +- {100 * half:.1f}"
-
-    lines = [f"{'method':<15}{'target accuracy %':>19}{'gain':>14}{'min':>7}"]
-    for row in rows:
-        gain = cell(row.gain, row.gain_interval)
-        lines.append(
-            f"{row.method:<15}{cell(row.accuracy, row.interval):>19}"
-            f"{gain:>14}{row.minutes:>7.2f}"
-        )
-    seed = "seed" if seeds == 1 else "seeds"
-    lines.append(
-        f"{seeds} {seed}; +- is a 95 % interval over seeds; gain is the paired "
-        "difference to\nfine-tuning from the whole source, in points; min is "
-        "minutes per seed,\nwithout the generalist that all but scratch share."
-    )
-    return "\n".join(lines)
-
-
 def verdict(rows: Sequence[dict[str, Any]], found: Diagnostics) -> str:
     """Says in words which source classes the target resembles."""
     ranked = sorted(rows, key=lambda row: -row["weight"])
@@ -212,7 +137,8 @@ def write_weights(folder: pathlib.Path, rows, source, target) -> None:
     plot_side_by_side(folder / "side_by_side.png", first, source, target)
 
 
-def _figure(width: float, height: float):
+def new_figure(width: float, height: float):
+    """Returns an empty figure of a size in inches, for files alone."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -229,7 +155,7 @@ def plot_weights(
     shown = ranked
     if len(ranked) > 4 * _SHOWN:
         shown = ranked[: 3 * _SHOWN] + ranked[-_SHOWN:]
-    figure = _figure(max(6, 0.22 * len(shown)), 3.6)
+    figure = new_figure(max(6, 0.22 * len(shown)), 3.6)
     axes = figure.add_subplot()
     place = np.arange(len(shown))
     height = np.array([row[column] for row in shown])
@@ -271,7 +197,7 @@ def plot_side_by_side(path: pathlib.Path, rows, source, target) -> None:
         ("source, largest weights", source, ranked[:_SHOWN]),
         ("source, smallest weights", source, ranked[: -_SHOWN - 1 : -1]),
     ]
-    figure = _figure(10, 4.6)
+    figure = new_figure(10, 4.6)
     for axes, (title, images, classes) in zip(
         figure.subplots(1, 3), panels, strict=True
     ):
@@ -304,7 +230,7 @@ def write_curves(
     ]
     if not stages:
         return
-    figure = _figure(max(6, 4.5 * len(stages)), 3.6)
+    figure = new_figure(max(6, 4.5 * len(stages)), 3.6)
     panels = figure.subplots(1, len(stages), squeeze=False)[0]
     for axes, stage in zip(panels, stages, strict=True):
         by_method: dict[str, list] = {}

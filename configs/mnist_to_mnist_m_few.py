@@ -1,0 +1,27 @@
+"""MNIST -> MNIST-M-style, digits on photographs; 10 labels a class.
+
+tf-transfer compare --config=configs/mnist_to_mnist_m_few.py
+
+RESULTS.md has cost and figures.
+"""
+
+from tf_transfer.config import Data, Experiment, FineTuning, Training
+
+FOLDER = "../shared/data"
+
+
+def get_config() -> Experiment:
+    """Returns the experiment."""
+    return Experiment(
+        data=Data(
+            source=f"npz:{FOLDER}/mnist.npz",
+            target=f"npz:{FOLDER}/mnist_m.npz",
+            image_size=20,
+            channels=3,
+            source_per_class=2000,
+            labels_per_class=10,
+            validation_per_class=3,
+        ),
+        generalist=Training(steps=1500),
+        finetuning=FineTuning(steps=600),
+    )

@@ -1,0 +1,207 @@
+"""What the results of several methods and seeds say, with their intervals."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_transfer import metrics
+
+Result = dict[str, Any]
+"""One method and seed: `method`, `seed`, and metrics of `test` and others."""
+
+BASELINE = "finetune"
+# What a method must beat for a gain to be its own.
+CONTROLS = {
+    "datl": ("finetune_related", "datl_uniform", "datl_reversed"),
+    "l2tl": ("finetune_related", "joint", "l2tl_frozen"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Gain:
+    """A mean paired difference of accuracies, in 0..1.
+
+    Attributes:
+        mean: over seeds.
+        interval: half width of its 95 % interval.
+        error: its standard error.
+    """
+
+    mean: float
+    interval: float
+    error: float
+
+    @property
+    def told(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return abs(self.mean) > self.interval
+
+
+def gain(
+    results: Sequence[Result], method: str, base: str, part: str = "test"
+) -> Gain | None:
+    """Returns the paired difference between two methods over seeds.
+
+    Args:
+        results: of both, among others.
+        method: the one.
+        base: the other.
+        part: `"test"` or `"validation"`.
+
+    Returns:
+        None if they have no seed in common.
+    """
+    found, other = (
+        {r["seed"]: r[part]["accuracy"] for r in results if r["method"] == name}
+        for name in (method, base)
+    )
+    pairs = [found[seed] - other[seed] for seed in found if seed in other]
+    if not pairs or method == base:
+        return None
+    mean, interval = metrics.mean_interval(pairs)
+    error = float("inf")
+    if len(pairs) > 1:
+        error = float(np.std(pairs, ddof=1) / np.sqrt(len(pairs)))
+    return Gain(mean, interval, error)
+
+
+def choose(results: Sequence[Result], methods: Sequence[str]) -> str:
+    """Returns the method to use, by the validation images alone.
+
+    That with the largest gain over fine-tuning less its standard error (the
+    one-standard-error rule of Breiman et al. 1984, section 3.4.3); fine-tuning
+    itself if that is below zero for all. Between equals the smaller loss
+    decides. Without fine-tuning or with one seed, the most accurate.
+    """
+    seeds = {result["seed"] for result in results}
+    plain = BASELINE not in methods or len(seeds) < 2
+
+    def score(method: str) -> tuple[float, float]:
+        mine = [r["validation"] for r in results if r["method"] == method]
+        loss = float(np.mean([metrics["loss"] for metrics in mine]))
+        if plain:
+            return float(np.mean([m["accuracy"] for m in mine])), -loss
+        found = gain(results, method, BASELINE, "validation")
+        return (found.mean - found.error if found else 0.0), -loss
+
+    return max(methods, key=score)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One method in the closing table; accuracies in 0..1.
+
+    Attributes:
+        method: its name.
+        accuracy, interval: mean test accuracy over seeds, half width of its
+            95 % interval.
+        gain: paired difference to `finetune`; None for `finetune` itself or
+            where it was not run.
+        minutes: mean minutes per seed.
+        chosen: whether it is the method that `choose` returns.
+    """
+
+    method: str
+    accuracy: float
+    interval: float
+    gain: Gain | None
+    minutes: float
+    chosen: bool
+
+
+def summary(results: Sequence[Result], methods: Sequence[str]) -> list[Row]:
+    """Returns a row per method from the results of all seeds."""
+    chosen = choose(results, methods)
+    rows = []
+    for method in methods:
+        found = [r for r in results if r["method"] == method]
+        accuracy = metrics.mean_interval([r["test"]["accuracy"] for r in found])
+        minutes = float(np.mean([r["seconds"] for r in found])) / 60
+        rows.append(
+            Row(
+                method,
+                *accuracy,
+                gain(results, method, BASELINE),
+                minutes,
+                method == chosen,
+            )
+        )
+    return rows
+
+
+def points(mean: float, half: float, sign: bool = False) -> str:
+    """Lays out a share and its interval in per cent, e.g. `90.1 +- 1.2`."""
+    shown = f"{100 * mean:+.1f}" if sign else f"{100 * mean:.1f}"
+    return f"{shown} +- {100 * half:.1f}" if np.isfinite(half) else shown
+
+
+def table(rows: Sequence[Row], seeds: int) -> str:
+    """Lays the closing table out as text; accuracies in per cent."""
+    lines = [f"{'method':<17}{'target accuracy %':>19}{'gain':>15}{'min':>7}"]
+    for row in rows:
+        shown = "-"
+        if row.gain:
+            shown = points(row.gain.mean, row.gain.interval, sign=True)
+        lines.append(
+            f"{row.method:<17}{points(row.accuracy, row.interval):>19}"
+            f"{shown:>15}{row.minutes:>7.2f}{'  chosen' * row.chosen}"
+        )
+    seed = "seed" if seeds == 1 else "seeds"
+    lines.append(
+        f"{seeds} {seed}; +- is a 95 % interval over seeds; gain is the paired "
+        "difference to\nfine-tuning from the whole source, in points; min is "
+        "minutes per seed,\nwithout the generalist that all but scratch share; "
+        "chosen by the validation images."
+    )
+    return "\n".join(lines)
+
+
+def advice(results: Sequence[Result], methods: Sequence[str]) -> list[str]:
+    """Says in sentences what the intervals on the test images show."""
+    if BASELINE not in methods or len({r["seed"] for r in results}) < 2:
+        return []
+    sentences, helped = [], False
+    for method in (m for m in CONTROLS if m in methods):
+        found = gain(results, method, BASELINE)
+        helped |= found.told and found.mean > 0
+        sentences.append(_sentence(method, found) + _controls(results, method))
+    chosen = choose(results, methods)
+    if not helped and sentences:
+        sentences.append(
+            "Nothing here is told to help: more labels, more seeds or another "
+            "source may."
+        )
+    if chosen == BASELINE:
+        sentences.append(
+            "By the validation images plain fine-tuning is the choice."
+        )
+    else:
+        sentences.append(f"By the validation images {chosen} is the choice.")
+    return sentences
+
+
+def _sentence(method: str, found: Gain) -> str:
+    amount = points(abs(found.mean), found.interval)
+    if not found.told:
+        amount = points(found.mean, found.interval, sign=True)
+        return f"{method} is not told from fine-tuning here ({amount} points)"
+    verb = "gains" if found.mean > 0 else "loses"
+    return f"{method} {verb} {amount} points here"
+
+
+def _controls(results: Sequence[Result], method: str) -> str:
+    """Says over which controls a method gains."""
+    beaten, others = [], []
+    for control in CONTROLS[method]:
+        found = gain(results, method, control)
+        if found is not None:
+            better = found.told and found.mean > 0
+            (beaten if better else others).append(control)
+    parts = []
+    if beaten:
+        parts.append(f"more than {', '.join(beaten)}")
+    if others:
+        parts.append(f"no more than {', '.join(others)}")
+    return f"; {'; '.join(parts)}." if parts else "."
