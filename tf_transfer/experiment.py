@@ -284,8 +284,9 @@ def _steps_left(
             left += config.generalist.steps
         joint = {"joint", "l2tl", "l2tl_frozen"}
         left += len(waiting) * tuned + len(waiting - joint) * heads
-        if config.l2tl.relabel:
-            left += len(waiting & {"l2tl", "l2tl_frozen"}) * (tuned + heads)
+        relabel = config.l2tl.relabel and waiting & {"l2tl", "l2tl_frozen"}
+        if relabel and "finetune_related" not in waiting:
+            left += tuned + heads
         left += config.l2tl.steps * ("l2tl" in waiting)
         # Fine-tuning and joint training share the unweighted pre-training.
         shared = bool(waiting & (joint | {"finetune", "finetune_related"}))

@@ -108,8 +108,7 @@ def _relate(
     """
     relation = None
     if trial.config.l2tl.relabel:
-        state = trial.tune(trial.unweighted, images, rate)
-        trial.bench.target.load(state)
+        trial.bench.target.load(trial.related(images, rate))
         relation = relations.class_relation(
             trial.bench.target.model,
             trial.some_source,

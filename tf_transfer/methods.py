@@ -19,7 +19,7 @@ def finetune(trial: Trial) -> Outcome:
 
 def finetune_related(trial: Trial) -> Outcome:
     """Control: fine-tuning, but for the head that all others start from."""
-    return trial.finetune(trial.unweighted, head="related")
+    return trial.choose(trial.related)
 
 
 def datl(trial: Trial) -> Outcome:

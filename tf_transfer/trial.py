@@ -73,7 +73,8 @@ class Trial:
         self.batches = Batches(bench.config, self.source, seed)
         self.history: dict[str, dict[str, list[float]]] = {}
         self.learned: dict[str, Any] = {}
-        self._unweighted: tuple[State, dict, float] | None = None
+        self._shared: dict[str, tuple[State, dict, float]] = {}
+        self._charged: set[str] = set()
         self._borrowed = 0.0
         self._stages = itertools.repeat(None)
 
@@ -184,16 +185,36 @@ class Trial:
     @property
     def unweighted(self) -> State:
         """The model further trained on the whole source; methods share it."""
-        if self._unweighted is None:
+        return self._share("unweighted", lambda: self.pretrain(None))
+
+    def related(self, images: ImageData, rate: float) -> State:
+        """The fine-tuned model with the related head; methods share it.
+
+        Args:
+            images: the labelled target images to train with.
+            rate: the learning rate.
+        """
+        state = self.unweighted
+        return self._share(
+            f"related-{len(images.labels)}-{rate}",
+            lambda: self.tune(state, images, rate, "related"),
+        )
+
+    def _share(self, name: str, train: Callable[[], State]) -> State:
+        """Trains once for all methods; each bears the seconds, once."""
+        if name not in self._shared:
+            kept, self.history = self.history, {}
             started = time.monotonic() + self._borrowed
-            with self._keeping("unweighted"):
-                state = self.pretrain(None)
+            with self._keeping(name):
+                state = train()
             spent = time.monotonic() - started + self._borrowed
-            self._unweighted = state, self.history["pretraining"], spent
-        else:
-            self._borrowed += self._unweighted[2]
-        state, self.history["pretraining"], _ = self._unweighted
-        return state
+            self._shared[name] = state, self.history, spent
+            self.history = kept
+        elif name not in self._charged:
+            self._borrowed += self._shared[name][2]
+        self._charged.add(name)
+        self.history |= self._shared[name][1]
+        return self._shared[name][0]
 
     def pretrain(self, importance: ImportanceWeights | None) -> State:
         """Trains a source model on the weighted, or the whole, source."""
@@ -302,6 +323,7 @@ class Trial:
             _ = self.generalist
         started = time.monotonic()
         self.history, self.learned, self._borrowed = {}, {}, 0.0
+        self._charged = set()
         with self._keeping(name):
             outcome = method(self)
         self.bench.target.load(outcome.state)

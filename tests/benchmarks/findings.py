@@ -1,0 +1,204 @@
+"""DATL's findings, each as one figure, and what the weights save.
+
+python tests/benchmarks/findings.py --out=runs/findings
+
+The paper's own protocol: pre-training from random weights on the weighted or
+the whole source, then fine-tuning with a fresh head. Draws four pictures and
+prints JSON; writes `findings.json` beside them.
+
+- irrelevant.png: the gain against the share of irrelevant source images.
+- temper.png: the gain against how far the weights are tempered.
+- labels.png: fine against coarse source labels (CIFAR-100's 20 superclasses).
+- efficiency.png: accuracy against source steps, weighted and unweighted.
+
+Per seed about 15 minutes on two cores; needs `../shared/data`, from the
+project's root.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+import tf_transfer as tt
+from tf_transfer import config as config_lib
+from tf_transfer import experiment, metrics, report, splits
+from tf_transfer.runfolder import RunFolder
+from tf_transfer.trial import Trial
+from tf_transfer.workbench import Workbench
+
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+PARTS = ("mnist", "fashion_mnist", "notmnist", "emnist_letters")
+TEMPERS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+STEPS = (75, 150, 300, 600, 1200)
+BUDGET = 600
+# Of the classes in alphabetical order.
+SUPERCLASSES = (
+    "4 1 14 8 0 6 7 7 18 3 3 14 9 18 7 11 3 9 7 11 6 11 5 10 7 6 13 15 3 15 "
+    "0 11 1 10 12 14 16 9 11 5 5 19 8 8 15 13 14 17 18 10 16 4 17 4 2 0 17 4 "
+    "18 17 10 3 2 12 12 16 12 1 9 19 2 10 0 1 16 12 9 13 15 13 16 19 2 4 6 19 "
+    "5 5 8 19 18 1 2 15 6 0 17 8 14 13"
+)
+
+
+def load_config(name: str, **data) -> config_lib.Experiment:
+    """Returns a config of the repository, with the paper's start."""
+    path = CONFIGS / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config()
+    for field, value in data.items():
+        setattr(config.data, field, value)
+    config.relevant = ()
+    config.datl.start = "random"
+    config.finetuning.head = "fresh"
+    return config
+
+
+def trials(
+    config: config_lib.Experiment,
+    out: pathlib.Path,
+    seeds: range,
+    coarse: bool = False,
+) -> Iterator[Trial]:
+    """Yields the trial of every seed."""
+    source, target, prints = experiment._load(config, None, None, quiet=True)
+    if coarse:
+        groups = np.array(SUPERCLASSES.split(), np.int32)
+        names = [f"superclass {c}" for c in range(groups.max() + 1)]
+        source = tt.ImageData(source.images, groups[source.labels], names)
+    bench = Workbench(
+        config, source.images.shape[1:], source.num_classes, target.num_classes
+    )
+    labels = config.data.labels_per_class, config.data.validation_per_class
+    with RunFolder(out, config, prints) as folder:
+        for seed in seeds:
+            split = splits.split_target(target, *labels, seed)
+            yield Trial(bench, source, split, seed, folder, lambda steps: None)
+
+
+def accuracy(trial: Trial, importance, steps: int = BUDGET) -> float:
+    """Returns the test accuracy after weighted (None: whole) pre-training."""
+    trial.config.pretraining.steps = steps
+    outcome = trial.finetune(trial.pretrain(importance))
+    trial.bench.target.load(outcome.state)
+    return trial.evaluate(trial.target.test)["accuracy"]
+
+
+def irrelevant(out: pathlib.Path, seeds: range) -> dict[str, list[float]]:
+    """Gains of the weights by the share of irrelevant images in the source."""
+    found = {}
+    for count in range(1, len(PARTS) + 1):
+        parts = [f"npz:../shared/data/{part}.npz" for part in PARTS[:count]]
+        config = load_config("mixture_to_usps", source="+".join(parts))
+        gains, share = [], 0.0
+        for trial in trials(config, out / f"irrelevant-{count}", seeds):
+            share = 1 - 10 / trial.source.num_classes
+            gains.append(
+                accuracy(trial, trial.importance()) - accuracy(trial, None)
+            )
+        found[f"{share:.2f}"] = gains
+    return found
+
+
+def temper(out: pathlib.Path, seeds: range) -> dict[str, list[float]]:
+    """Gains of the weights by the exponent of P_t / P_s."""
+    found = {str(temper): [] for temper in TEMPERS}
+    config = load_config("mixture_to_usps")
+    for trial in trials(config, out / "temper", seeds):
+        base = accuracy(trial, None)
+        for name, gains in found.items():
+            weighted = trial.importance(temper=float(name))
+            gains.append(accuracy(trial, weighted) - base)
+    return found
+
+
+def labels(out: pathlib.Path, seeds: range) -> dict[str, list[float]]:
+    """Accuracy by how fine the labels of the same source images are."""
+    found = {}
+    for coarse in (True, False):
+        name = "20 superclasses" if coarse else "100 classes"
+        config = load_config("cifar100_to_cifar10")
+        folder = out / f"labels-{'coarse' if coarse else 'fine'}"
+        found[name] = [
+            accuracy(trial, None, steps=max(STEPS))
+            for trial in trials(config, folder, seeds, coarse)
+        ]
+    return found
+
+
+def efficiency(
+    out: pathlib.Path, seeds: range, name: str
+) -> dict[str, dict[str, list[float]]]:
+    """Accuracy by source steps, weighted and unweighted."""
+    found = {
+        kind: {str(steps): [] for steps in STEPS}
+        for kind in ("whole source", "weighted source")
+    }
+    for trial in trials(load_config(name), out / f"efficiency-{name}", seeds):
+        for kind, by_steps in found.items():
+            for steps, accuracies in by_steps.items():
+                whole = kind == "whole source"
+                weights = None if whole else trial.importance()
+                accuracies.append(accuracy(trial, weights, int(steps)))
+    return found
+
+
+def draw(path: pathlib.Path, curves: dict, x_label: str, y_label: str) -> None:
+    """Draws curves of means with their intervals, in per cent."""
+    figure = report.new_figure(5, 3.4)
+    axes = figure.add_subplot()
+    for name, points in curves.items():
+        rows = [metrics.mean_interval(values) for values in points.values()]
+        means, halves = 100 * np.nan_to_num(np.transpose(rows), posinf=0)
+        axes.errorbar(
+            list(points), means, halves, marker="o", capsize=3, label=name
+        )
+    if len(curves) > 1:
+        axes.legend(fontsize=8)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    """Runs what is asked for, draws it and prints the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--seeds", type=int, default=5)
+    known = ("irrelevant", "temper", "labels", "efficiency")
+    parser.add_argument("--only", nargs="*", choices=known, default=known)
+    options = parser.parse_args()
+    out, seeds = options.out, range(options.seeds)
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "findings.json"
+    found = json.loads(path.read_text()) if path.exists() else {}
+    gain = "gain of the weights, points"
+    for name in options.only:
+        if name == "efficiency":
+            pairs = ("mixture_to_usps", "cifar100_to_vehicles")
+            found[name] = {pair: efficiency(out, seeds, pair) for pair in pairs}
+            for pair, curves in found[name].items():
+                picture = out / f"efficiency_{pair}.png"
+                draw(picture, curves, "source steps", "target accuracy, %")
+        else:
+            found[name] = globals()[name](out, seeds)
+            labelled = {
+                "irrelevant": ("share of irrelevant source images", gain),
+                "temper": ("exponent of the weights", gain),
+                "labels": ("source labels", "target accuracy, %"),
+            }
+            draw(out / f"{name}.png", {name: found[name]}, *labelled[name])
+        path.write_text(json.dumps(found, indent=1) + "\n")
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
