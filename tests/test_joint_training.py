@@ -6,7 +6,7 @@ import pytest
 from test_trial import equal, make, shared_bench
 
 from tf_transfer import config as config_lib
-from tf_transfer import joint_training, workbench
+from tf_transfer import joint_training, relations, workbench
 
 
 @functools.cache
@@ -25,10 +25,13 @@ def ones(made):
 
 def test_fixed_weights_matter_and_training_repeats(tmp_path):
     made, steps = make(tmp_path)
-    first = joint_training.train(made, ones(made))
-    assert sum(steps) == 20 + 4 + 2 * 4
-    again = joint_training.train(made, ones(made))
-    other = joint_training.train(made, np.eye(8)[0])
+    first = joint_training.train_weighted(made, ones(made), 1.0)
+    # A model is fine-tuned before, to tell the target labels.
+    assert sum(steps) == 20 + 4 + 2 * (4 + 4)
+    again = joint_training.train_weighted(made, ones(made), 1.0)
+    other = joint_training.train_weighted(made, np.eye(8)[0], 1.0)
+    policy = made.bench.joint.model.policy
+    np.testing.assert_array_equal(policy.weights_of_classes, ones(made))
     assert equal(first.state, again.state)
     assert not equal(first.state, other.state)
     stages = {"generalist", "pretraining", "joint", "finetuning"}
@@ -38,17 +41,54 @@ def test_fixed_weights_matter_and_training_repeats(tmp_path):
 
 def test_the_result_is_a_target_model(tmp_path):
     made, _ = make(tmp_path)
-    outcome = joint_training.train(made, ones(made), scale=0.5)
+    outcome = joint_training.train_weighted(made, ones(made), scale=0.5)
     made.bench.target.load(outcome.state)
     assert made.evaluate(made.target.test)["accuracy"] > 0.2
     np.testing.assert_allclose(made.history["joint"]["scale"], 0.5)
+
+
+def test_target_labels_are_those_that_a_fine_tuned_model_sees(tmp_path):
+    made, _ = make(tmp_path, datl=config_lib.Datl(apply="attach"))
+    joint_training.train_weighted(made, np.eye(8)[0], 1.0)
+    policy = made.bench.joint.model.policy
+    np.testing.assert_allclose(policy.weights_of_classes, 8 * np.eye(8)[0])
+    rate = made.config.finetuning.learning_rates[0]
+    state = made.tune(made.unweighted, made.target.labelled, rate)
+    made.bench.target.load(state)
+    found = np.array(made.bench.joint.model.relation)
+    expected = relations.class_relation(
+        made.bench.target.model, made.some_source, 8
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_uniform_training_keeps_the_source_labels(tmp_path):
+    made, steps = make(tmp_path)
+    model = made.bench.joint.model
+    model.relate(np.full((8, 4), 0.25))
+    model.policy.assign(np.eye(8)[0], 0.5)
+    outcome = joint_training.train_uniform(made)
+    assert sum(steps) == 20 + 4 + 2 * 4
+    np.testing.assert_array_equal(model.relation, np.zeros((8, 4)))
+    np.testing.assert_array_equal(model.policy.weights_of_classes, ones(made))
+    np.testing.assert_allclose(made.history["joint"]["scale"], 1)
+    assert equal(outcome.state, joint_training.train_uniform(made).state)
+
+
+def test_without_relabelling_no_model_is_fine_tuned_before(tmp_path):
+    settings = config_lib.L2tl(steps=4, policy_warmup=1, relabel=False)
+    made, steps = make(tmp_path, l2tl=settings)
+    joint_training.train_weighted(made, ones(made), 1.0)
+    assert sum(steps) == 20 + 4 + 2 * 4
+    relation = made.bench.joint.model.relation
+    np.testing.assert_array_equal(relation, np.zeros((8, 4)))
 
 
 @pytest.mark.slow
 def test_a_share_of_one_trains_jointly_to_the_end(tmp_path):
     settings = config_lib.L2tl(joint_share=1.0, steps=4, policy_warmup=1)
     made, steps = make(tmp_path, l2tl=settings)
-    joint_training.train(made, ones(made))
+    joint_training.train_uniform(made)
     assert "finetuning" not in made.history
     assert sum(steps) == 20 + 4 + 2 * 4
 
@@ -78,25 +118,38 @@ def test_learning_can_start_from_datl(tmp_path):
     assert bench.model.policy.start is not None
 
 
-@pytest.mark.slow
-def test_the_frozen_control_draws_but_does_not_learn(tmp_path):
-    made, _ = make(tmp_path)
-    outcome = joint_training.train_frozen(made)
-    policy = made.bench.learner.model.policy
-    np.testing.assert_array_equal(policy.class_logits, np.zeros((8, 11)))
-    assert not equal(
-        outcome.state, joint_training.train(made, ones(made)).state
-    )
+@pytest.mark.parametrize("start", ["flat", "datl"])
+def test_a_frozen_policy_gives_the_weights_where_it_starts(tmp_path, start):
+    settings = config_lib.L2tl(steps=4, policy_warmup=1, start=start)
+    made, steps = make(tmp_path, l2tl=settings)
+    weights, scale = joint_training.learn_weights(made, frozen=True)
+    assert sum(steps) == 20 * (start == "datl")
+    assert "learning" not in made.history
+    expected = ones(made)
+    if start == "datl":
+        importance = made.importance()
+        importance.update(made.target_prior.prior, made.source.prior)
+        expected = importance.numpy()
+        assert np.ptp(expected) > 0.5
+    np.testing.assert_allclose(weights, expected, atol=0.2)
+    assert made.learned == {"weights": weights.tolist(), "scale": scale}
 
 
 @pytest.mark.slow
 def test_oversampling_takes_larger_source_batches(tmp_path):
     bench = oversampling_bench()
     made, _ = make(tmp_path, bench=bench, l2tl=bench.config.l2tl)
-    streams = joint_training._streams(made, made.target.train, 16)
-    batch = next(iter(streams(0)))
-    assert batch["source"][1].shape == (32,)
+    seen = []
+    fit = made.fit
+
+    def looking(name, bench, batches, stage, *rest, **keep):
+        if name == "learning":
+            seen.append(next(iter(batches(0)))["source"][1].shape)
+        fit(name, bench, batches, stage, *rest, **keep)
+
+    made.fit = looking
     weights, _ = joint_training.learn_weights(made)
+    assert seen == [(32,)]
     assert np.isfinite(weights).all()
 
 
@@ -109,6 +162,7 @@ def test_mirrored_equals_one_device(tmp_path):
         if strategy == "mirrored":
             bench = workbench.Workbench(config, (8, 8, 1), 8, 4)
         made, _ = make(tmp_path / strategy, bench=bench, strategy=strategy)
-        found.append(joint_training.train(made, ones(made)).state)
+        weights = np.arange(8.0)
+        found.append(joint_training.train_weighted(made, weights, 0.5).state)
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-3)

@@ -8,13 +8,16 @@ import pytest
 
 from tf_transfer import config as config_lib
 from tf_transfer import splits, trial, workbench
+from tf_transfer.errors import InputError
 from tf_transfer.runfolder import RunFolder
 
 
 @functools.cache
 def shared_bench():
     """The models of the unchanged experiment, traced once for all tests."""
-    return workbench.Workbench(conftest.tiny_experiment(), (8, 8, 1), 8, 4)
+    bench = workbench.Workbench(conftest.tiny_experiment(), (8, 8, 1), 8, 4)
+    _ = bench.joint, bench.learner  # the copies that tests make share them
+    return bench
 
 
 def make(tmp_path, seed=0, bench=None, **changes):
@@ -168,15 +171,60 @@ def test_unweighted_pre_training_is_shared_and_each_method_pays(tmp_path):
     assert result["seconds"] > made._unweighted[2]
 
 
-def test_datasets_are_made_once(tmp_path):
+def test_some_source_holds_every_class_and_at_most_sixty_images(tmp_path):
     made, _ = make(tmp_path)
-    train = made.target_batches(made.target.train)
-    assert made.target_batches(made.target.train) is train
-    assert made.target_batches(made.target.labelled) is not train
-    assert made.whole_source(4) is made.whole_source(4)
-    batches = made.whole_source(4)
-    assert batches(0) is batches(0)
-    (first, _), (second, _) = batches(0).take(2)
-    assert len(first) == 4
-    ((again, _),) = batches(1).take(1)
-    np.testing.assert_array_equal(again, second)
+    ((_, labels),) = made.some_source
+    np.testing.assert_array_equal(np.bincount(labels), [20] * 8)
+    made.source = conftest.blobs(per_class=70, classes=8)
+    del made.some_source
+    ((_, labels),) = made.some_source
+    np.testing.assert_array_equal(np.bincount(labels), [60] * 8)
+
+
+def test_a_related_head_starts_from_what_the_images_look_like(tmp_path):
+    made, _ = make(tmp_path)
+    source = conftest.tiny_classifier(classes=8)
+    images = made.target.train
+    logits = keras.ops.convert_to_numpy(source(images.images / np.float32(255)))
+    shares = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    relation = np.array(
+        [shares[images.labels == c].mean(axis=0) for c in range(4)]
+    )
+    for head in (None, "related"):
+        found = made.target_head(source, images, head)
+        np.testing.assert_allclose(
+            found(images.images / np.float32(255)),
+            logits @ relation.T,
+            atol=1e-5,
+        )
+
+
+def test_a_fresh_head_is_drawn_by_the_seed(tmp_path):
+    tuning = config_lib.FineTuning(head="fresh", learning_rates=(0.02,))
+    drawn = []
+    for seed in (0, 0, 1):
+        made, _ = make(tmp_path / str(seed), seed=seed, finetuning=tuning)
+        source = conftest.tiny_classifier(classes=8)
+        found = made.target_head(source, made.target.train)
+        drawn.append(found.layers[-1].get_weights())
+        assert equal(found.get_weights()[:-2], source.get_weights()[:-2])
+    assert equal(drawn[0], drawn[1])
+    assert not equal(drawn[0], drawn[2])
+
+
+def test_a_head_that_cannot_be_related_is_a_sentence(tmp_path):
+    inputs = keras.Input((8, 8, 1))
+    outputs = keras.layers.Dense(7)(keras.layers.Flatten()(inputs))
+    outputs = keras.layers.EinsumDense("ab,bc->ac", 8, name="odd")(outputs)
+    path = str(tmp_path / "given.keras")
+    keras.Model(inputs, outputs).save(path)
+    config = conftest.tiny_experiment(generalist_path=path)
+    bench = workbench.Workbench(config, (8, 8, 1), 8, 4)
+    made, steps = make(tmp_path, bench=bench, generalist_path=path)
+    wanted = r"set `finetuning.head=fresh`.*Received: EinsumDense 'odd'"
+    with pytest.raises(InputError, match=wanted):
+        made.finetune(made.generalist)
+    assert steps == []
+    made.config.finetuning.head = "fresh"
+    outcome = made.finetune(made.generalist)
+    assert [value.shape for value in outcome.state][-2:] == [(7, 4), (4,)]

@@ -38,7 +38,8 @@ def test_a_restarted_learner_has_forgotten_everything():
     for variable in bench.model.variables:
         if variable.dtype == "float32":
             variable.assign(variable + 1)
-    bench.restart(generalist)
+    target = conftest.tiny_classifier(classes=4)
+    bench.restart(generalist, target)
     model = bench.model
     for old, new in zip(before, bench.state(), strict=True):
         assert old.shape == new.shape
@@ -48,3 +49,25 @@ def test_a_restarted_learner_has_forgotten_everything():
     encoder = generalist.layers[0].get_weights()
     for old, new in zip(encoder, model.encoder.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+    for head, given in (
+        (model.source_head, generalist.layers[-1]),
+        (model.target_head, target.layers[-1]),
+    ):
+        for old, new in zip(
+            given.get_weights(), head.get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(old, new)
+
+
+def test_only_joint_training_learns_target_labels_from_the_source():
+    bench = make()
+    assert bench.learner.model.relation is None
+    model = bench.joint.model
+    np.testing.assert_array_equal(model.relation, np.zeros((8, 4)))
+    model.relate(np.full((8, 4), 0.25))
+    bench.joint.restart(
+        conftest.tiny_classifier(8), conftest.tiny_classifier(4)
+    )
+    np.testing.assert_array_equal(model.relation, np.zeros((8, 4)))
+    settings = config_lib.L2tl(relabel=False)
+    assert make(l2tl=settings).joint.model.relation is None

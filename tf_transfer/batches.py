@@ -19,7 +19,7 @@ class Batches:
 
     Args:
         config: the experiment.
-        source: the source images.
+        images: of the source.
         seed: of the orders.
     """
 

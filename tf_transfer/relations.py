@@ -29,7 +29,7 @@ def class_relation(
         `[N, M]`, rows of sum 1; equal shares for a class without images.
 
     Raises:
-        InputError: for class numbers outside of `0..N-1`.
+        InputError: unless the labels are class numbers in `0..N-1`.
 
     Example:
 
@@ -41,28 +41,27 @@ def class_relation(
     """
     shares = np.zeros((num_classes, model.output_shape[-1]))
     for logits, labels in stream_outputs(model, dataset):
-        if labels is None or not ((labels >= 0) & (labels < num_classes)).all():
-            raise InputError(
-                f"The images must have class numbers below {num_classes}. "
-                f"Received: {None if labels is None else labels.tolist()}"
-            )
+        _check_labels(labels, num_classes)
         np.add.at(shares, labels, scipy.special.softmax(logits, axis=-1))
     counts = shares.sum(axis=1, keepdims=True)
     equal = np.full_like(shares, 1 / shares.shape[1])
     return np.divide(shares, counts, out=equal, where=counts > 0)
 
 
-def certainty(relation: np.ndarray) -> np.ndarray:
-    """Returns how much each row tells, `[N]` in 0..1.
-
-    One less the entropy in units of the largest possible: 0 where all classes
-    are equally likely, 1 where one is certain.
-
-    Example:
-
-    >>> certainty(np.array([[.5, .5], [1., 0.]])).tolist()
-    [0.0, 1.0]
-    """
-    largest = np.log(max(2, relation.shape[1]))
-    entropy = scipy.special.entr(relation).sum(axis=1)
-    return np.clip(1 - entropy / largest, 0, 1)
+def _check_labels(labels: np.ndarray | None, num_classes: int) -> None:
+    if labels is None:
+        raise InputError(
+            "The dataset must yield images with class numbers. "
+            "Received: images alone"
+        )
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(
+            "The labels must be class numbers of shape [B], not one-hot. "
+            f"Received: {labels.dtype} of shape {labels.shape}"
+        )
+    outside = labels[(labels < 0) | (labels >= num_classes)]
+    if outside.size:
+        raise InputError(
+            f"The class numbers must lie in [0, {num_classes}). "
+            f"Received: {int(outside[0])}"
+        )

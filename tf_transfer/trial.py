@@ -16,6 +16,7 @@ from tf_transfer.batches import Batches
 from tf_transfer.config import Training
 from tf_transfer.data import ImageData, draw_per_class
 from tf_transfer.datl import DATL, ImportanceWeights
+from tf_transfer.errors import InputError
 from tf_transfer.estimation import TargetPrior, estimate_target_prior
 from tf_transfer.runfolder import RunFolder
 from tf_transfer.splits import TargetSplit, hold_out
@@ -276,6 +277,14 @@ class Trial:
         keras.utils.set_random_seed(self.seed)
         relation = None
         if (head or self.config.finetuning.head) == "related":
+            last = source.layers[-1]
+            if not isinstance(last, keras.layers.Dense):
+                raise InputError(
+                    "A related target head needs a generalist that ends in a "
+                    "Dense layer; set `finetuning.head=fresh`, and leave out "
+                    "the method finetune_related. "
+                    f"Received: {type(last).__name__} {last.name!r}"
+                )
             relation = relations.class_relation(
                 source, images.batches(_BATCH), images.num_classes
             )

@@ -101,7 +101,7 @@ class TwoHeads(DistributedTrainer, keras.Model):
 
         The target head then learns from the source images too. Their loss is
         the cross-entropy to the row of their class, times how much that row
-        tells (`relations.certainty`); a row of zeros leaves a class to the
+        tells (`losses.related_loss`); a row of zeros leaves a class to the
         source head.
 
         Args:
