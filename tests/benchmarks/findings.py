@@ -10,6 +10,8 @@ prints JSON; writes `findings.json` beside them.
 - temper.png: the gain against how far the weights are tempered.
 - labels.png: fine against coarse source labels (CIFAR-100's 20 superclasses).
 - efficiency.png: accuracy against source steps, weighted and unweighted.
+- areas.png: area under the ROC curve of every estimator's class weights, for
+  telling the source classes that are known to be right from the others.
 
 Per seed about 15 minutes on two cores; needs `../shared/data`, from the
 project's root.
@@ -28,7 +30,7 @@ import numpy as np
 
 import tf_transfer as tt
 from tf_transfer import config as config_lib
-from tf_transfer import experiment, metrics, report, splits
+from tf_transfer import estimation, experiment, metrics, report, splits
 from tf_transfer.runfolder import RunFolder
 from tf_transfer.trial import Trial
 from tf_transfer.workbench import Workbench
@@ -38,6 +40,7 @@ PARTS = ("mnist", "fashion_mnist", "notmnist", "emnist_letters")
 TEMPERS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 STEPS = (75, 150, 300, 600, 1200)
 BUDGET = 600
+BATCH = 512
 # Of the classes in alphabetical order.
 SUPERCLASSES = (
     "4 1 14 8 0 6 7 7 18 3 3 14 9 18 7 11 3 9 7 11 6 11 5 10 7 6 13 15 3 15 "
@@ -45,6 +48,13 @@ SUPERCLASSES = (
     "18 17 10 3 2 12 12 16 12 1 9 19 2 10 0 1 16 12 9 13 15 13 16 19 2 4 6 19 "
     "5 5 8 19 18 1 2 15 6 0 17 8 14 13"
 )
+
+
+GAIN = "gain of the weights, points"
+ACCURACY = "target accuracy, %"
+
+Curves = dict[str, dict[str, list[float]]]
+"""By curve and place along it, one value for every seed."""
 
 
 def load_config(name: str, **data) -> config_lib.Experiment:
@@ -56,7 +66,6 @@ def load_config(name: str, **data) -> config_lib.Experiment:
     config = module.get_config()
     for field, value in data.items():
         setattr(config.data, field, value)
-    config.relevant = ()
     config.datl.start = "random"
     config.finetuning.head = "fresh"
     return config
@@ -92,7 +101,7 @@ def accuracy(trial: Trial, importance, steps: int = BUDGET) -> float:
     return trial.evaluate(trial.target.test)["accuracy"]
 
 
-def irrelevant(out: pathlib.Path, seeds: range) -> dict[str, list[float]]:
+def irrelevant(out: pathlib.Path, seeds: range) -> Curves:
     """Gains of the weights by the share of irrelevant images in the source."""
     found = {}
     for count in range(1, len(PARTS) + 1):
@@ -105,10 +114,10 @@ def irrelevant(out: pathlib.Path, seeds: range) -> dict[str, list[float]]:
                 accuracy(trial, trial.importance()) - accuracy(trial, None)
             )
         found[f"{share:.2f}"] = gains
-    return found
+    return {"mixture_to_usps": found}
 
 
-def temper(out: pathlib.Path, seeds: range) -> dict[str, list[float]]:
+def temper(out: pathlib.Path, seeds: range) -> Curves:
     """Gains of the weights by the exponent of P_t / P_s."""
     found = {str(temper): [] for temper in TEMPERS}
     config = load_config("mixture_to_usps")
@@ -117,10 +126,10 @@ def temper(out: pathlib.Path, seeds: range) -> dict[str, list[float]]:
         for name, gains in found.items():
             weighted = trial.importance(temper=float(name))
             gains.append(accuracy(trial, weighted) - base)
-    return found
+    return {"mixture_to_usps": found}
 
 
-def labels(out: pathlib.Path, seeds: range) -> dict[str, list[float]]:
+def labels(out: pathlib.Path, seeds: range) -> Curves:
     """Accuracy by how fine the labels of the same source images are."""
     found = {}
     for coarse in (True, False):
@@ -131,29 +140,51 @@ def labels(out: pathlib.Path, seeds: range) -> dict[str, list[float]]:
             accuracy(trial, None, steps=max(STEPS))
             for trial in trials(config, folder, seeds, coarse)
         ]
-    return found
+    return {"cifar100_to_cifar10": found}
 
 
-def efficiency(
-    out: pathlib.Path, seeds: range, name: str
-) -> dict[str, dict[str, list[float]]]:
+def efficiency(out: pathlib.Path, seeds: range) -> Curves:
     """Accuracy by source steps, weighted and unweighted."""
-    found = {
-        kind: {str(steps): [] for steps in STEPS}
-        for kind in ("whole source", "weighted source")
-    }
-    for trial in trials(load_config(name), out / f"efficiency-{name}", seeds):
-        for kind, by_steps in found.items():
-            for steps, accuracies in by_steps.items():
-                whole = kind == "whole source"
-                weights = None if whole else trial.importance()
-                accuracies.append(accuracy(trial, weights, int(steps)))
+    found = {}
+    for name in ("mixture_to_usps", "cifar100_to_vehicles"):
+        whole, weighted = ({str(n): [] for n in STEPS} for _ in range(2))
+        config = load_config(name)
+        for trial in trials(config, out / f"efficiency-{name}", seeds):
+            for steps in STEPS:
+                importance = trial.importance()
+                whole[str(steps)].append(accuracy(trial, None, steps))
+                weighted[str(steps)].append(accuracy(trial, importance, steps))
+        found |= {f"{name}, whole": whole, f"{name}, weighted": weighted}
     return found
 
 
-def draw(path: pathlib.Path, curves: dict, x_label: str, y_label: str) -> None:
+def areas(out: pathlib.Path, seeds: range) -> Curves:
+    """Areas of the class weights by estimator."""
+    found = {}
+    for name in ("mixture_to_usps", "cifar100_to_vehicles"):
+        config = load_config(name)
+        config.datl.estimator = "bbse"  # holds source images out
+        found[name] = {kind: [] for kind in estimation.ESTIMATORS}
+        for trial in trials(config, out / f"areas-{name}", seeds):
+            relevant = np.isin(trial.source.class_names, config.relevant)
+            trial.bench.generalist.load(trial.generalist)
+            for kind, values in found[name].items():
+                estimate = estimation.estimate_target_prior(
+                    trial.bench.generalist.model,
+                    trial.target.labelled.batches(BATCH),
+                    trial.source.prior,
+                    **trial.estimation | {"estimator": kind},
+                )
+                weights = estimate.prior / trial.source.prior
+                values.append(metrics.roc_area(relevant, weights))
+    return found
+
+
+def draw(
+    path: pathlib.Path, curves: Curves, x_label: str, y_label: str
+) -> None:
     """Draws curves of means with their intervals, in per cent."""
-    figure = report.new_figure(5, 3.4)
+    figure = report.new_figure(5.5, 3.6)
     axes = figure.add_subplot()
     for name, points in curves.items():
         rows = [metrics.mean_interval(values) for values in points.values()]
@@ -168,34 +199,32 @@ def draw(path: pathlib.Path, curves: dict, x_label: str, y_label: str) -> None:
     figure.savefig(path, dpi=120)
 
 
+FIGURES = {
+    "irrelevant": (irrelevant, "share of irrelevant source images", GAIN),
+    "temper": (temper, "exponent of the weights", GAIN),
+    "labels": (labels, "source labels", ACCURACY),
+    "efficiency": (efficiency, "source steps", ACCURACY),
+    "areas": (areas, "estimator", "area under the ROC curve, %"),
+}
+
+
 def main() -> None:
     """Runs what is asked for, draws it and prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)
-    known = ("irrelevant", "temper", "labels", "efficiency")
-    parser.add_argument("--only", nargs="*", choices=known, default=known)
+    parser.add_argument(
+        "--only", nargs="*", choices=tuple(FIGURES), default=tuple(FIGURES)
+    )
     options = parser.parse_args()
-    out, seeds = options.out, range(options.seeds)
+    out = options.out
     out.mkdir(parents=True, exist_ok=True)
     path = out / "findings.json"
     found = json.loads(path.read_text()) if path.exists() else {}
-    gain = "gain of the weights, points"
     for name in options.only:
-        if name == "efficiency":
-            pairs = ("mixture_to_usps", "cifar100_to_vehicles")
-            found[name] = {pair: efficiency(out, seeds, pair) for pair in pairs}
-            for pair, curves in found[name].items():
-                picture = out / f"efficiency_{pair}.png"
-                draw(picture, curves, "source steps", "target accuracy, %")
-        else:
-            found[name] = globals()[name](out, seeds)
-            labelled = {
-                "irrelevant": ("share of irrelevant source images", gain),
-                "temper": ("exponent of the weights", gain),
-                "labels": ("source labels", "target accuracy, %"),
-            }
-            draw(out / f"{name}.png", {name: found[name]}, *labelled[name])
+        run, *axes = FIGURES[name]
+        found[name] = run(out, range(options.seeds))
+        draw(out / f"{name}.png", found[name], *axes)
         path.write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1))
 
