@@ -1,0 +1,55 @@
+"""DATL by the paper's own protocol, on CIFAR-100 -> vehicles, 50 labels.
+
+tf-transfer compare --config=configs/cifar100_to_vehicles_datl.py
+
+The data of cifar100_to_vehicles.py. Every method pre-trains a new model, for
+as many steps as matter, and fine-tunes it with a fresh head. RESULTS.md has
+cost and figures.
+"""
+
+from tf_transfer.config import (
+    Data,
+    Datl,
+    Encoder,
+    Experiment,
+    FineTuning,
+    Training,
+)
+
+FOLDER = "../shared/data"
+RELEVANT = (
+    "bicycle",
+    "bus",
+    "lawn_mower",
+    "motorcycle",
+    "pickup_truck",
+    "rocket",
+    "streetcar",
+    "tank",
+    "tractor",
+    "train",
+)
+
+
+def get_config() -> Experiment:
+    """Returns the experiment."""
+    return Experiment(
+        data=Data(
+            source=f"npz:{FOLDER}/cifar100.npz",
+            target=f"npz:{FOLDER}/cifar10.npz",
+            target_classes=("airplane", "automobile", "ship", "truck"),
+            image_size=32,
+            channels=3,
+            labels_per_class=50,
+            validation_per_class=12,
+        ),
+        encoder=Encoder(width=16),
+        generalist=Training(steps=2000, learning_rate=0.02),
+        pretraining=Training(steps=600, learning_rate=0.02),
+        finetuning=FineTuning(
+            steps=300, learning_rates=(0.01, 0.02), head="fresh"
+        ),
+        datl=Datl(start="random"),
+        methods=("finetune", "datl", "datl_uniform", "datl_reversed"),
+        relevant=RELEVANT,
+    )

@@ -1,0 +1,33 @@
+"""DATL by the paper's own protocol, on a mixture -> USPS, 5 labels a class.
+
+tf-transfer compare --config=configs/mixture_to_usps_datl.py
+
+The data of mixture_to_usps.py. Every method pre-trains a new model, for as
+many steps as matter, and fine-tunes it with a fresh head. RESULTS.md has cost
+and figures.
+"""
+
+from tf_transfer.config import Data, Datl, Experiment, FineTuning, Training
+
+FOLDER = "../shared/data"
+PARTS = ("mnist", "emnist_letters", "fashion_mnist", "notmnist")
+
+
+def get_config() -> Experiment:
+    """Returns the experiment."""
+    return Experiment(
+        data=Data(
+            source="+".join(f"npz:{FOLDER}/{part}.npz" for part in PARTS),
+            target=f"npz:{FOLDER}/usps.npz",
+            image_size=16,
+            source_per_class=600,
+            labels_per_class=5,
+            validation_per_class=2,
+        ),
+        generalist=Training(steps=1500),
+        pretraining=Training(steps=300),
+        finetuning=FineTuning(steps=300, head="fresh"),
+        datl=Datl(start="random"),
+        methods=("finetune", "datl", "datl_uniform", "datl_reversed"),
+        relevant=tuple("0123456789"),
+    )
