@@ -104,6 +104,22 @@ def test_the_table_is_the_mean_effect_by_class_and_target_class():
         np.testing.assert_allclose(model.credit.table(), first, atol=1e-5)
 
 
+def test_feature_credit_knows_what_the_source_images_teach():
+    """A class whose images teach a target class helps that class most."""
+    model = tt.L2TL(
+        tt.small_encoder((8, 8, 1), 4), 8, 4, credit="feature", relabel=True
+    )
+    model.compile(keras.optimizers.SGD(0.1))
+    own, _ = model.credit.effects(model, evidence(model))
+    model.relate(np.eye(4)[np.arange(8) % 4])
+    shown = evidence(model)
+    found, _ = model.credit.effects(model, shown)
+    assert np.abs(found - own).max() > 0.1
+    labels = shown.source.labels.numpy()
+    best = found.numpy().argmax(axis=1)
+    np.testing.assert_array_equal(best, labels % 4)
+
+
 def test_an_unseen_class_or_target_class_changes_nothing():
     model = make("feature")
     shown = evidence(model)

@@ -4,6 +4,7 @@ import dataclasses
 import io
 
 import conftest
+import keras
 import numpy as np
 import PIL.Image
 import pytest
@@ -55,6 +56,7 @@ VALUES = st.one_of(
     st.floats().map(str),
     st.sampled_from(["", "none", "mean", "True", "()", "(1,)", "(-1.0,)"]),
     st.sampled_from(["('l2tl',)", "('x',)", "nan", "inf", "1e400", "[]"]),
+    st.sampled_from(["related", "fresh", "datl", "False"]),
     st.text(max_size=20),
 )
 
@@ -119,6 +121,43 @@ def test_weight_vectors(first, second, clip):
     assert np.isfinite(weights.numpy()).all()
     found = tries(tt.importance_weights, first, second, clip=clip)
     assert found is None or np.isfinite(found).all()
+
+
+@pytest.fixture(scope="module")
+def related():
+    """Models of three source and two target classes."""
+    encoder = tt.small_encoder((8, 8, 1), 4)
+    model = tt.L2TL(encoder, 3, 2, policy=tt.FixedPolicy(3), relabel=True)
+    return model, conftest.tiny_classifier(classes=3)
+
+
+@cases(100)
+@given(st.one_of(VECTORS, arrays.arrays(np.float32, (3, 2), elements=NUMBERS)))
+def test_relations(related, relation):
+    model, source = related
+    tries(model.relate, relation)
+    rows = np.array(model.relation).sum(axis=1)
+    assert (np.isclose(rows, 1, atol=2e-3) | (rows == 0)).all()
+    head = tries(models.replace_head, source, 2, np.transpose(relation))
+    assert head is None or head.output_shape == (None, 2)
+
+
+@pytest.fixture(scope="module")
+def identity():
+    return keras.Sequential([keras.Input((3,)), keras.layers.Identity()])
+
+
+@cases(60)
+@given(VECTORS, LABELS, st.integers(-1, 4))
+def test_images_and_labels_to_relate(identity, outputs, labels, num_classes):
+    count = np.shape(labels)[:1]
+    images = np.resize(outputs, (*count, 3)) if np.size(outputs) else None
+    if images is None or not count:
+        return
+    dataset = tf.data.Dataset.from_tensors((images, labels))
+    found = tries(tt.class_relation, identity, dataset, num_classes)
+    if found is not None and np.isfinite(images).all():
+        np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 
 
 def encoded(kind):

@@ -125,6 +125,9 @@ def test_the_policy_learns_which_classes_are_worth_it(credit):
     assert weights[:4].min() > weights[4:].max() + 0.2
 
 
+RELATION = np.repeat([[0.7, 0.1, 0.1, 0.1], [0, 0, 0, 0]], [6, 2], axis=0)
+
+
 def replicas_equal_one(mirrored, **settings):
     settings["policy"] = settings.pop("policy", tt.WeightPolicy)
     found = []
@@ -135,6 +138,8 @@ def replicas_equal_one(mirrored, **settings):
             model = make(
                 policy_optimizer=keras.optimizers.SGD(0.5), **arguments
             )
+            if settings.get("relabel"):
+                model.relate(RELATION)
         logs = fit(model, epochs=2)
         found.append((values(model.variables), logs))
     (one, logs), (two, mirrored_logs) = found
@@ -153,8 +158,17 @@ def replicas_equal_one(mirrored, **settings):
         slow({"credit": "gradient"}),
         {"credit": "reinforce", "reward": "auc", "improvement": True},
         {"policy": tt.FixedPolicy},
+        {"policy": tt.FixedPolicy, "relabel": True},
+        slow({"relabel": True}),
     ],
-    ids=["feature", "gradient", "reinforce", "fixed"],
+    ids=[
+        "feature",
+        "gradient",
+        "reinforce",
+        "fixed",
+        "fixed, related",
+        "feature, related",
+    ],
 )
 def test_two_replicas_equal_one(mirrored, settings):
     replicas_equal_one(mirrored, **settings)
@@ -175,6 +189,36 @@ def test_saved_and_loaded_it_goes_on_as_if_nothing_happened(tmp_path, credit):
     fit(model)
     fit(again)
     assert equal(values(again.variables), values(model.variables))
+
+
+def test_the_relation_is_kept(tmp_path):
+    model = make(policy=tt.FixedPolicy(8), relabel=True)
+    model.relate(RELATION)
+    fit(model)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert again.get_config()["relabel"]
+    np.testing.assert_array_equal(again.relation, model.relation)
+    np.testing.assert_array_equal(again.relation, np.float32(RELATION))
+    fit(model)
+    fit(again)
+    assert equal(values(again.variables), values(model.variables))
+    fresh = tt.L2TL.from_config(model.get_config())
+    np.testing.assert_array_equal(fresh.relation, np.zeros((8, 4)))
+    assert make().get_config()["relabel"] is False
+
+
+def test_target_labels_of_the_source_teach_the_target():
+    """Source classes 0 to 3 are the target's; the target is hidden."""
+    model = make(policy=tt.FixedPolicy(8), relabel=True)
+    model.relate(np.eye(8, 4))
+    hidden = tt.ImageData(
+        np.zeros_like(TARGET.images), TARGET.labels, TARGET.class_names
+    )
+    data = tt.streams(SOURCE.batches(16), hidden.batches(8))
+    fit(model, data, epochs=8)
+    scores = model.evaluate(VALIDATION.batches(16), verbose=0, return_dict=True)
+    assert scores["accuracy"] > 0.9
 
 
 def test_evaluate_and_predict_speak_of_the_target():

@@ -32,6 +32,69 @@ def test_replace_head_takes_any_functional_model():
     assert models.encoder_of(target).output_shape == (None, 5)
 
 
+def flat_classifier(units, **head):
+    """A model whose head is wide enough to be told from its mixture."""
+    inputs = keras.Input((8, 8, 1))
+    features = keras.layers.Dense(5)(keras.layers.Flatten()(inputs))
+    head = keras.layers.Dense(units, name="old", **head)(features)
+    return keras.Model(inputs, head)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_related_head_gives_the_mixture_of_the_old_logits(bias):
+    source = flat_classifier(3, use_bias=bias, bias_initializer="normal")
+    relation = [[1, 0, 0], [0.5, 0.25, 0.25], [0, 0.1, 0.9], [1 / 3] * 3]
+    target = models.replace_head(source, 4, relation)
+    images = np.random.default_rng(0).normal(size=(6, 8, 8, 1))
+    old = np.array(source(images))
+    expected = old @ np.transpose(relation)
+    np.testing.assert_allclose(target(images), expected, atol=1e-5)
+    np.testing.assert_allclose(target(images)[:, 0], old[:, 0], atol=1e-5)
+    assert len(target.layers[-1].get_weights()) == 2
+
+
+def test_a_related_head_is_trained_and_leaves_the_old_one_alone():
+    source = conftest.tiny_classifier(classes=3)
+    before = source.get_weights()
+    target = models.replace_head(source, 2, [[1, 0, 0], [0, 0.5, 0.5]])
+    head = target.layers[-1].get_weights()
+    target.compile("sgd", conftest.LOSS)
+    images = np.random.default_rng(0).random((2, 8, 8, 1), np.float32)
+    target.fit(images, np.array([0, 1]), verbose=0)
+    for one, other in zip(head, target.layers[-1].get_weights(), strict=True):
+        assert (one != other).any()
+    for one, other in zip(before, source.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "relation",
+    [
+        np.full((3, 4), 0.25),
+        np.full((4, 3), 0.25),
+        np.full(3, 0.25),
+        np.full((4, 4), np.nan),
+        np.full((4, 4), np.inf),
+    ],
+    ids=["too few rows", "too few columns", "flat", "nan", "inf"],
+)
+def test_a_relation_must_fit(relation):
+    source = flat_classifier(4)
+    with pytest.raises(InputError, match=r"finite, of shape \(4, 4\)"):
+        models.replace_head(source, 4, relation)
+
+
+def test_only_a_dense_head_can_be_related():
+    inputs = keras.Input((8, 8, 1))
+    outputs = keras.layers.Dense(3)(keras.layers.Flatten()(inputs))
+    outputs = keras.layers.BatchNormalization(name="last")(outputs)
+    source = keras.Model(inputs, outputs)
+    wanted = "Dense layer. Received: BatchNormalization 'last'"
+    with pytest.raises(InputError, match=wanted):
+        models.replace_head(source, 2, np.full((2, 3), 1 / 3))
+    assert models.replace_head(source, 2).output_shape == (None, 2)
+
+
 def test_gradients_reach_every_trainable_variable():
     model = conftest.tiny_classifier()
     before = model.get_weights()

@@ -75,6 +75,12 @@ def test_refuses_labels(labels, message):
         tt.class_relation(log_model(), dataset, 2)
 
 
+def test_refuses_no_classes():
+    dataset = batches([[0.5, 0.3, 0.2]], [0])
+    with pytest.raises(InputError, match="Received: num_classes=0"):
+        tt.class_relation(log_model(), dataset, 0)
+
+
 def test_refuses_images_alone():
     dataset = batches([[0.5, 0.3, 0.2]], [0]).map(lambda image, label: image)
     with pytest.raises(InputError, match="Received: images alone"):

@@ -9,9 +9,9 @@ from tf_transfer import twohead
 from tf_transfer.errors import InputError
 
 
-def make(encoder=None, **compiled):
+def make(encoder=None, relabel=False, **compiled):
     encoder = encoder or tt.small_encoder((8, 8, 1), 4)
-    model = twohead.TwoHeads(encoder, 8, 4)
+    model = twohead.TwoHeads(encoder, 8, 4, relabel)
     model.compile(**{"optimizer": keras.optimizers.SGD(0.1)} | compiled)
     return model
 
@@ -53,6 +53,97 @@ def test_every_variable_is_trained():
     assert len(before) == len(model.trainable_variables) == 18
     for old, new in zip(before, model.model_variables(), strict=True):
         assert (old != np.array(new)).any(), new.path
+
+
+def relation():
+    """Classes 0 to 5 look like some target classes, 6 and 7 like none."""
+    found = np.zeros((8, 4), np.float32)
+    found[:3, 0] = 1
+    found[3:6] = [0.7, 0.1, 0.2, 0.0]
+    return found
+
+
+def test_source_losses_by_hand():
+    """Of the target head for a class with a row, else of its own head."""
+    model = make(relabel=True)
+    features = tf.random.normal((8, 128), seed=0)
+    labels = np.arange(8)
+    own = cross_entropy(labels, np.array(model.source_head(features)))
+    found = model.source_losses(tf.constant(labels), features)
+    np.testing.assert_allclose(found, own, atol=1e-5)
+    model.relate(relation())
+    logits = np.array(model.target_head(features))
+    of_target = [cross_entropy(np.full(8, c), logits) for c in range(4)]
+    shares = np.array([0.7, 0.1, 0.2])
+    known = 1 + shares @ np.log(shares) / np.log(4)
+    expected = own.copy()
+    expected[:3] = of_target[0][:3]
+    expected[3:6] = known * (shares @ np.array(of_target[:3]))[3:6]
+    found = model.source_losses(tf.constant(labels), features)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(
+        model.target_losses(tf.constant(labels[:4]), features[:4]),
+        cross_entropy(labels[:4], logits[:4]),
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("related", [True, False])
+def test_source_images_with_a_row_teach_the_target_head(related):
+    """Nothing else differs: the target's images are the same."""
+    found = []
+    for rows in (np.zeros((8, 4)), relation()):
+        keras.utils.set_random_seed(0)
+        model = make(relabel=True)
+        model.relate(rows)
+        source, target = batches()
+        kept = (source[1] < 6) == related
+        source = source[0][kept], source[1][kept]
+        before = model.source_head.get_weights()
+        model.joint_step(source, tf.ones(len(source[1])), 1.0, target)
+        found.append(model.target_head.get_weights())
+    for own, shared in zip(*found, strict=True):
+        assert np.allclose(own, shared, atol=1e-7) != related
+    for old, new in zip(before, model.source_head.get_weights(), strict=True):
+        assert np.array_equal(old, new) == related
+
+
+def test_with_a_relation_every_variable_is_trained():
+    model = make(relabel=True)
+    model.relate(relation())
+    before = [np.array(v) for v in model.trainable_variables]
+    source, target = batches()
+    model.joint_step(source, tf.ones(16), 1.0, target)
+    assert len(before) == 18
+    for old, new in zip(before, model.trainable_variables, strict=True):
+        assert (old != np.array(new)).any(), new.path
+    np.testing.assert_array_equal(model.relation, relation())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        np.ones((8, 4)),
+        np.full((4, 8), 1 / 8),
+        np.full(8, 1.0),
+        1.0,
+        np.full((8, 4), np.nan),
+        np.tile([1.5, -0.5, 0, 0], (8, 1)),
+        np.tile([np.inf, 0, 0, 0], (8, 1)),
+    ],
+    ids=["sums", "turned", "flat", "scalar", "nan", "negative", "inf"],
+)
+def test_relate_refuses_what_are_no_shares(given):
+    model = make(relabel=True)
+    model.relate(relation())
+    with pytest.raises(InputError, match=r"shape \(8, 4\) whose rows have"):
+        model.relate(given)
+    np.testing.assert_array_equal(model.relation, relation())
+
+
+def test_relate_needs_a_model_that_relabels():
+    with pytest.raises(InputError, match="Received: relabel=False"):
+        make().relate(relation())
 
 
 def test_a_source_without_weight_leaves_its_head_alone():

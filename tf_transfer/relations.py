@@ -29,7 +29,7 @@ def class_relation(
         `[N, M]`, rows of sum 1; equal shares for a class without images.
 
     Raises:
-        InputError: unless the labels are class numbers in `0..N-1`.
+        InputError: unless there are classes, and the labels are their numbers.
 
     Example:
 
@@ -39,6 +39,10 @@ def class_relation(
     >>> class_relation(model, dataset, 2).round(2).tolist()
     [[0.7, 0.3], [0.1, 0.9]]
     """
+    if num_classes < 1:
+        raise InputError(
+            f"`num_classes` must be at least 1. Received: {num_classes=}"
+        )
     shares = np.zeros((num_classes, model.output_shape[-1]))
     for logits, labels in stream_outputs(model, dataset):
         _check_labels(labels, num_classes)
