@@ -80,11 +80,14 @@ def choose(results: Sequence[Result], methods: Sequence[str]) -> str:
 
     def score(method: str) -> tuple[float, float]:
         mine = [r["validation"] for r in results if r["method"] == method]
-        loss = float(np.mean([metrics["loss"] for metrics in mine]))
-        if plain:
-            return float(np.mean([m["accuracy"] for m in mine])), -loss
+        merit = 0.0 if method == BASELINE else -np.inf
         found = gain(results, method, BASELINE, "validation")
-        return (found.mean - found.error if found else 0.0), -loss
+        if plain:
+            merit = np.mean([m["accuracy"] for m in mine])
+        elif found:
+            merit = found.mean - found.error
+        # Equal but for rounding is equal.
+        return round(float(merit), 9), -np.mean([m["loss"] for m in mine])
 
     return max(methods, key=score)
 
@@ -152,7 +155,7 @@ def table(rows: Sequence[Row], seeds: int) -> str:
     lines.append(
         f"{seeds} {seed}; +- is a 95 % interval over seeds; gain is the paired "
         "difference to\nfine-tuning from the whole source, in points; min is "
-        "minutes per seed,\nwithout the generalist that all but scratch share; "
+        "minutes per seed, without\nthe generalist that all but scratch share; "
         "chosen by the validation images."
     )
     return "\n".join(lines)
@@ -165,10 +168,12 @@ def advice(results: Sequence[Result], methods: Sequence[str]) -> list[str]:
     sentences, helped = [], False
     for method in (m for m in CONTROLS if m in methods):
         found = gain(results, method, BASELINE)
+        if found is None:
+            continue
         helped |= found.told and found.mean > 0
         sentences.append(_sentence(method, found) + _controls(results, method))
     chosen = choose(results, methods)
-    if not helped and sentences:
+    if sentences and not helped:
         sentences.append(
             "Nothing here is told to help: more labels, more seeds or another "
             "source may."
@@ -192,7 +197,7 @@ def _sentence(method: str, found: Gain) -> str:
 
 
 def _controls(results: Sequence[Result], method: str) -> str:
-    """Says over which controls a method gains."""
+    """Says than which controls a method is better."""
     beaten, others = [], []
     for control in CONTROLS[method]:
         found = gain(results, method, control)
@@ -201,7 +206,7 @@ def _controls(results: Sequence[Result], method: str) -> str:
             (beaten if better else others).append(control)
     parts = []
     if beaten:
-        parts.append(f"more than {', '.join(beaten)}")
+        parts.append(f"better than {', '.join(beaten)}")
     if others:
-        parts.append(f"no more than {', '.join(others)}")
+        parts.append(f"no better than {', '.join(others)}")
     return f"; {'; '.join(parts)}." if parts else "."

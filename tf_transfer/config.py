@@ -5,6 +5,7 @@ command line, e.g. `--config.data.labels_per_class=5`.
 """
 
 import dataclasses
+import importlib
 import typing
 
 from tf_transfer.errors import InputError
@@ -342,4 +343,6 @@ def differences(one: dict, other: dict, prefix: str = "") -> list[str]:
 
 def get_config() -> Experiment:
     """Returns the built-in experiment, for a command without `--config`."""
-    return Experiment()
+    # As a config file this module is loaded a second time, by a name that
+    # another process cannot import.
+    return importlib.import_module("tf_transfer.config").Experiment()

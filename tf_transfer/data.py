@@ -184,9 +184,14 @@ def load(
     return join(
         [
             frame(loaders.load(part, max_pixels), size, channels, align, part)
-            for part in _JOINT.split(name)
+            for part in part_names(name)
         ]
     )
+
+
+def part_names(name: str) -> list[str]:
+    """Returns the names of the data sets that a name joins."""
+    return _JOINT.split(name)
 
 
 def frame(

@@ -1,13 +1,17 @@
 """RESULTS.md: one document from the figures of several runs."""
 
+import contextlib
 import os
 import pathlib
+import urllib.parse
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tf_transfer import comparison, report
 from tf_transfer.comparison import BASELINE, points
+from tf_transfer.data import part_names
 from tf_transfer.errors import InputError
 from tf_transfer.runfolder import read_json
 
@@ -40,17 +44,24 @@ def write(
     Raises:
         InputError: for a folder without results, or if it cannot be written.
     """
-    plot = runs[0].parent / "gains.png"
-    shown = pathlib.Path(os.path.relpath(plot, out.parent)).as_posix()
-    text = document(runs, shown)
+    plot = runs[0].resolve().parent / "gains.png"
+    shown = os.path.relpath(plot, out.resolve().parent)
+    text = document(runs, pathlib.Path(shown).as_posix())
+    partial = [p.with_name(f"partial-{p.name}") for p in (out, plot)]
     try:
-        plot_gains(plot, runs)
-        out.write_text(text, encoding="utf-8")
+        partial[0].write_text(text, encoding="utf-8")
+        plot_gains(partial[1], runs)
+        os.replace(partial[1], plot)
+        os.replace(partial[0], out)
     except OSError as error:
         raise InputError(
-            f"The document cannot be written ({error.strerror}). "
-            f"Received: {out}"
+            f"The document or its plot cannot be written ({error.strerror}). "
+            f"Received: {out} and {plot}"
         ) from error
+    finally:
+        for path in partial:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
     return [out, plot]
 
 
@@ -62,12 +73,12 @@ def document(runs: Sequence[pathlib.Path], plot: str) -> str:
         plot: where the document finds the plot of the gains.
     """
     found = [_Run(run) for run in runs]
+    plot = urllib.parse.quote(plot)
     lines = [_INTRODUCTION, f"![Gains over fine-tuning]({plot})", ""]
     lines += _head("experiment", "fine-tuning", "chosen", "gain", "error")
+    lines += [run.summary for run in found]
     for run in found:
-        lines.append(run.summary())
-    for run in found:
-        lines += ["", *run.section()]
+        lines += ["", *run.section]
     return "\n".join(lines) + "\n"
 
 
@@ -95,7 +106,7 @@ def plot_gains(path: pathlib.Path, runs: Sequence[pathlib.Path]) -> None:
         names = [row.method for row in reversed(shown)]
         axes.set_yticks(range(len(shown)), names, fontsize=8)
         axes.axvline(0, color="#999", lw=0.8)
-        axes.set_title(run.title, fontsize=9)
+        axes.set_title(run.title, fontsize=9, parse_math=False)
         axes.set_xlabel("points over fine-tuning", fontsize=8)
     figure.savefig(path, dpi=120)
 
@@ -106,44 +117,58 @@ def _head(*columns: str) -> list[str]:
 
 
 class _Run:
-    """One finished run, as the document shows it."""
+    """One run, as the document shows it.
+
+    Attributes:
+        title: its name, for a person.
+        rows: of its closing table.
+        summary: its line of the first table.
+        section: the lines of what there is to say of it.
+    """
 
     def __init__(self, folder: pathlib.Path):
-        self.name = folder.name
-        self.title = self.name.replace("_", " ")
+        self.folder = folder.resolve()
+        self.title = self.folder.name.replace("_", " ")
         self.config = read_json(folder / "config.json", dict)
-        self.results = read_json(folder / "results.json", list)
-        if self.config is None or not self.results:
+        # Where the images were given as arrays, this file knows it.
+        self.names = read_json(folder / "data.json", dict)
+        results = read_json(folder / "results.json", list)
+        if self.config is None or not results:
             raise InputError(
                 f"There are no results of `compare`. Received: {folder}"
             )
-        done = {r["method"] for r in self.results}
-        self.methods = [m for m in self.config["methods"] if m in done]
-        self.rows = comparison.summary(self.results, self.methods)
+        try:
+            done = {r["method"] for r in results}
+            self.methods = [m for m in self.config["methods"] if m in done]
+            self.results = [r for r in results if r["method"] in self.methods]
+            _check(self.results)
+            self.rows = comparison.summary(self.results, self.methods)
+            self.summary, self.section = self._summary(), self._section()
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise InputError(
+                f"The run's files do not fit together ({error!r}). "
+                f"Received: {folder}"
+            ) from error
 
     def _row(self, method: str) -> comparison.Row | None:
         return next((row for row in self.rows if row.method == method), None)
 
-    def summary(self) -> str:
-        """Returns the line of the first table."""
+    def _summary(self) -> str:
         chosen = next(row for row in self.rows if row.chosen)
         base, cells = self._row(BASELINE), ["-", "-", "-"]
         if base:
-            cells[0] = points(base.accuracy, base.interval)
-        if chosen.gain and base:
-            gain = chosen.gain
-            cells[1] = points(gain.mean, gain.interval, sign=True)
-            less = -gain.mean / max(1 - base.accuracy, 1e-9)
-            cells[2] = f"{100 * less:+.0f} %"
-        elif base:
-            cells[1:] = ["0", "0 %"]
+            cells = [points(base.accuracy, base.interval), "0", "0 %"]
+        if chosen.gain:
+            cells[1] = _gain(chosen.gain)
+            errors = 1 - base.accuracy
+            less = -100 * chosen.gain.mean / errors if errors else None
+            cells[2] = "-" if less is None else f"{less:+.0f} %"
         cells = [self.title, cells[0], chosen.method, *cells[1:]]
         return f"| {' | '.join(cells)} |"
 
-    def section(self) -> list[str]:
-        """Returns what there is to say of the run."""
+    def _section(self) -> list[str]:
         return [
-            f"## {self.title[0].upper()}{self.title[1:]}",
+            f"## {self.title[:1].upper()}{self.title[1:]}",
             "",
             self._setting(),
             "",
@@ -153,19 +178,30 @@ class _Run:
         ]
 
     def _setting(self) -> str:
-        data, results = self.config["data"], self.results
+        settings, results = self.config["data"], self.results
+        names = self.names or settings
         seeds = len({r["seed"] for r in results})
         hours = sum(r["seconds"] for r in results) / 3600
-        machine = results[0].get("machine", "an unknown machine")
-        parts = [pathlib.Path(p).stem for p in data["source"].split("+")]
-        target = pathlib.Path(data["target"]).stem
-        return (
-            f"{' + '.join(parts)} -> {target}, {data['labels_per_class']} "
-            f"labels a class ({data['validation_per_class']} of them for "
-            f"validation), {seeds} seeds; {hours:.1f} hours of training on "
-            f"{machine}. `tf-transfer compare "
-            f"--config=configs/{self.name}.py`"
+        machines = {r.get("machine", "an unknown machine") for r in results}
+        said = (
+            f"{_stems(names['source'])} -> {_stems(names['target'])}, "
+            f"{settings['labels_per_class']} labels a class "
+            f"({settings['validation_per_class']} of them for validation), "
+            f"{seeds} {'seed' if seeds == 1 else 'seeds'}{self._unfinished()}; "
+            f"{hours:.1f} hours of training on "
+            f"{' and '.join(sorted(machines))}."
         )
+        config = pathlib.Path("configs", f"{self.folder.name}.py")
+        if config.is_file():
+            said += f" `tf-transfer compare --config={config.as_posix()}`"
+        return said
+
+    def _unfinished(self) -> str:
+        wanted = len(self.config["methods"]) * self.config["seeds"]
+        found = len({(r["method"], r["seed"]) for r in self.results})
+        if found == wanted:
+            return ""
+        return f" (not finished: {found} of {wanted} results)"
 
     def _table(self) -> list[str]:
         related = self._row("finetune_related")
@@ -196,6 +232,26 @@ class _Run:
             for r in self.results
             if r["method"] == method and r.get("weight_area") is not None
         ]
+
+
+def _check(results: Sequence[dict[str, Any]]) -> None:
+    """Raises one of several errors unless all figures are numbers."""
+    figures = [
+        (
+            *(r["test"]["accuracy"], r["seconds"], r.get("weight_area") or 0),
+            *(r["validation"]["accuracy"], r["validation"]["loss"]),
+        )
+        for r in results
+    ]
+    if not np.isfinite(figures).all():
+        raise ValueError("a figure is no finite number")
+
+
+def _stems(name: str | None) -> str:
+    """Returns the names of joined data sets without their folders."""
+    if name is None:
+        return "arrays"
+    return " + ".join(pathlib.Path(part).stem for part in part_names(name))
 
 
 def _gain(found: comparison.Gain | None) -> str:

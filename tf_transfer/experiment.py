@@ -62,7 +62,7 @@ def compare(
         InputError: for settings, data or a folder that cannot be used.
     """
     given = {"source": source, "target": target}
-    jobs = _check_jobs(jobs, config)
+    _check_jobs(jobs, config.strategy)
     source, target, prints = _load(config, source, target, quiet)
     names = {
         part: getattr(config.data, part) if images is None else None
@@ -73,8 +73,8 @@ def compare(
         seeds = range(config.seeds)
         # For all seeds, before anything is trained.
         splits = {seed: _split(config, target, seed) for seed in seeds}
-        if jobs > 1:
-            shares = [seeds[i::jobs] for i in range(jobs)]
+        if min(jobs, config.seeds) > 1:
+            shares = [seeds[i::jobs] for i in range(min(jobs, config.seeds))]
             calls = [(config, out, given, quiet, share) for share in shares]
             parallel.side_by_side(_train_some, calls)
             folder.refresh()
@@ -106,14 +106,13 @@ def _judged(result: dict, config: Experiment, source: ImageData) -> dict:
     return found
 
 
-def _check_jobs(jobs: int, config: Experiment) -> int:
-    """Returns how many processes there is work for."""
-    if jobs < 1 or (jobs > 1 and config.strategy != "none"):
+def _check_jobs(jobs: int, strategy: str) -> None:
+    alone = strategy == "none" or jobs == 1
+    if type(jobs) is not int or jobs < 1 or not alone:
         raise InputError(
             "`jobs` must be at least 1, and 1 with a strategy that uses "
-            f"several devices. Received: {jobs=}, strategy={config.strategy!r}"
+            f"several devices. Received: {jobs=}, {strategy=}"
         )
-    return min(jobs, config.seeds)
 
 
 def _train_some(config: Experiment, out, given: dict, quiet: bool, seeds):

@@ -5,6 +5,8 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import pickle
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from tf_transfer.errors import InputError, Stopped
@@ -27,19 +29,19 @@ def side_by_side(function: Callable, calls: Sequence[tuple]) -> None:
     """Calls a function with each of several arguments, all at the same time.
 
     The processors are shared out among the processes. When one fails, or the
-    calling process is asked to end, the others are asked to end too.
+    calling process is asked to end or is gone, the others are asked to end.
 
     Args:
         function: of a module, which the new processes import.
         calls: the arguments of every call.
 
     Raises:
-        InputError: that of a call.
+        InputError: that of a call; likewise what the machine refused it.
         RuntimeError: for a process that ended without a word.
     """
     spawn = multiprocessing.get_context("spawn")
     errors = spawn.SimpleQueue()
-    threads = max(1, (os.cpu_count() or 1) // max(1, len(calls)))
+    threads = max(1, _processors() // max(1, len(calls)))
     processes = [
         spawn.Process(
             target=_work, args=(pickle.dumps((function, call)), threads, errors)
@@ -52,11 +54,7 @@ def side_by_side(function: Callable, calls: Sequence[tuple]) -> None:
         running = {process.sentinel: process for process in processes}
         while running:
             for done in multiprocessing.connection.wait(list(running)):
-                status = running.pop(done).exitcode
-                if not errors.empty():
-                    raise errors.get()
-                if status:
-                    raise RuntimeError(f"A process ended with status {status}")
+                _check(running.pop(done), errors)
     finally:
         for process in processes:
             if process.is_alive():
@@ -66,17 +64,53 @@ def side_by_side(function: Callable, calls: Sequence[tuple]) -> None:
                 process.join()
 
 
+def _processors() -> int:
+    """Returns how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _check(process, errors) -> None:
+    """Raises what there is to say of a process that has ended."""
+    process.join()  # it says that it ends a moment before it has a status
+    if not errors.empty():
+        raise errors.get()
+    if process.exitcode:
+        raise RuntimeError(f"A process ended with status {process.exitcode}")
+
+
 def _work(packed: bytes, threads: int, errors) -> None:
     """What a new process does."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        function, call = _unpack(packed, threads)
+        function(*call)
+    except (Stopped, KeyboardInterrupt):
+        raise SystemExit(1) from None
+    except Exception as error:
+        import tensorflow as tf
+
+        # A failing disk, too, is told by the calling process.
+        if not isinstance(error, InputError | OSError | tf.errors.OpError):
+            raise
+        errors.put(error)
+
+
+def _unpack(packed: bytes, threads: int) -> tuple[Callable, tuple]:
+    """Loads TensorFlow, with its share of the processors, and the call."""
     with silenced():
         import tensorflow as tf
 
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
-        function, call = pickle.loads(packed)
-    try:
-        function(*call)
-    except InputError as error:
-        errors.put(error)
-    except (Stopped, KeyboardInterrupt):
-        raise SystemExit(1) from None
+        # It is in use already where a script does so outside its main part.
+        with contextlib.suppress(RuntimeError):
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
+        return pickle.loads(packed)
+
+
+def _end_with_parent() -> None:
+    """Asks this process to end when the one that started it is gone."""
+    parent = multiprocessing.parent_process()
+    multiprocessing.connection.wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)

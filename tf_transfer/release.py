@@ -199,7 +199,7 @@ class Release:
         size, _, channels = self.shape
         limits = settings["align"], settings["max_pixels"]
         target = data.load(name, size, channels, *limits)
-        if settings["target_classes"]:
+        if settings.get("target_classes"):
             target = target.only(settings["target_classes"])
         if target.fingerprint() != self.config["fingerprints"]["target"]:
             raise InputError(

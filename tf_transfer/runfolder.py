@@ -109,8 +109,9 @@ class RunFolder:
         if not self.writes:
             self.results.append(result)
             return
-        # Other processes may add those of other seeds.
-        with open(self.path / "config.json", encoding="utf-8") as lock:
+        # Other processes may add those of other seeds. Network file systems
+        # lock only what is open for writing.
+        with open(self.path / "config.json", "r+", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self.refresh()
             self.results.append(result)

@@ -59,6 +59,11 @@ def split_target(
     if test is None:
         order = np.random.default_rng(_TEST_SEED).permutation(everything)
         test = np.sort(order[: len(order) // 2])
+    if not len(test):
+        raise InputError(
+            "The target's test part must have images of its classes. "
+            f"Received: none of {', '.join(data.class_names)}"
+        )
     pool = np.setdiff1d(everything, test)
     found = np.bincount(data.labels[pool], minlength=data.num_classes)
     if found.min() < labels_per_class:
