@@ -1,5 +1,9 @@
+import contextlib
 import json
+import random
+import re
 import socket
+import threading
 
 import conftest
 import keras
@@ -9,6 +13,7 @@ import tensorflow as tf
 
 from tf_transfer import distribution
 from tf_transfer.errors import InputError
+from tf_transfer.runfolder import RunFolder
 
 
 @pytest.mark.parametrize("name", ["none", "mirrored"])
@@ -148,18 +153,15 @@ class Cluster:
     """Two workers on this machine, that run one command together."""
 
     def __init__(self, command):
-        ports = []
-        for _ in range(2):
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                ports.append(free.getsockname()[1])
-        addresses = [f"127.0.0.1:{port}" for port in ports]
+        ports = free_ports(2)
         self.workers = [
             conftest.start(
                 [*command, "--config.strategy=multi_worker"],
                 TF_CONFIG=json.dumps(
                     {
-                        "cluster": {"worker": addresses},
+                        "cluster": {
+                            "worker": [f"127.0.0.1:{port}" for port in ports]
+                        },
                         "task": {"type": "worker", "index": index},
                     }
                 ),
@@ -167,16 +169,54 @@ class Cluster:
             for index in range(2)
         ]
 
-    def finish(self):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.kill()
         for worker in self.workers:
-            _, errors = worker.communicate(timeout=400)
-            assert worker.returncode == 0, errors
+            with worker:  # closes its pipes
+                worker.wait()
+
+    def kill(self):
+        for worker in self.workers:
+            worker.kill()
+
+    def end(self, timeout):
+        """Waits for both; returns their statuses, and what both have said."""
+        late = threading.Timer(timeout, self.kill)
+        late.start()
+        errors = [worker.communicate()[1] for worker in self.workers]
+        late.cancel()
+        statuses = [worker.returncode for worker in self.workers]
+        said = [
+            f"--- worker {i} ended with status {status}:\n{text}"
+            for i, (status, text) in enumerate(
+                zip(statuses, errors, strict=True)
+            )
+        ]
+        return statuses, "\n".join(said)
+
+    def finish(self):
+        statuses, said = self.end(timeout=400)
+        assert statuses == [0, 0], said
+
+
+def free_ports(count):
+    """Ports below those that outgoing connections are given."""
+    found = []
+    for port in random.SystemRandom().sample(range(20000, 32000), 100):
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            found.append(port)
+    return found[:count]
 
 
 @pytest.mark.slow
 def test_two_workers_equal_one_process_and_the_chief_writes(tmp_path):
     command = conftest.tiny_command(tmp_path, "pair")
-    Cluster(command).finish()
+    with Cluster(command) as pair:
+        pair.finish()
     alone = conftest.start(conftest.tiny_command(tmp_path, "alone"))
     _, errors = alone.communicate(timeout=400)
     assert alone.returncode == 0, errors
@@ -192,14 +232,25 @@ def test_two_workers_equal_one_process_and_the_chief_writes(tmp_path):
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_lost_worker_ends_the_other_and_the_pair_goes_on(tmp_path, victim):
     command = conftest.tiny_command(tmp_path)
-    pair = Cluster(command)
-    conftest.wait_for_a_checkpoint(tmp_path / "run")
-    pair.workers[victim].kill()
-    _, errors = pair.workers[1 - victim].communicate(timeout=60)
-    assert pair.workers[1 - victim].returncode == 3, errors
-    assert "Another worker is gone; start all of them again" in errors
-    assert "Traceback" not in errors
-    pair.workers[victim].communicate()
+    with Cluster(command) as pair:
+        conftest.wait_for_a_checkpoint(tmp_path / "run")
+        pair.workers[victim].kill()
+        statuses, said = pair.end(timeout=60)
+    assert statuses[1 - victim] == 3, said
+    assert "Another worker is gone; start all of them again" in said
+    assert re.search(r"Received: \w+Error: \w", said), said
+    assert "Traceback" not in said
     if victim == 1:
-        Cluster(command).finish()
+        with Cluster(command) as pair:
+            pair.finish()
         assert len(list(tmp_path.glob("run/checkpoints/*.keras"))) == 3
+
+
+def test_a_worker_may_look_while_the_chief_makes_the_folder(tmp_path):
+    """The folder is there before the config.json that says what it is."""
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    config = conftest.tiny_experiment()
+    before = RunFolder(tmp_path / "run", config, writes=False)
+    assert before.results == []
+    with pytest.raises(InputError, match="holds no run"):
+        RunFolder(tmp_path / "run", config)

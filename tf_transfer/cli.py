@@ -12,6 +12,7 @@ import os
 import pathlib
 import signal
 import sys
+import textwrap
 import warnings
 
 from absl import flags
@@ -253,10 +254,12 @@ def _explained(strategy: str, out: pathlib.Path):
                 f"goes on when it can. Received: {out}"
             ) from error
         if strategy == "multi_worker" and isinstance(error, tf.errors.OpError):
+            first = [line for line in text.splitlines() if line.strip()][:1]
+            said = textwrap.shorten("".join(first), 200, placeholder=" ...")
             raise WorkerLostError(
                 "Another worker is gone; start all of them again, and they go "
                 "on from the last checkpoint. "
-                f"Received: {type(error).__name__}"
+                f"Received: {type(error).__name__}: {said}"
             ) from error
         raise
 

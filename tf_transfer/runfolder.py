@@ -38,7 +38,8 @@ class RunFolder:
         wanted = json.loads(json.dumps(dataclasses.asdict(experiment)))
         wanted["fingerprints"] = data or {}
         found = self.read("config.json", dict)
-        if found is None and self._holds_something():
+        # A chief that is just making the folder has a config.json last.
+        if writes and found is None and self._holds_something():
             raise InputError(
                 "The folder is not empty and holds no run; choose another "
                 f"with --out. Received: {self.path}"
