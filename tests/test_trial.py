@@ -168,7 +168,7 @@ def test_unweighted_pre_training_is_shared_and_each_method_pays(tmp_path):
     assert sum(steps) == spent
     assert made.history["pretraining"] == logs
     result = made.measure("finetune", lambda t: t.finetune(t.unweighted))
-    assert result["seconds"] > made._unweighted[2]
+    assert result["seconds"] > made._shared["unweighted"][2]
 
 
 def test_some_source_holds_every_class_and_at_most_sixty_images(tmp_path):
