@@ -23,9 +23,13 @@ Per cent of the target's test images, read once per method and seed. All
 methods of an experiment get the same labelled images, encoder, steps and
 learning rates to choose from by validation images. `+-` is a 95 % interval
 over seeds (Student's t), a gain the paired difference in points. `chosen` is
-the method that the tool picks by validation images alone. The area is that
-under the ROC curve of the class weights, for telling the source classes that
-are known to be right from the others.
+the method that the tool picks by validation images alone, `error` how much
+smaller its error is than that of fine-tuning. `finetune` starts from a fresh
+head; all other methods but `scratch` start, where not said otherwise, from the
+related head, so that a gain over `finetune_related` is what they add to it.
+The area is that under the ROC curve of the class weights, for telling the
+source classes that are known to be right from the others. Minutes and hours
+are without the training of the generalists.
 """
 
 
@@ -44,6 +48,11 @@ def write(
     Raises:
         InputError: for a folder without results, or if it cannot be written.
     """
+    if out.is_dir():
+        raise InputError(
+            "The document cannot be written (it must be a file). "
+            f"Received: {out}"
+        )
     plot = runs[0].resolve().parent / "gains.png"
     shown = os.path.relpath(plot, out.resolve().parent)
     text = document(runs, pathlib.Path(shown).as_posix())
@@ -248,10 +257,12 @@ def _check(results: Sequence[dict[str, Any]]) -> None:
 
 
 def _stems(name: str | None) -> str:
-    """Returns the names of joined data sets without their folders."""
+    """Returns the names of joined data sets without kinds and folders."""
     if name is None:
         return "arrays"
-    return " + ".join(pathlib.Path(part).stem for part in part_names(name))
+    places = [part.split(":", 1)[-1] for part in part_names(name)]
+    names = [pathlib.Path(place).name for place in places]
+    return " + ".join(name.removesuffix(".npz") for name in names)
 
 
 def _gain(found: comparison.Gain | None) -> str:
