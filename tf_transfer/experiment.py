@@ -73,8 +73,10 @@ def compare(
         seeds = range(config.seeds)
         # For all seeds, before anything is trained.
         splits = {seed: _split(config, target, seed) for seed in seeds}
-        if min(jobs, config.seeds) > 1:
-            shares = [seeds[i::jobs] for i in range(min(jobs, config.seeds))]
+        waiting = [seed for seed in seeds if _waiting(config, folder, seed)]
+        jobs = min(jobs, len(waiting))
+        if jobs > 1:
+            shares = [waiting[i::jobs] for i in range(jobs)]
             calls = [(config, out, given, quiet, share) for share in shares]
             parallel.side_by_side(_train_some, calls)
             folder.refresh()
@@ -268,6 +270,11 @@ def _bench(
     return Workbench(config, shape, source.num_classes, target.num_classes)
 
 
+def _waiting(config: Experiment, folder: RunFolder, seed: int) -> set[str]:
+    """Returns the methods that a seed has no result of."""
+    return {m for m in config.methods if folder.result(m, seed) is None}
+
+
 def _steps_left(
     config: Experiment, folder: RunFolder, seeds: Iterable[int]
 ) -> int:
@@ -277,7 +284,7 @@ def _steps_left(
     heads = (len(tuning.learning_rates) + 1) * tuning.head_steps
     left = 0
     for seed in seeds:
-        waiting = {m for m in config.methods if not folder.result(m, seed)}
+        waiting = _waiting(config, folder, seed)
         kept = folder.model_path("generalist", seed).exists()
         if waiting - {"scratch"} and not (kept or config.generalist_path):
             left += config.generalist.steps
