@@ -47,6 +47,7 @@ setup(
             "hypothesis>=6",
             "psutil>=5",
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "ruff>=0.8,<1",
         ],
     },
