@@ -92,7 +92,10 @@ class RunFolder:
         if not self.writes:
             return path
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(content, indent=1) + "\n")
+        text = json.dumps(content, indent=1)
+        if isinstance(content, list):  # a line for each
+            text = "[\n" + ",\n".join(map(json.dumps, content)) + "\n]"
+        partial.write_text(text + "\n")
         os.replace(partial, path)
         return path
 
