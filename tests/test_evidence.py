@@ -56,9 +56,11 @@ def test_every_figure_is_as_by_hand(tmp_path):
     text = evidence.document([run(tmp_path / "to_digits")], "runs/gains.png")
     head, *lines = text.splitlines()
     assert head == "# Results"
-    start = lines.index("![Gains over fine-tuning](runs/gains.png)")
+    start = lines.index(
+        "![Gains over fine-tuning; the chosen method in red](runs/gains.png)"
+    )
     assert lines[start:] == [
-        "![Gains over fine-tuning](runs/gains.png)",
+        "![Gains over fine-tuning; the chosen method in red](runs/gains.png)",
         "",
         "| experiment | fine-tuning | chosen | gain | error |",
         "| --- | ---: | ---: | ---: | ---: |",

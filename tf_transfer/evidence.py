@@ -83,7 +83,11 @@ def document(runs: Sequence[pathlib.Path], plot: str) -> str:
     """
     found = [_Run(run) for run in runs]
     plot = urllib.parse.quote(plot)
-    lines = [_INTRODUCTION, f"![Gains over fine-tuning]({plot})", ""]
+    lines = [
+        _INTRODUCTION,
+        f"![Gains over fine-tuning; the chosen method in red]({plot})",
+        "",
+    ]
     lines += _head("experiment", "fine-tuning", "chosen", "gain", "error")
     lines += [run.summary for run in found]
     for run in found:
