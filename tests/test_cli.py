@@ -233,23 +233,23 @@ def test_standard_error_is_free_of_tensorflow_noise(tmp_path):
 @pytest.mark.slow
 def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
     command = conftest.tiny_command(tmp_path)
-    child = conftest.start(command)
-    conftest.wait_for_a_checkpoint(tmp_path / "run")
-    child.terminate()
-    _, errors = child.communicate(timeout=60)
-    assert child.returncode == 143
+    with conftest.started(command) as child:
+        conftest.wait_for_a_checkpoint(tmp_path / "run")
+        child.terminate()
+        status, errors = conftest.ended(child, timeout=60)
+    assert status == 143
     assert "stopped and saved; give the same command to go on" in errors
     assert "Traceback" not in errors
     (tmp_path / "source.npz").rename(tmp_path / "gone.npz")
-    child = conftest.start(command)
-    _, errors = child.communicate(timeout=200)
-    assert child.returncode == 2
+    with conftest.started(command) as child:
+        status, errors = conftest.ended(child, timeout=200)
+    assert status == 2
     assert "The NumPy archive cannot be read" in errors.splitlines()[-1]
     (tmp_path / "gone.npz").rename(tmp_path / "source.npz")
     for name in ("run", "whole"):
-        child = conftest.start(conftest.tiny_command(tmp_path, name))
-        _, errors = child.communicate(timeout=400)
-        assert child.returncode == 0, errors
+        with conftest.started(conftest.tiny_command(tmp_path, name)) as child:
+            status, errors = conftest.ended(child, timeout=400)
+        assert status == 0, errors
     conftest.same_models(tmp_path / "run", tmp_path / "whole", atol=0)
 
 

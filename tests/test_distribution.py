@@ -1,5 +1,9 @@
+import contextlib
 import json
+import random
+import re
 import socket
+import time
 
 import conftest
 import keras
@@ -144,18 +148,25 @@ def test_a_compiled_step_equals_the_graphs(weighted):
         np.testing.assert_allclose(a, b, atol=1e-4)
 
 
+def free_ports(count):
+    """Ports below those from which connections are made, so free for long."""
+    found = []
+    for port in random.SystemRandom().sample(range(20000, 32000), 1000):
+        with socket.socket() as tried, contextlib.suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError("no free port")
+
+
 class Cluster:
     """Two workers on this machine, that run one command together."""
 
     def __init__(self, command):
-        ports = []
-        for _ in range(2):
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                ports.append(free.getsockname()[1])
-        addresses = [f"127.0.0.1:{port}" for port in ports]
-        self.workers = [
-            conftest.start(
+        addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+        self.commands = [
+            conftest.started(
                 [*command, "--config.strategy=multi_worker"],
                 TF_CONFIG=json.dumps(
                     {
@@ -167,19 +178,38 @@ class Cluster:
             for index in range(2)
         ]
 
+    def __enter__(self):
+        self.stack = contextlib.ExitStack()
+        self.workers = [self.stack.enter_context(c) for c in self.commands]
+        return self
+
+    def __exit__(self, *error):
+        self.stack.close()
+
+    def ends(self, timeout=400):
+        """Waits for all workers; returns each one's status and last words."""
+        until = time.monotonic() + timeout
+        return [
+            conftest.ended(worker, max(1, until - time.monotonic()))
+            for worker in self.workers
+        ]
+
     def finish(self):
-        for worker in self.workers:
-            _, errors = worker.communicate(timeout=400)
-            assert worker.returncode == 0, errors
+        ends = self.ends()
+        assert [status for status, _ in ends] == [0, 0], "\n".join(
+            f"worker {index} ended with status {status}:\n{said}"
+            for index, (status, said) in enumerate(ends)
+        )
 
 
 @pytest.mark.slow
 def test_two_workers_equal_one_process_and_the_chief_writes(tmp_path):
     command = conftest.tiny_command(tmp_path, "pair")
-    Cluster(command).finish()
-    alone = conftest.start(conftest.tiny_command(tmp_path, "alone"))
-    _, errors = alone.communicate(timeout=400)
-    assert alone.returncode == 0, errors
+    with Cluster(command) as pair:
+        pair.finish()
+    with conftest.started(conftest.tiny_command(tmp_path, "alone")) as alone:
+        status, errors = conftest.ended(alone, timeout=400)
+    assert status == 0, errors
     conftest.same_models(tmp_path / "pair", tmp_path / "alone", atol=1e-4)
     files = [
         {str(path.relative_to(run)) for path in run.rglob("*")}
@@ -192,14 +222,15 @@ def test_two_workers_equal_one_process_and_the_chief_writes(tmp_path):
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_lost_worker_ends_the_other_and_the_pair_goes_on(tmp_path, victim):
     command = conftest.tiny_command(tmp_path)
-    pair = Cluster(command)
-    conftest.wait_for_a_checkpoint(tmp_path / "run")
-    pair.workers[victim].kill()
-    _, errors = pair.workers[1 - victim].communicate(timeout=60)
-    assert pair.workers[1 - victim].returncode == 3, errors
+    with Cluster(command) as pair:
+        conftest.wait_for_a_checkpoint(tmp_path / "run")
+        pair.workers[victim].kill()
+        status, errors = pair.ends(timeout=60)[1 - victim]
+    assert status == 3, errors
     assert "Another worker is gone; start all of them again" in errors
+    assert re.search(r"Received: \w+Error: .{10,200}$", errors.strip())
     assert "Traceback" not in errors
-    pair.workers[victim].communicate()
     if victim == 1:
-        Cluster(command).finish()
+        with Cluster(command) as pair:
+            pair.finish()
         assert len(list(tmp_path.glob("run/checkpoints/*.keras"))) == 3

@@ -12,6 +12,7 @@ import os
 import pathlib
 import signal
 import sys
+import textwrap
 import warnings
 
 from absl import flags
@@ -54,6 +55,7 @@ _FLAGS = {
     "predict": ("model",),
 }
 _TAKE_FILES = ("predict", "results")
+_SAID = 200
 _STORAGE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG, errno.EACCES)
 
 
@@ -253,10 +255,11 @@ def _explained(strategy: str, out: pathlib.Path):
                 f"goes on when it can. Received: {out}"
             ) from error
         if strategy == "multi_worker" and isinstance(error, tf.errors.OpError):
+            said = textwrap.shorten(error.message.split("\n")[0], _SAID)
             raise WorkerLostError(
                 "Another worker is gone; start all of them again, and they go "
                 "on from the last checkpoint. "
-                f"Received: {type(error).__name__}"
+                f"Received: {type(error).__name__}: {said}"
             ) from error
         raise
 
