@@ -111,6 +111,14 @@ def test_choose_the_most_accurate_of_one_seed_or_without_fine_tuning():
     assert comparison.choose(several, ["datl"]) == "datl"
 
 
+def test_choose_a_control_only_where_there_is_nothing_else():
+    results = of("finetune", 0.5, 0.5) + of("joint", 0.9, 0.9)
+    results += of("l2tl", 0.6, 0.6)
+    methods = ["finetune", "joint", "l2tl"]
+    assert comparison.choose(results, methods) == "l2tl"
+    assert comparison.choose(results, ["joint"]) == "joint"
+
+
 def test_choose_trusts_no_gain_of_a_single_seed():
     results = BASE + of("datl", 0.99)
     assert comparison.choose(results, ["finetune", "datl"]) == "finetune"

@@ -1,19 +1,60 @@
+import ast
+import dataclasses
 import importlib.util
+import json
 
 import conftest
 import pytest
 
-from tf_transfer import config, experiment
+from tf_transfer import comparison, config, evidence, experiment
 
 CONFIGS = sorted((conftest.REPOSITORY / "configs").glob("*.py"))
+PUBLISHED = sorted(
+    path.parent for path in CONFIGS[0].parent.glob("results/*/results.json")
+)
+
+
+def load(path):
+    """Returns the experiment of a config file."""
+    spec = importlib.util.spec_from_file_location("settings", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config()
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_config_loads_and_gives_its_command(path):
-    spec = importlib.util.spec_from_file_location("settings", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    settings = module.get_config()
+    settings = load(path)
     config.check(settings)
     assert set(settings.methods) <= set(experiment.METHODS)
-    assert f"tf-transfer compare --config=configs/{path.name}" in module.__doc__
+    command = f"tf-transfer compare --config=configs/{path.name}"
+    assert command in ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("run", PUBLISHED, ids=lambda run: run.name)
+def test_published_figures_are_of_the_config_as_it_is(run):
+    published = json.loads((run / "config.json").read_text())
+    published.pop("fingerprints")
+    settings = load(CONFIGS[0].with_name(f"{run.name}.py"))
+    present = json.loads(json.dumps(dataclasses.asdict(settings)))
+    assert config.differences(published, present) == []
+    results = json.loads((run / "results.json").read_text())
+    found = {(result["method"], result["seed"]) for result in results}
+    assert len(found) == len(settings.methods) * settings.seeds >= 5
+
+
+def test_the_published_document_is_what_the_figures_give(monkeypatch):
+    monkeypatch.chdir(conftest.REPOSITORY)
+    text = evidence.document(PUBLISHED, "configs/results/gains.png")
+    assert text == (conftest.REPOSITORY / "RESULTS.md").read_text()
+
+
+@pytest.mark.slow
+def test_fine_tuning_lies_in_its_published_interval(tmp_path):
+    settings = load(CONFIGS[0].with_name("glyphs_to_digits.py"))
+    settings.methods = ("finetune",)
+    (row,) = experiment.compare(settings, tmp_path / "run", quiet=True)
+    (run,) = (run for run in PUBLISHED if run.name == "glyphs_to_digits")
+    results = json.loads((run / "results.json").read_text())
+    (published,) = comparison.summary(results, ["finetune"])
+    assert abs(row.accuracy - published.accuracy) <= published.interval

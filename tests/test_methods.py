@@ -16,7 +16,7 @@ class Recorder:
         self.config = conftest.tiny_experiment(
             datl=config_lib.Datl(top_k=top_k)
         )
-        self.unweighted, self.asked = "unweighted", {}
+        self.asked = {}
         self.target_prior = type("Prior", (), {"prior": np.array([0.5, 0.5])})
         for name in ("train_uniform", "train_weighted", "learn_weights"):
             monkeypatch.setattr(joint_training, name, self._saying(name))
@@ -40,6 +40,9 @@ class Recorder:
 
     def finetune(self, state, head=None):
         return state, head
+
+    def finetune_unweighted(self, head):
+        return "unweighted", head
 
 
 @pytest.mark.parametrize(

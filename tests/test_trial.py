@@ -168,7 +168,7 @@ def test_unweighted_pre_training_is_shared_and_each_method_pays(tmp_path):
     assert sum(steps) == spent
     assert made.history["pretraining"] == logs
     result = made.measure("finetune", lambda t: t.finetune(t.unweighted))
-    assert result["seconds"] > made._unweighted[2]
+    assert result["seconds"] > made._shared["unweighted"][2]
 
 
 def test_some_source_holds_every_class_and_at_most_sixty_images(tmp_path):
@@ -228,3 +228,21 @@ def test_a_head_that_cannot_be_related_is_a_sentence(tmp_path):
     made.config.finetuning.head = "fresh"
     outcome = made.finetune(made.generalist)
     assert [value.shape for value in outcome.state][-2:] == [(7, 4), (4,)]
+
+
+def test_what_methods_share_is_trained_once_and_paid_for_once(tmp_path):
+    made, steps = make(tmp_path)
+    _ = made.generalist
+    made.history = {}
+    images = made.target.train
+    first = made.tuned("related", images, 0.02)
+    spent = sum(steps)
+    made.history, made._borrowed, made._charged = {}, 0.0, set()
+    for _ in range(3):
+        assert made.tuned("related", images, 0.02) is first
+    assert sum(steps) == spent
+    shared = sum(seconds for *_, seconds in made._shared.values())
+    assert made._borrowed == pytest.approx(shared)
+    assert set(made.history) == {"pretraining", "finetuning"}
+    assert made.tuned("fresh", images, 0.02) is not first
+    assert made.tuned("related", made.target.labelled, 0.02) is not first

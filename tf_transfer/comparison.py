@@ -12,6 +12,7 @@ Result = dict[str, Any]
 """One method and seed: `method`, `seed`, and metrics of `test` and others."""
 
 BASELINE = "finetune"
+CANDIDATES = ("scratch", "finetune", "finetune_related", "datl", "l2tl")
 # What a method must beat for a gain to be its own.
 CONTROLS = {
     "datl": ("finetune_related", "datl_uniform", "datl_reversed"),
@@ -70,11 +71,13 @@ def gain(
 def choose(results: Sequence[Result], methods: Sequence[str]) -> str:
     """Returns the method to use, by the validation images alone.
 
-    That with the largest gain over fine-tuning less its standard error (the
-    one-standard-error rule of Breiman et al. 1984, section 3.4.3); fine-tuning
-    itself if that is below zero for all. Between equals the smaller loss
-    decides. Without fine-tuning or with one seed, the most accurate.
+    That with the largest gain over fine-tuning less its standard error, after
+    the one-standard-error rule of Breiman et al. 1984, section 3.4.3;
+    fine-tuning itself if that is below zero for all. Between equals the
+    smaller loss decides. Without fine-tuning or with one seed, the most
+    accurate. Controls are no candidates unless there is nothing else.
     """
+    candidates = [m for m in methods if m in CANDIDATES] or methods
     seeds = {result["seed"] for result in results}
     plain = BASELINE not in methods or len(seeds) < 2
 
@@ -89,7 +92,7 @@ def choose(results: Sequence[Result], methods: Sequence[str]) -> str:
         # Equal but for rounding is equal.
         return round(float(merit), 9), -np.mean([m["loss"] for m in mine])
 
-    return max(methods, key=score)
+    return max(candidates, key=score)
 
 
 @dataclasses.dataclass(frozen=True)

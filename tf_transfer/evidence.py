@@ -44,6 +44,11 @@ def write(
     Raises:
         InputError: for a folder without results, or if it cannot be written.
     """
+    if out.is_dir():
+        raise InputError(
+            "The document cannot be written (it must be a file). "
+            f"Received: {out}"
+        )
     plot = runs[0].resolve().parent / "gains.png"
     shown = os.path.relpath(plot, out.resolve().parent)
     text = document(runs, pathlib.Path(shown).as_posix())
@@ -248,10 +253,12 @@ def _check(results: Sequence[dict[str, Any]]) -> None:
 
 
 def _stems(name: str | None) -> str:
-    """Returns the names of joined data sets without their folders."""
+    """Returns the names of joined data sets without kinds and folders."""
     if name is None:
         return "arrays"
-    return " + ".join(pathlib.Path(part).stem for part in part_names(name))
+    places = [part.split(":", 1)[-1] for part in part_names(name)]
+    names = [pathlib.Path(place).name for place in places]
+    return " + ".join(name.removesuffix(".npz") for name in names)
 
 
 def _gain(found: comparison.Gain | None) -> str:

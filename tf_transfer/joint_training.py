@@ -108,7 +108,8 @@ def _relate(
     """
     relation = None
     if trial.config.l2tl.relabel:
-        trial.bench.target.load(trial.related(images, rate))
+        head = trial.config.finetuning.head
+        trial.bench.target.load(trial.tuned(head, images, rate))
         relation = relations.class_relation(
             trial.bench.target.model,
             trial.some_source,

@@ -14,20 +14,17 @@ def scratch(trial: Trial) -> Outcome:
 
 def finetune(trial: Trial) -> Outcome:
     """Pre-trains on the whole source, then fine-tunes with a fresh head."""
-    return trial.finetune(trial.unweighted, head="fresh")
+    return trial.finetune_unweighted("fresh")
 
 
 def finetune_related(trial: Trial) -> Outcome:
     """Control: fine-tuning, but for the head that all others start from."""
-    return trial.choose(trial.related)
+    return trial.finetune_unweighted("related")
 
 
 def datl(trial: Trial) -> Outcome:
     """Pre-trains on the source weighted by P_t / P_s, then fine-tunes."""
-    importance = trial.importance()
-    state = trial.pretrain(importance)
-    trial.learned = {"weights": importance.numpy().tolist()}
-    return trial.finetune(state)
+    return trial.finetune(trial.pretrain(trial.importance()))
 
 
 def datl_uniform(trial: Trial) -> Outcome:

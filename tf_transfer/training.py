@@ -50,6 +50,17 @@ class WarmupCosine(keras.callbacks.Callback):
         self.model.optimizer.learning_rate = self.peak * min(1, ramp) * cosine
 
 
+class Steps(keras.callbacks.Callback):
+    """Tells the progress line how many steps were taken."""
+
+    def __init__(self, advance: Callable[[int], None]):
+        super().__init__()
+        self.advance = advance
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.advance(self.params["steps"])
+
+
 def sgd() -> keras.optimizers.SGD:
     """Returns the optimizer of all stages; see `config.Training`."""
     return keras.optimizers.SGD(momentum=0.9, nesterov=True, weight_decay=5e-3)

@@ -20,23 +20,12 @@ from tf_transfer.errors import InputError
 from tf_transfer.estimation import TargetPrior, estimate_target_prior
 from tf_transfer.runfolder import RunFolder
 from tf_transfer.splits import TargetSplit, hold_out
-from tf_transfer.training import ReusableModel, State
+from tf_transfer.training import ReusableModel, State, Steps
 from tf_transfer.workbench import Outcome, Workbench
 
 _HELD_OUT = 0.1
 _BATCH = 512
 _PER_CLASS = 60
-
-
-class _Steps(keras.callbacks.Callback):
-    """Tells the progress line how many steps were taken."""
-
-    def __init__(self, advance: Callable[[int], None]):
-        super().__init__()
-        self.advance = advance
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.advance(self.params["steps"])
 
 
 class Trial:
@@ -65,7 +54,7 @@ class Trial:
         self.target = target
         self.seed = seed
         self.folder = folder
-        self.progress = _Steps(advance)
+        self.progress = Steps(advance)
         self.source, self.held_out = source, None
         datl = bench.config.datl
         if datl.calibrate or datl.estimator == "bbse":
@@ -188,17 +177,18 @@ class Trial:
         """The model further trained on the whole source; methods share it."""
         return self._share("unweighted", lambda: self.pretrain(None))
 
-    def related(self, images: ImageData, rate: float) -> State:
-        """The fine-tuned model with the related head; methods share it.
+    def tuned(self, head: str, images: ImageData, rate: float) -> State:
+        """The model fine-tuned from `unweighted`; methods share it.
 
         Args:
+            head: how the target head starts.
             images: the labelled target images to train with.
             rate: the learning rate.
         """
         state = self.unweighted
         return self._share(
-            f"related-{len(images.labels)}-{rate}",
-            lambda: self.tune(state, images, rate, "related"),
+            f"{head}-{len(images.labels)}-{rate}",
+            lambda: self.tune(state, images, rate, head),
         )
 
     def _share(self, name: str, train: Callable[[], State]) -> State:
@@ -238,6 +228,8 @@ class Trial:
         stage = self.config.pretraining
         images = self.batches.source(importance, stage, 2 * self.seed + 1)
         self.fit("pretraining", bench, images, stage, callbacks, **keep)
+        if importance is not None:
+            self.learned = {"weights": importance.numpy().tolist()}
         return bench.state()
 
     def choose(self, train: Callable[[ImageData, float], State]) -> Outcome:
@@ -269,6 +261,10 @@ class Trial:
         return self.choose(
             lambda images, rate: self.tune(state, images, rate, head)
         )
+
+    def finetune_unweighted(self, head: str) -> Outcome:
+        """Trains the target model from `unweighted`, as `tuned` does."""
+        return self.choose(functools.partial(self.tuned, head))
 
     def target_head(
         self, source: keras.Model, images: ImageData, head: str | None = None

@@ -1,0 +1,285 @@
+import json
+
+import numpy as np
+import pytest
+
+from tf_transfer import evidence
+from tf_transfer.errors import InputError
+
+# Gains of .04 +- .0248 and .0167 +- .0143 (Student's t of 2 degrees: 4.3027).
+ACCURACY = {
+    "finetune": (0.80, 0.90, 0.85),
+    "finetune_related": (0.81, 0.92, 0.87),
+    "datl": (0.83, 0.94, 0.90),
+    "l2tl": (0.80, 0.90, 0.85),
+}
+AREA = {"datl": (0.90, 0.95, 0.97), "l2tl": (0.8, 0.9, 0.85)}
+
+
+def results_of(accuracies=ACCURACY, areas=AREA):
+    return [
+        {
+            "method": method,
+            "seed": seed,
+            "test": {"accuracy": accuracy},
+            "validation": {"accuracy": accuracy, "loss": 1.0},
+            "seconds": 60.0 * (1 + seed),
+            "machine": "2 cores, x86_64",
+        }
+        | ({"weight_area": areas[method][seed]} if method in areas else {})
+        for method, found in accuracies.items()
+        for seed, accuracy in enumerate(found)
+    ]
+
+
+def run(folder, results=None, **settings):
+    """Writes what a run leaves for the document."""
+    folder.mkdir(parents=True, exist_ok=True)
+    results = results_of() if results is None else results
+    data = {
+        "source": "npz:/far/mnist.npz+glyphs",
+        "target": "npz:mine.npz",
+        "labels_per_class": 10,
+        "validation_per_class": 3,
+    }
+    config = {
+        "data": data,
+        "methods": list(dict.fromkeys(r["method"] for r in results)),
+        "seeds": len({r["seed"] for r in results}),
+    } | settings
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "results.json").write_text(json.dumps(results))
+    return folder
+
+
+def test_every_figure_is_as_by_hand(tmp_path):
+    text = evidence.document([run(tmp_path / "to_digits")], "runs/gains.png")
+    head, *lines = text.splitlines()
+    assert head == "# Results"
+    start = lines.index("![Gains over fine-tuning](runs/gains.png)")
+    assert lines[start:] == [
+        "![Gains over fine-tuning](runs/gains.png)",
+        "",
+        "| experiment | fine-tuning | chosen | gain | error |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        "| to digits | 85.0 +- 12.4 | datl | +4.0 +- 2.5 | -27 % |",
+        "",
+        "## To digits",
+        "",
+        "mnist + glyphs -> mine, 10 labels a class (3 of them for validation), "
+        "3 seeds; 0.4 hours of training on 2 cores, x86_64.",
+        "",
+        "| method | accuracy | gain over finetune | "
+        "gain over finetune_related | area | min |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| finetune | 85.0 +- 12.4 | - | -1.7 +- 1.4 | - | 2.0 |",
+        "| finetune_related | 86.7 +- 13.7 | +1.7 +- 1.4 | - | - | 2.0 |",
+        "| datl (chosen) | 89.0 +- 13.8 | +4.0 +- 2.5 | +2.3 +- 1.4 | 0.940 "
+        "| 2.0 |",
+        "| l2tl | 85.0 +- 12.4 | +0.0 +- 0.0 | -1.7 +- 1.4 | 0.850 | 2.0 |",
+        "",
+        "- datl gains 4.0 +- 2.5 points here; better than finetune_related.",
+        "- l2tl is not told from fine-tuning here (+0.0 +- 0.0 points); no "
+        "better than finetune_related.",
+        "- By the validation images datl is the choice.",
+    ]
+
+
+def test_columns_without_figures_are_left_out(tmp_path):
+    results = results_of({"finetune": (0.8, 0.9), "datl": (0.8, 0.9)}, {})
+    text = evidence.document([run(tmp_path / "run", results)], "")
+    assert "| method | accuracy | gain over finetune | min |" in text
+    assert "area |" not in text
+
+
+def test_one_seed_has_no_intervals(tmp_path):
+    results = results_of({"finetune": (0.8,), "datl": (0.9,)}, {})
+    text = evidence.document([run(tmp_path / "run", results)], "")
+    assert "| run | 80.0 | datl | +10.0 | -50 % |" in text
+    assert "| datl (chosen) | 90.0 | +10.0 | 1.0 |" in text
+    assert ", 1 seed; 0.0 hours" in text
+    assert text.endswith("| 1.0 |\n\n")
+
+
+def test_without_fine_tuning_there_is_no_gain(tmp_path):
+    results = results_of({"scratch": (0.7, 0.7), "datl": (0.9, 0.9)}, {})
+    folder = run(tmp_path / "run", results)
+    assert "| run | - | datl | - | - |" in evidence.document([folder], "")
+    evidence.plot_gains(tmp_path / "gains.png", [folder])
+
+
+def test_no_errors_cannot_be_reduced(tmp_path):
+    results = results_of({"finetune": (1.0,), "datl": (1.0,)}, {})
+    results[1]["validation"]["loss"] = 0.5
+    text = evidence.document([run(tmp_path / "run", results)], "")
+    assert "| run | 100.0 | datl | +0.0 | - |" in text
+
+
+def test_fine_tuning_itself_may_be_chosen(tmp_path):
+    results = results_of({"finetune": (0.9, 0.9), "datl": (0.8, 0.7)}, {})
+    text = evidence.document([run(tmp_path / "run", results)], "")
+    assert "| run | 90.0 +- 0.0 | finetune | 0 | 0 % |" in text
+
+
+def test_says_what_is_not_finished(tmp_path):
+    folder = run(tmp_path / "run", results_of()[:-1], seeds=4)
+    assert "3 seeds (not finished: 11 of 16 results);" in evidence.document(
+        [folder], ""
+    )
+
+
+def test_names_the_config_of_the_same_name(tmp_path, monkeypatch):
+    folder = run(tmp_path / "runs" / "mine")
+    monkeypatch.chdir(tmp_path)
+    command = "`tf-transfer compare --config=configs/mine.py`"
+    assert command not in evidence.document([folder], "")
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "mine.py").write_text("")
+    assert command in evidence.document([folder], "")
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (None, "arrays"),
+        ("digits", "digits"),
+        ("tfds:mnist:3.0.1", "mnist:3.0.1"),
+        ("folder:photos/of.dogs/", "of.dogs"),
+        ("npz:../a.b/c+d.npz+folder:e", "c+d + e"),
+    ],
+)
+def test_names_of_data_sets(tmp_path, given, shown):
+    folder = run(tmp_path / "run")
+    names = {"source": given, "target": "digits"}
+    (folder / "data.json").write_text(json.dumps(names))
+    assert f"\n{shown} -> digits, " in evidence.document([folder], "")
+
+
+def test_writes_the_document_and_a_plot_that_it_finds(tmp_path):
+    from PIL import Image
+
+    results = results_of({"scratch": (0.1, 0.1), "finetune": (0.8, 0.9)}, {})
+    folders = [run(tmp_path / "some runs" / n) for n in ("a", "b", "c")]
+    folders.append(run(tmp_path / "some runs" / "d $_", results))
+    out = tmp_path / "RESULTS.md"
+    plot = tmp_path / "some runs" / "gains.png"
+    assert evidence.write(folders, out) == [out, plot]
+    assert "](some%20runs/gains.png)" in out.read_text()
+    for title in ("## A\n", "## B\n", "## C\n", "## D $ \n"):
+        assert title in out.read_text()
+    with Image.open(plot) as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    assert pixels.shape == (768, 1440, 3)
+    for colour in ((181, 72, 42), (59, 110, 165)):  # chosen, and not
+        close = (abs(pixels - colour) < 3).all(axis=-1)
+        assert close.sum() > 100
+        first, *_, last = close.reshape(2, 384, 3, 480).any((1, 3)).ravel()
+        assert first
+        assert not last
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "RESULTS.md",
+        "some runs",
+    ]
+
+
+def changed(path, value):
+    """The results with one figure of the last replaced."""
+    results = results_of()
+    owner = results[-1]
+    *parents, name = path.split(".")
+    for parent in parents:
+        owner = owner[parent]
+    owner[name] = value
+    return json.dumps(results)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", None, "no results of `compare`"),
+        ("config.json", "{", "cannot be read"),
+        ("config.json", "[]", "cannot be read"),
+        ("config.json", b"\xff", "cannot be read"),
+        ("config.json", "{}", r"do not fit together \(KeyError\('methods'\)"),
+        ("config.json", '{"methods": 3}', "do not fit together"),
+        ("config.json", '{"methods": []}', "do not fit together"),
+        ("config.json", '{"methods": ["joint"]}', "do not fit together"),
+        ("config.json", '{"methods": ["datl"]}', r"KeyError\('data'\)"),
+        (
+            "config.json",
+            '{"methods": ["datl"], "data": 3}',
+            "do not fit together",
+        ),
+        ("results.json", None, "no results of `compare`"),
+        ("results.json", "[]", "no results of `compare`"),
+        ("results.json", "{}", "cannot be read"),
+        ("results.json", "null", "cannot be read"),
+        ("results.json", "3", "cannot be read"),
+        ("results.json", "[3]", "do not fit together"),
+        ("results.json", "[{}]", "do not fit together"),
+        ("results.json", '[{"method": "datl"}]', "do not fit together"),
+        ("results.json", '[{"method": []}]', "do not fit together"),
+        ("results.json", changed("test", {}), "do not fit together"),
+        ("results.json", changed("test", []), "do not fit together"),
+        ("results.json", changed("test.accuracy", "0.9"), "do not fit"),
+        ("results.json", changed("test.accuracy", None), "do not fit"),
+        ("results.json", changed("test.accuracy", []), "do not fit"),
+        ("results.json", changed("test.accuracy", np.nan), "no finite number"),
+        ("results.json", changed("seconds", np.inf), "no finite number"),
+        ("results.json", changed("weight_area", np.nan), "no finite number"),
+        ("results.json", changed("validation.loss", np.nan), "no finite"),
+        ("results.json", changed("validation.accuracy", np.nan), "no finite"),
+        ("results.json", changed("machine", 3), "do not fit together"),
+        ("data.json", "[]", "cannot be read"),
+        ("data.json", '{"source": "a"}', "do not fit together"),
+        ("data.json", '{"source": 3, "target": 4}', "do not fit together"),
+    ],
+)
+def test_a_damaged_run_is_refused_and_nothing_is_written(
+    tmp_path, name, content, message
+):
+    good, bad = run(tmp_path / "good"), run(tmp_path / "bad")
+    (bad / name).unlink(missing_ok=True)
+    if isinstance(content, bytes):
+        (bad / name).write_bytes(content)
+    elif content is not None:
+        (bad / name).write_text(content)
+    with pytest.raises(InputError, match=rf"{message}.*Received: .*bad"):
+        evidence.write([good, bad], tmp_path / "RESULTS.md")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad", "good"]
+
+
+def test_refuses_what_is_no_folder_of_a_run(tmp_path):
+    (tmp_path / "file").write_text("")
+    for name, message in (("absent", "no results"), ("file", "cannot be read")):
+        with pytest.raises(InputError, match=rf"{message}.*Received: .*{name}"):
+            evidence.write([tmp_path / name], tmp_path / "RESULTS.md")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("out", ["absent/RESULTS.md", "run", ".", "/"])
+def test_a_document_that_cannot_be_written_leaves_nothing(
+    tmp_path, monkeypatch, out
+):
+    folder = run(tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"cannot be written.*Received: "):
+        evidence.write([folder], tmp_path.__class__(out))
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_failing_plot_leaves_the_document_before_it(tmp_path, monkeypatch):
+    def full(path, runs):
+        path.write_text("some of it")
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "RESULTS.md"
+    out.write_text("before")
+    folder = run(tmp_path / "runs" / "one")
+    monkeypatch.setattr(evidence, "plot_gains", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        evidence.write([folder], out)
+    assert out.read_text() == "before"
+    assert [p.name for p in folder.parent.iterdir()] == ["one"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["RESULTS.md", "runs"]

@@ -1,0 +1,228 @@
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import conftest
+import pytest
+import tensorflow as tf
+
+import tf_transfer as tt
+from tf_transfer import experiment, parallel
+from tf_transfer.errors import InputError
+
+# The children import this file anew.
+
+
+def fails_or_waits(folder, number):
+    """Call 0 is refused when the other is there to be ended."""
+    (pathlib.Path(folder) / f"started-{number}").write_text(str(os.getpid()))
+    if number:
+        time.sleep(300)
+    wait_for(folder, "started-1")
+    raise InputError("The moon cannot be used. Received: cheese")
+
+
+def dies(folder):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def has_a_fault(folder):
+    raise ZeroDivisionError
+
+
+def has_a_full_disk(folder):
+    raise OSError(28, "No space left on device")
+
+
+def writes_threads(folder, number):
+    found = [
+        tf.config.threading.get_intra_op_parallelism_threads(),
+        tf.config.threading.get_inter_op_parallelism_threads(),
+    ]
+    (pathlib.Path(folder) / f"{number}.json").write_text(json.dumps(found))
+
+
+def wait_for(folder, *names):
+    until = time.monotonic() + 200
+    while not all((pathlib.Path(folder) / name).exists() for name in names):
+        assert time.monotonic() < until, f"no {names} in {folder}"
+        time.sleep(0.05)
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def pids(folder):
+    return [int(path.read_text()) for path in folder.glob("started-*")]
+
+
+def test_no_calls_are_done_at_once():
+    parallel.side_by_side(dies, [])
+
+
+def test_silenced_keeps_native_code_quiet_and_gives_the_stream_back(capfd):
+    with parallel.silenced():
+        os.write(2, b"noise")
+    os.write(2, b"sentence")
+    assert capfd.readouterr().err == "sentence"
+
+
+@pytest.mark.slow
+def test_an_input_error_reaches_the_caller_and_the_others_are_ended(tmp_path):
+    started = time.monotonic()
+    calls = [(str(tmp_path), number) for number in range(2)]
+    with pytest.raises(InputError, match=r"The moon.*Received: cheese"):
+        parallel.side_by_side(fails_or_waits, calls)
+    assert time.monotonic() - started < 250
+    assert len(pids(tmp_path)) == 2
+    assert not any(is_running(pid) for pid in pids(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("function", "error", "message"),
+    [
+        (dies, RuntimeError, "ended with status -9"),
+        (has_a_fault, RuntimeError, "ended with status 1"),
+        (has_a_full_disk, OSError, "No space left on device"),
+    ],
+)
+def test_what_a_process_ends_with(tmp_path, function, error, message):
+    with pytest.raises(error, match=message):
+        parallel.side_by_side(function, [(str(tmp_path),)])
+
+
+@pytest.mark.slow
+def test_the_processors_are_shared_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel, "_processors", lambda: 7)
+    calls = [(str(tmp_path), number) for number in range(2)]
+    parallel.side_by_side(writes_threads, calls)
+    for number in range(2):
+        found = json.loads((tmp_path / f"{number}.json").read_text())
+        assert found == [3, 3]
+
+
+def test_there_are_no_more_processors_than_may_be_used():
+    assert 1 <= parallel._processors() <= os.cpu_count()
+
+
+CALLER = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_parallel import fails_or_waits
+from tf_transfer import cli, parallel
+
+def run(argv):
+    calls = [({folder!r}, 1), ({folder!r}, 2)]
+    parallel.side_by_side(fails_or_waits, calls)
+
+if __name__ == "__main__":
+    cli.run = run
+    cli.main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_processes_end_with_their_caller(tmp_path, number):
+    """Where it is asked to end, and where it is gone without a word."""
+    script = tmp_path / "caller.py"
+    tests = str(pathlib.Path(__file__).parent)
+    script.write_text(CALLER.format(tests=tests, folder=str(tmp_path)))
+    caller = conftest.start([sys.executable, str(script)])
+    wait_for(tmp_path, "started-1", "started-2")
+    caller.send_signal(number)
+    try:
+        _, errors = caller.communicate(timeout=200)
+    except subprocess.TimeoutExpired:
+        caller.kill()
+        raise
+    if number == signal.SIGTERM:
+        assert caller.returncode == 143
+        assert errors.endswith("give the same command to go on\n")
+        assert "Traceback" not in errors
+    until = time.monotonic() + 200
+    while any(is_running(pid) for pid in pids(tmp_path)):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def data():
+    return {
+        "source": conftest.blobs(per_class=20, classes=8),
+        "target": conftest.blobs(per_class=20, classes=4, seed=1),
+    }
+
+
+def results(folder):
+    found = json.loads((folder / "results.json").read_text())
+    for result in found:
+        assert result.pop("seconds") > 0
+    return found
+
+
+def same(found, wanted):
+    """Asserts that all is equal, numbers but for rounding."""
+    tf.nest.assert_same_structure(found, wanted)
+    for one, other in zip(
+        tf.nest.flatten(found), tf.nest.flatten(wanted), strict=True
+    ):
+        assert one == (other if isinstance(other, str) else near(other))
+
+
+def near(number):
+    return pytest.approx(number, rel=1e-3, abs=1e-4)
+
+
+def figures_of(rows):
+    return [(row.method, row.accuracy, row.gain, row.chosen) for row in rows]
+
+
+@pytest.mark.slow
+def test_seeds_side_by_side_are_those_one_after_the_other(
+    tmp_path, monkeypatch
+):
+    config = conftest.tiny_experiment(methods=("finetune", "datl"), seeds=2)
+    whole = tt.compare(config, tmp_path / "whole", quiet=True, **data())
+
+    def interrupted(trial):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setitem(experiment.METHODS, "datl", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            tt.compare(config, tmp_path / "jobs", quiet=True, **data())
+    assert len(results(tmp_path / "jobs")) == 1
+    found = tt.compare(config, tmp_path / "jobs", quiet=True, jobs=2, **data())
+    assert figures_of(found) == figures_of(whole)
+    same(results(tmp_path / "jobs"), results(tmp_path / "whole"))
+    conftest.same_models(tmp_path / "whole", tmp_path / "jobs", atol=1e-4)
+    assert (tmp_path / "jobs" / "export" / "1").is_dir()
+    kept = (tmp_path / "jobs" / "results.json").stat().st_mtime_ns
+    again = tt.compare(config, tmp_path / "jobs", quiet=True, **data())
+    assert again == found
+    assert (tmp_path / "jobs" / "results.json").stat().st_mtime_ns == kept
+
+
+@pytest.mark.parametrize(
+    ("jobs", "strategy"),
+    [
+        (2, "mirrored"),
+        (2, "multi_worker"),
+        *((jobs, "none") for jobs in (0, -1, True, 1.5, "2", None)),
+    ],
+)
+def test_jobs_that_cannot_be_used_are_one_sentence(tmp_path, jobs, strategy):
+    config = conftest.tiny_experiment(strategy=strategy)
+    with pytest.raises(InputError, match=r"`jobs` must be .*Received: jobs="):
+        tt.compare(config, tmp_path / "run", jobs=jobs, **data())
+    assert not (tmp_path / "run").exists()
