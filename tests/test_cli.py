@@ -5,6 +5,7 @@ import sys
 import conftest
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tf_transfer import cli
 
@@ -185,6 +186,36 @@ def test_an_interruption_is_one_line_and_status_130(monkeypatch, capsys):
     status, _, err = call(monkeypatch, capsys, "compare")
     assert status == 130
     assert "give the same command to go on" in err
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Graph execution error:\n\nDetected at node sgd/x (most recent call "
+        f"last):\n{' File' * 99}\n\nCollective ops is aborted by: recvmsg:"
+        "Connection reset by peer\nfrom remote target /job:worker/task:1",
+        "recvmsg:Connection reset by peer\n"
+        "from remote target /job:worker/task:1",
+    ],
+    ids=["graph", "plain"],
+)
+def test_a_lost_worker_is_one_line_that_names_it_and_status_3(
+    monkeypatch, capsys, said
+):
+    def lost(argv):
+        with cli._explained("multi_worker", "run"):
+            raise tf.errors.UnavailableError(None, None, f"{said} {'x ' * 300}")
+
+    monkeypatch.setattr(cli, "run", lost)
+    status, _, err = call(monkeypatch, capsys, "compare")
+    assert status == 3
+    assert err.count("\n") == 1
+    assert "is gone; start all of them again" in err
+    _, cause = err.split("Received: UnavailableError: ")
+    assert cause.startswith(
+        "recvmsg:Connection reset by peer from remote target /job:worker/task:1"
+    )
+    assert len(cause) < 210
 
 
 def test_bad_labels_and_pixels_in_a_file(monkeypatch, capsys, tmp_path):

@@ -255,7 +255,9 @@ def _explained(strategy: str, out: pathlib.Path):
                 f"goes on when it can. Received: {out}"
             ) from error
         if strategy == "multi_worker" and isinstance(error, tf.errors.OpError):
-            said = textwrap.shorten(error.message.split("\n")[0], _SAID)
+            # A long message, of which the cause names the task.
+            cause = error.message.partition("aborted by: ")[2] or error.message
+            said = textwrap.shorten(cause, _SAID)
             raise WorkerLostError(
                 "Another worker is gone; start all of them again, and they go "
                 "on from the last checkpoint. "
