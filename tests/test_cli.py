@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -79,7 +80,19 @@ def test_weights_prints_a_verdict(monkeypatch, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train"], "compare, weights, export, predict. Received: train"),
+        (["train"], "weights, results, export, predict. Received: train"),
+        (["results"], "`results` needs folders of runs after its flags"),
+        (["results", "nowhere"], "no results of `compare`. Received: nowhere"),
+        (["results", "--jobs=2", "x"], "Received: --jobs"),
+        (["results", "--config.seeds=3", "x"], "Received: --config.seeds"),
+        (["weights", "--jobs=2"], "Received: --jobs"),
+        (["compare", "--jobs=0"], "`jobs` must be at least 1"),
+        (["compare", "--jobs=-1"], "`jobs` must be at least 1"),
+        (["compare", "--jobs=two"], "--jobs=two"),
+        (
+            ["compare", "--jobs=2", "--config.strategy=mirrored"],
+            "`jobs` must be at least 1, and 1 with a strategy that uses",
+        ),
         (["export"], "`export` needs --run=FOLDER. Received: no --run"),
         (["export", "--run=nowhere"], "no run of `compare`"),
         (["export", "--run=x", "y"], "Received: export y"),
@@ -106,6 +119,18 @@ def test_weights_prints_a_verdict(monkeypatch, capsys, tmp_path):
         (["weights", "--config.encoder.name=Huge"], "Unknown encoder"),
         (["weights", "--config.encoder.name=ResNet50"], "at least 32x32"),
         (["weights", "--config.generalist_path=no.keras"], "no.keras"),
+        (
+            ["compare", "--config.data.source_classes=('cat',)"],
+            "There is no such class; there are ",
+        ),
+        (
+            ["compare", "--config.data.target_classes=('1', '10')"],
+            "8, 9. Received: '10'",
+        ),
+        (
+            ["compare", "--config.relevant=('cat',)"],
+            "`relevant` must name source classes. Received: 'cat'",
+        ),
         (["compare", "--config.generalist.learning_rate=inf"], "inf"),
         (["compare", "--config.generalist.learning_rate=nan"], "nan"),
         (["compare", "--config.datl.temper=1e10"], "`datl.temper`"),
@@ -245,6 +270,58 @@ def test_bad_labels_and_pixels_in_a_file(monkeypatch, capsys, tmp_path):
         assert status == 2
         assert message in err
     assert not (tmp_path / "runs").exists()
+
+
+def finished(folder):
+    """A folder with the figures of a finished run."""
+    folder.mkdir(parents=True)
+    data = {"source": "glyphs", "target": "digits", "labels_per_class": 4}
+    config = {
+        "data": data | {"validation_per_class": 2},
+        "methods": ["finetune", "datl"],
+        "seeds": 2,
+    }
+    results = [
+        {
+            "method": method,
+            "seed": seed,
+            "test": {"accuracy": accuracy},
+            "validation": {"accuracy": accuracy, "loss": 1.0},
+            "seconds": 60.0,
+        }
+        for method, accuracies in (("finetune", (8, 9)), ("datl", (8.5, 9.5)))
+        for seed, accuracy in enumerate(np.divide(accuracies, 10))
+    ]
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "results.json").write_text(json.dumps(results))
+
+
+@pytest.mark.parametrize("name", [None, "mine.md"])
+def test_results_writes_a_document_and_a_plot(
+    monkeypatch, capsys, tmp_path, name
+):
+    monkeypatch.chdir(tmp_path)
+    finished(tmp_path / "runs" / "one")
+    finished(tmp_path / "runs" / "two")
+    flags = [f"--out={name}"] if name else []
+    status, shown, _ = call(
+        monkeypatch, capsys, "results", *flags, "runs/one", "runs/two"
+    )
+    assert status == 0
+    out, plot = name or "RESULTS.md", tmp_path / "runs" / "gains.png"
+    assert shown == f"Written: {out}\nWritten: {plot}\n"
+    text = (tmp_path / out).read_text()
+    assert "| one | 85.0 +- 63.5 | datl | +5.0 +- 0.0 | -33 % |" in text
+    assert "## Two\n" in text
+    assert plot.stat().st_size > 1000
+    status, _, err = call(
+        monkeypatch, capsys, "results", *flags, "runs/one", "runs/three"
+    )
+    assert status == 2
+    assert err == (
+        "tf-transfer: There are no results of `compare`. Received: runs/three\n"
+    )
+    assert (tmp_path / out).read_text() == text
 
 
 @pytest.mark.slow

@@ -89,3 +89,51 @@ def test_image_data_refuses_labels_of_another_length():
 def test_memory_is_checked_before_framing():
     with pytest.raises(InputError, match="half of the memory"):
         data._check_memory(2**60, "huge")
+
+
+def test_only_renumbers_the_labels_and_keeps_images_and_test_part():
+    images = np.arange(7, dtype=np.uint8).reshape(7, 1, 1, 1)
+    whole = data.ImageData(
+        images,
+        np.array([2, 0, 1, 3, 2, 0, 3], np.int32),
+        ["a", "b", "c", "d"],
+        test=np.array([1, 4, 6]),
+        frame=data.load("digits", size=12, channels=1).frame,
+    )
+    found = whole.only(["d", "a"])
+    assert found.class_names == ["a", "d"]  # in the data's own order
+    assert found.labels.tolist() == [0, 1, 0, 1]
+    assert found.labels.dtype == np.int32
+    assert found.images.ravel().tolist() == [1, 3, 5, 6]
+    assert found.test.tolist() == [0, 3]
+    assert found.train_part().images.ravel().tolist() == [3, 5]
+    assert found.frame is whole.frame
+    assert whole.only(["b"]).test.tolist() == []
+    assert whole.only(whole.class_names).fingerprint() == whole.fingerprint()
+
+
+def test_only_without_a_test_part():
+    found = conftest.blobs(per_class=2).only(["class 3"])
+    assert found.test is None
+    assert found.labels.tolist() == [0, 0]
+
+
+def test_only_keeps_all_classes_of_a_name():
+    joined = data.join([conftest.blobs(), conftest.blobs(seed=1)])
+    found = joined.only(["class 2", "class 0"])
+    assert found.class_names == ["class 0", "class 2"] * 2
+    assert np.bincount(found.labels).tolist() == [30] * 4
+    np.testing.assert_array_equal(
+        found.images[found.labels == 3], joined.images[joined.labels == 6]
+    )
+
+
+def test_only_refuses_a_class_there_is_not():
+    with pytest.raises(InputError) as caught:
+        conftest.blobs().only(["class 1", "cat"])
+    assert str(caught.value) == (
+        "There is no such class; there are class 0, class 1, class 2, class 3."
+        " Received: 'cat'"
+    )
+    with pytest.raises(InputError, match=r"class 19, \.\.\.\. Received: 'cat'"):
+        conftest.blobs(per_class=1, classes=21).only(["cat"])

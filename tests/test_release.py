@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import tf_transfer as tt
-from tf_transfer import loaders
+from tf_transfer import comparison, loaders
 from tf_transfer.errors import InputError
 from tf_transfer.release import Release
 
@@ -64,6 +64,31 @@ def test_the_best_by_validation_is_chosen(run):
     assert Release(run).result["method"] == "datl"
     assert Release(run).result["seed"] == 1
     assert Release(run, "scratch").result["method"] == "scratch"
+
+
+def test_the_method_is_that_of_the_comparison(run):
+    """The surer gain, not the more accurate method or the best seed."""
+    validation = {
+        ("finetune", 0): 0.80,
+        ("finetune", 1): 0.80,
+        ("datl", 0): 0.81,
+        ("datl", 1): 0.99,
+        ("l2tl", 0): 0.82,
+        ("l2tl", 1): 0.83,
+    }
+    results = json.loads((run / "results.json").read_text())
+    for result in results:
+        method = result["method"].replace("scratch", "finetune")
+        result["method"] = method
+        result["validation"]["accuracy"] = validation[method, result["seed"]]
+    config = json.loads((run / "config.json").read_text())
+    config["methods"] = ["finetune", "datl", "l2tl"]
+    (run / "results.json").write_text(json.dumps(results))
+    (run / "config.json").write_text(json.dumps(config))
+    assert comparison.choose(results, config["methods"]) == "l2tl"
+    release = Release(run)
+    assert (release.result["method"], release.result["seed"]) == ("l2tl", 1)
+    assert Release(run, "datl").result["seed"] == 1
 
 
 @pytest.mark.parametrize("method", ["scratch", "datl", "l2tl"])

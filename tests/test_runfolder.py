@@ -1,10 +1,13 @@
 import contextlib
 import os
 import pathlib
+import subprocess
+import sys
 
 import conftest
 import pytest
 
+from tf_transfer import config as config_lib
 from tf_transfer.errors import InputError
 from tf_transfer.runfolder import RunFolder
 
@@ -103,3 +106,62 @@ def test_files_are_whole_or_absent(tmp_path):
     folder.save_model(conftest.tiny_classifier(), "datl", 3)
     names = [p.name for p in (folder.path / "checkpoints").iterdir()]
     assert names == ["datl-3.keras"]
+
+
+def keys(results):
+    return [(result["method"], result["seed"]) for result in results]
+
+
+def test_two_who_add_lose_no_result(tmp_path):
+    one, other = (
+        RunFolder(tmp_path / "run", conftest.tiny_experiment())
+        for _ in range(2)
+    )
+    one.add({"method": "datl", "seed": 1})
+    other.add({"method": "datl", "seed": 0})
+    one.add({"method": "l2tl", "seed": 0})
+    wanted = [("datl", 0), ("l2tl", 0), ("datl", 1)]
+    assert keys(one.results) == wanted
+    assert keys(one.read("results.json", list)) == wanted
+    assert other.result("l2tl", 0) is None
+    other.refresh()
+    assert keys(other.results) == wanted
+    names = {path.name for path in one.path.iterdir()}
+    assert names == {"config.json", "results.json", "checkpoints"}
+
+
+ADDER = """
+import sys
+from tf_transfer.config import Experiment
+from tf_transfer.runfolder import RunFolder
+
+folder = RunFolder(sys.argv[1], Experiment())
+print("ready", flush=True)
+sys.stdin.readline()
+for seed in range(100):
+    folder.add({"method": sys.argv[2], "seed": seed})
+"""
+
+
+def test_processes_that_add_at_once_lose_no_result(tmp_path):
+    RunFolder(tmp_path / "run", config_lib.Experiment())
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", ADDER, str(tmp_path / "run"), method],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for method in ("datl", "l2tl")
+    ]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate(timeout=100)
+        assert process.returncode == 0
+    found = RunFolder(tmp_path / "run", config_lib.Experiment()).results
+    assert [result["seed"] for result in found] == sorted([*range(100)] * 2)
+    assert len(set(keys(found))) == 200

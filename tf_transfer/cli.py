@@ -40,8 +40,8 @@ Examples:
   tf-transfer results --out=RESULTS.md runs/five_labels runs/ten_labels
   tf-transfer predict --model=runs/five_labels/export/1 one.png two.jpg
 
-Formats: saved_model (the default), tflite, onnx. Without --method the best
-method by validation accuracy is exported; --out names another folder for its
+Formats: saved_model (the default), tflite, onnx. Without --method the one
+that `compare` marks as chosen is exported; --out names another folder for its
 versions.
 Data sets: glyphs, digits, npz:PATH, folder:PATH, tfds:NAME; join sources
 with +. Without --config the built-in glyphs -> digits experiment is used.

@@ -23,9 +23,13 @@ Per cent of the target's test images, read once per method and seed. All
 methods of an experiment get the same labelled images, encoder, steps and
 learning rates to choose from by validation images. `+-` is a 95 % interval
 over seeds (Student's t), a gain the paired difference in points. `chosen` is
-the method that the tool picks by validation images alone. The area is that
-under the ROC curve of the class weights, for telling the source classes that
-are known to be right from the others.
+the method that the tool picks by validation images alone, `error` how much
+smaller its error is than that of fine-tuning. `finetune` starts from a fresh
+head; all other methods but `scratch` start, where not said otherwise, from the
+related head, so that a gain over `finetune_related` is what they add to it.
+The area is that under the ROC curve of the class weights, for telling the
+source classes that are known to be right from the others. Minutes and hours
+are without the training of the generalists.
 """
 
 

@@ -297,7 +297,7 @@ def _steps_left(
 def _export_best(
     folder: RunFolder, target: ImageData, names: dict[str, str | None]
 ) -> None:
-    """Exports the best method's best seed, both by validation accuracy."""
+    """Exports the chosen method's best seed, by validation accuracy."""
     release.write_data(folder, target, names)
     if not (folder.path / "export" / "1").exists():
         release.Release(folder.path).write()
