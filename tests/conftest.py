@@ -1,10 +1,12 @@
 """Fixtures, and two logical CPU devices for every test."""
 
+import contextlib
 import os
 import pathlib
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -124,15 +126,35 @@ def tiny_command(folder: pathlib.Path, out: str = "run") -> list[str]:
     ]
 
 
-def start(command: list[str], **environment: str) -> subprocess.Popen:
-    """Starts a command, whose text is to be read."""
-    return subprocess.Popen(
+@contextlib.contextmanager
+def started(
+    command: list[str], **environment: str
+) -> Iterator[subprocess.Popen]:
+    """Starts a command, whose text is to be read, and ends it in any case."""
+    child = subprocess.Popen(
         command,
         env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def ended(child: subprocess.Popen, timeout: float) -> tuple[int, str]:
+    """Waits for a command; returns its status and standard error."""
+    note = ""
+    try:
+        child.wait(timeout)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        note = f"killed after {timeout:.0f} seconds"
+    _, errors = child.communicate()
+    return child.returncode, errors + note
 
 
 def wait_for_a_checkpoint(out: pathlib.Path) -> None:

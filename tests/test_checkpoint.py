@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tf_transfer as tt
-from tf_transfer import sampling
+from tf_transfer import distribution, sampling
 from tf_transfer.checkpoint import Resume
 from tf_transfer.errors import InputError, Stopped
 
@@ -213,6 +213,25 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     with pytest.raises(InputError, match=r"diverged at step 0.*bias"):
         resume.save()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_lost_in_a_save_is_not_taken_for_a_disk(
+    tmp_path, monkeypatch, workers
+):
+    """All workers of a cluster save together, by collective operations."""
+    resume = Resume(Joint().model, tmp_path)
+    lost = tf.errors.UnavailableError(None, None, "connection reset")
+
+    def save(*given, **named):
+        raise lost
+
+    monkeypatch.setattr(tf.train.CheckpointManager, "save", save)
+    monkeypatch.setattr(distribution, "num_workers", lambda scope: workers)
+    monkeypatch.setattr(distribution, "is_chief", lambda scope: True)
+    with pytest.raises((InputError, tf.errors.UnavailableError)) as raised:
+        resume.save()
+    assert isinstance(raised.value, InputError) == (workers == 1)
 
 
 def test_refuses_checkpoints_of_another_model(tmp_path):

@@ -6,6 +6,7 @@ import sys
 import conftest
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tf_transfer import cli
 
@@ -212,6 +213,36 @@ def test_an_interruption_is_one_line_and_status_130(monkeypatch, capsys):
     assert "give the same command to go on" in err
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Graph execution error:\n\nDetected at node sgd/x (most recent call "
+        f"last):\n{' File' * 99}\n\nCollective ops is aborted by: recvmsg:"
+        "Connection reset by peer\nfrom remote target /job:worker/task:1",
+        "recvmsg:Connection reset by peer\n"
+        "from remote target /job:worker/task:1",
+    ],
+    ids=["graph", "plain"],
+)
+def test_a_lost_worker_is_one_line_that_names_it_and_status_3(
+    monkeypatch, capsys, said
+):
+    def lost(argv):
+        with cli._explained("multi_worker", "run"):
+            raise tf.errors.UnavailableError(None, None, f"{said} {'x ' * 300}")
+
+    monkeypatch.setattr(cli, "run", lost)
+    status, _, err = call(monkeypatch, capsys, "compare")
+    assert status == 3
+    assert err.count("\n") == 1
+    assert "is gone; start all of them again" in err
+    _, cause = err.split("Received: UnavailableError: ")
+    assert cause.startswith(
+        "recvmsg:Connection reset by peer from remote target /job:worker/task:1"
+    )
+    assert len(cause) < 210
+
+
 def test_bad_labels_and_pixels_in_a_file(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     pixels = np.zeros((6, 8, 8))
@@ -310,23 +341,23 @@ def test_standard_error_is_free_of_tensorflow_noise(tmp_path):
 @pytest.mark.slow
 def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
     command = conftest.tiny_command(tmp_path)
-    child = conftest.start(command)
-    conftest.wait_for_a_checkpoint(tmp_path / "run")
-    child.terminate()
-    _, errors = child.communicate(timeout=60)
-    assert child.returncode == 143
+    with conftest.started(command) as child:
+        conftest.wait_for_a_checkpoint(tmp_path / "run")
+        child.terminate()
+        status, errors = conftest.ended(child, timeout=60)
+    assert status == 143
     assert "stopped and saved; give the same command to go on" in errors
     assert "Traceback" not in errors
     (tmp_path / "source.npz").rename(tmp_path / "gone.npz")
-    child = conftest.start(command)
-    _, errors = child.communicate(timeout=200)
-    assert child.returncode == 2
+    with conftest.started(command) as child:
+        status, errors = conftest.ended(child, timeout=200)
+    assert status == 2
     assert "The NumPy archive cannot be read" in errors.splitlines()[-1]
     (tmp_path / "gone.npz").rename(tmp_path / "source.npz")
     for name in ("run", "whole"):
-        child = conftest.start(conftest.tiny_command(tmp_path, name))
-        _, errors = child.communicate(timeout=400)
-        assert child.returncode == 0, errors
+        with conftest.started(conftest.tiny_command(tmp_path, name)) as child:
+            status, errors = conftest.ended(child, timeout=400)
+        assert status == 0, errors
     conftest.same_models(tmp_path / "run", tmp_path / "whole", atol=0)
 
 

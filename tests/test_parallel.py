@@ -2,7 +2,6 @@ import json
 import os
 import pathlib
 import signal
-import subprocess
 import sys
 import time
 
@@ -138,16 +137,12 @@ def test_the_processes_end_with_their_caller(tmp_path, number):
     script = tmp_path / "caller.py"
     tests = str(pathlib.Path(__file__).parent)
     script.write_text(CALLER.format(tests=tests, folder=str(tmp_path)))
-    caller = conftest.start([sys.executable, str(script)])
-    wait_for(tmp_path, "started-1", "started-2")
-    caller.send_signal(number)
-    try:
-        _, errors = caller.communicate(timeout=200)
-    except subprocess.TimeoutExpired:
-        caller.kill()
-        raise
+    with conftest.started([sys.executable, str(script)]) as caller:
+        wait_for(tmp_path, "started-1", "started-2")
+        caller.send_signal(number)
+        status, errors = conftest.ended(caller, timeout=200)
     if number == signal.SIGTERM:
-        assert caller.returncode == 143
+        assert status == 143
         assert errors.endswith("give the same command to go on\n")
         assert "Traceback" not in errors
     until = time.monotonic() + 200

@@ -1,3 +1,6 @@
+import contextlib
+import os
+import pathlib
 import subprocess
 import sys
 
@@ -32,6 +35,45 @@ def test_refuses_a_folder_of_something_else(tmp_path):
     with pytest.raises(InputError, match="not empty and holds no run"):
         RunFolder(tmp_path, conftest.tiny_experiment())
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_another_worker_may_look_while_the_chief_makes_the_folder(tmp_path):
+    """Whatever there is by then, the settings are not yet."""
+    config = conftest.tiny_experiment()
+    for name in ("config.partial", "checkpoints", "checkpoints/datl-0.keras"):
+        (tmp_path / name).mkdir(parents=True)
+        folder = RunFolder(tmp_path, config, writes=False)
+        folder.add({"method": "datl", "seed": 0})
+        assert folder.result("datl", 0)
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize("step", ["mkdir", "write_text", "replace"])
+def test_a_start_killed_at_any_step_can_be_repeated(
+    tmp_path, monkeypatch, step
+):
+    """Between the steps there is never what would be refused."""
+    owner = os if step == "replace" else pathlib.Path
+    real, calls = getattr(owner, step), []
+
+    def killed(*given, **named):
+        calls.append(given)
+        if len(calls) == kill:
+            raise KeyboardInterrupt
+        return real(*given, **named)
+
+    kill, whole = 0, False
+    while not whole:
+        out, kill = tmp_path / str(kill), kill + 1
+        calls.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, step, killed)
+            with contextlib.suppress(KeyboardInterrupt):
+                RunFolder(out, conftest.tiny_experiment())
+            whole = len(calls) < kill
+        RunFolder(out, conftest.tiny_experiment())
+        assert (out / "config.json").exists()
+    assert kill == (3 if step == "mkdir" else 2)
 
 
 def test_refuses_what_cannot_be_written_or_read(tmp_path):

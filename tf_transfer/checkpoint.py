@@ -191,6 +191,9 @@ class Resume(keras.callbacks.Callback):
                 self._manager = self._make_manager()
             self._manager.save(checkpoint_number=self.step)
         except (OSError, tf.errors.OpError) as error:
+            alone = self._workers() == 1
+            if isinstance(error, tf.errors.OpError) and not alone:
+                raise  # more likely another worker is gone
             raise InputError(
                 f"The checkpoint cannot be written ({_reason(error)}). "
                 f"Received: {self.folder}"
@@ -257,6 +260,9 @@ class Resume(keras.callbacks.Callback):
         for name in _RECORDED:
             setattr(self, name, record[name])
 
+    def _workers(self) -> int:
+        return distribution.num_workers(self.model.distribute_strategy)
+
     def _spent(self) -> float:
         return self.seconds + time.monotonic() - self._started
 
@@ -270,7 +276,7 @@ class Resume(keras.callbacks.Callback):
         self._asked = True
 
     def _stop(self) -> None:
-        if distribution.num_workers(self.model.distribute_strategy) == 1:
+        if self._workers() == 1:
             self.save()
         self._stop_listening()
         raise Stopped

@@ -55,6 +55,7 @@ _FLAGS = {
     "predict": ("model",),
 }
 _TAKE_FILES = ("predict", "results")
+_SAID = 200
 _STORAGE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG, errno.EACCES)
 
 
@@ -254,8 +255,9 @@ def _explained(strategy: str, out: pathlib.Path):
                 f"goes on when it can. Received: {out}"
             ) from error
         if strategy == "multi_worker" and isinstance(error, tf.errors.OpError):
-            first = [line for line in text.splitlines() if line.strip()][:1]
-            said = textwrap.shorten("".join(first), 200, placeholder=" ...")
+            # A long message, of which the cause names the task.
+            cause = error.message.partition("aborted by: ")[2] or error.message
+            said = textwrap.shorten(cause, _SAID)
             raise WorkerLostError(
                 "Another worker is gone; start all of them again, and they go "
                 "on from the last checkpoint. "

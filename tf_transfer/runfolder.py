@@ -38,8 +38,8 @@ class RunFolder:
         wanted = json.loads(json.dumps(dataclasses.asdict(experiment)))
         wanted["fingerprints"] = data or {}
         found = self.read("config.json", dict)
-        # A chief that is just making the folder has a config.json last.
-        if writes and found is None and self._holds_something():
+        # For the others the chief may be making it at this moment.
+        if found is None and writes and self._holds_something():
             raise InputError(
                 "The folder is not empty and holds no run; choose another "
                 f"with --out. Received: {self.path}"
@@ -54,9 +54,10 @@ class RunFolder:
         try:
             if writes:
                 self.path.mkdir(parents=True, exist_ok=True)
-                (self.path / "checkpoints").mkdir(exist_ok=True)
             if found is None:
                 self.write("config.json", wanted)
+            if writes:  # not before: a killed start shall leave no riddle
+                (self.path / "checkpoints").mkdir(exist_ok=True)
         except OSError as error:
             raise InputError(
                 f"The folder cannot be written ({error.strerror}). "
