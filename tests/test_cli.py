@@ -1,5 +1,7 @@
+import csv
 import json
 import os
+import pickle
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tf_transfer import cli
+from tf_transfer.config import Experiment
 
 TINY = [
     "--config.data.image_size=8",
@@ -89,6 +92,7 @@ def test_weights_prints_a_verdict(monkeypatch, capsys, tmp_path):
         (["compare", "--jobs=0"], "`jobs` must be at least 1"),
         (["compare", "--jobs=-1"], "`jobs` must be at least 1"),
         (["compare", "--jobs=two"], "--jobs=two"),
+        (["compare", "--jobs=1.5"], "--jobs=1.5"),
         (
             ["compare", "--jobs=2", "--config.strategy=mirrored"],
             "`jobs` must be at least 1, and 1 with a strategy that uses",
@@ -126,6 +130,17 @@ def test_weights_prints_a_verdict(monkeypatch, capsys, tmp_path):
         (
             ["compare", "--config.data.target_classes=('1', '10')"],
             "8, 9. Received: '10'",
+        ),
+        (["compare", "--config.data.source_classes=(0,1)"], "tuple[str, ...]"),
+        (["weights", "--config.data.target_classes=7"], "tuple[str, ...]"),
+        (["weights", "--config.relevant=1"], "`relevant` must be tuple[str"),
+        (
+            [
+                "weights",
+                "--config.data.source_classes=('A','B')",
+                "--config.relevant=('C',)",
+            ],
+            "`relevant` must name source classes. Received: 'C'",
         ),
         (
             ["compare", "--config.relevant=('cat',)"],
@@ -187,6 +202,8 @@ def test_a_config_file_that_fails_is_one_sentence(
         "methods=None",
         "methods='datl'",
         "generalist_path=None",
+        "relevant='A'",
+        "relevant=['A']",
         "generalist=Training(steps=10.5)",
     ],
 )
@@ -270,6 +287,30 @@ def test_bad_labels_and_pixels_in_a_file(monkeypatch, capsys, tmp_path):
         assert status == 2
         assert message in err
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_built_in_experiment_can_go_to_another_process():
+    _, values = cli._parse(["tf-transfer", "compare", "--config.seeds=2"])
+    assert type(values.config) is Experiment
+    assert pickle.loads(pickle.dumps(values.config)) == values.config
+    assert values.config.seeds == 2
+
+
+def test_classes_are_chosen_by_name(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    status, shown, _ = call(
+        monkeypatch,
+        capsys,
+        "weights",
+        *TINY,
+        "--config.data.source_classes=('A','B','C')",
+        "--config.data.target_classes=('7','1')",
+        "--out=run",
+    )
+    assert status == 0
+    assert "of 3 source classes" in shown
+    with open("run/weights.csv", encoding="utf-8") as file:
+        assert [row["class"] for row in csv.DictReader(file)] == list("ABC")
 
 
 def finished(folder):
@@ -359,6 +400,36 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
             status, errors = conftest.ended(child, timeout=400)
         assert status == 0, errors
     conftest.same_models(tmp_path / "run", tmp_path / "whole", atol=0)
+
+
+@pytest.mark.slow
+def test_sigterm_ends_the_jobs_too_and_they_go_on(tmp_path):
+    """Of the built-in experiment, which other processes must import."""
+    out = tmp_path / "run"
+    command = [
+        *(sys.executable, "-m", "tf_transfer.cli", "compare", "--jobs=2"),
+        *(f for f in TINY if "seeds" not in f and "finetuning.steps" not in f),
+        "--config.finetuning.steps=600",
+        "--config.checkpoint_every=20",
+        "--config.methods=('finetune',)",
+        *("--config.seeds=2", f"--out={out}"),
+    ]
+    child = conftest.start(command)
+    conftest.wait_for_a_checkpoint(out)
+    child.terminate()
+    _, errors = child.communicate(timeout=100)
+    assert child.returncode == 143, errors
+    assert "stopped and saved; give the same command to go on" in errors
+    assert "Traceback" not in errors
+    assert not (out / "results.json").exists()
+    child = conftest.start(command)
+    shown, errors = child.communicate(timeout=400)
+    assert child.returncode == 0, errors
+    assert "By the validation images plain fine-tuning is the choice" in shown
+    for seed in (1, 2):
+        assert errors.count(f"seed {seed}/2, finetune") == 1
+        assert (out / "checkpoints" / f"finetune-{seed - 1}.keras").exists()
+    assert not (out / "checkpoints" / "stages").exists()
 
 
 def in_a_small_disk(tmp_path, options, command):

@@ -26,6 +26,12 @@ def test_load_frames_and_joins_keeping_classes_apart(tmp_path):
     assert len(joined.train_part().labels) == 1803
 
 
+def test_part_names_leave_a_plus_in_a_path():
+    name = "npz:a+b/c.npz+glyphs+folder:d+e"
+    found = ["npz:a+b/c.npz", "glyphs", "folder:d+e"]
+    assert data.part_names(name) == found
+
+
 def test_remembers_the_frame_that_was_used():
     digits = data.load("digits", size=12, channels=1)
     raw = loaders.load("digits").images[:20, ..., None]

@@ -13,6 +13,32 @@ def test_classification_metrics_by_hand():
     assert found["loss"] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("relevant", "scores", "area"),
+    [
+        ([1, 1, 0, 0], [4, 3, 2, 1], 1.0),
+        ([1, 1, 0, 0], [1, 2, 3, 4], 0.0),
+        # Of the four pairs three are in order, or one and one half of one.
+        ([1, 0, 1, 0], [4, 3, 2, 1], 0.75),
+        ([1, 0, 1, 0], [2, 2, 1, 1.5], 0.375),
+        ([1, 0, 0], [7, 7, 7], 0.5),
+        ([0, 1], [0.0, 1e-9], 1.0),
+    ],
+)
+def test_roc_area_by_hand(relevant, scores, area):
+    found = metrics.roc_area(np.array(relevant, bool), scores)
+    assert found == pytest.approx(area)
+
+
+def test_roc_area_is_the_share_of_pairs_in_order():
+    rng = np.random.default_rng(0)
+    relevant = np.arange(5000) < 8
+    scores = rng.integers(0, 50, 5000)
+    above = scores[:8, None] - scores[None, 8:]
+    wanted = np.mean((above > 0) + 0.5 * (above == 0))
+    assert metrics.roc_area(relevant, scores) == pytest.approx(wanted)
+
+
 def test_mean_interval_by_hand():
     mean, half = metrics.mean_interval([1.0, 2.0, 3.0])
     assert mean == 2

@@ -1,6 +1,8 @@
+import errno
 import json
 import os
 import pathlib
+import pickle
 import signal
 import sys
 import time
@@ -11,7 +13,7 @@ import tensorflow as tf
 
 import tf_transfer as tt
 from tf_transfer import experiment, parallel
-from tf_transfer.errors import InputError
+from tf_transfer.errors import InputError, Stopped
 
 # The children import this file anew.
 
@@ -31,6 +33,10 @@ def dies(folder):
 
 def has_a_fault(folder):
     raise ZeroDivisionError
+
+
+def fails(error):
+    raise error
 
 
 def has_a_full_disk(folder):
@@ -55,9 +61,12 @@ def wait_for(folder, *names):
 def is_running(pid):
     try:
         os.kill(pid, 0)
+        # What nobody waits for stays in the table.
+        return " Z " not in pathlib.Path(f"/proc/{pid}/stat").read_text()
     except ProcessLookupError:
         return False
-    return True
+    except FileNotFoundError:
+        return not pathlib.Path("/proc/self").exists()
 
 
 def pids(folder):
@@ -110,6 +119,53 @@ def test_the_processors_are_shared_out(tmp_path, monkeypatch):
         assert found == [3, 3]
 
 
+class Queue(list):
+    """Errors that a process sends."""
+
+    put = list.append
+
+
+@pytest.fixture
+def work(monkeypatch):
+    """What a new process does, in this process."""
+    monkeypatch.setattr(parallel, "_end_with_parent", lambda: None)
+    tf.constant(0)  # from here on its threads stay as they are
+
+    def work(error):
+        errors = Queue()
+        packed = pickle.dumps((fails, (error,)))
+        parallel._work(packed, 1, errors)
+        return errors
+
+    return work
+
+
+def test_what_the_machine_refuses_is_for_the_calling_process(work):
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    for error in (
+        InputError("Bad. Received: 3"),
+        full,
+        tf.errors.ResourceExhaustedError(None, None, "No space left"),
+    ):
+        (found,) = work(error)
+        again = pickle.loads(pickle.dumps(found))
+        assert (type(again), str(again)) == (type(error), str(error))
+    with pytest.raises(ZeroDivisionError):
+        work(ZeroDivisionError())
+    for error in (Stopped(), KeyboardInterrupt()):
+        with pytest.raises(SystemExit) as caught:
+            work(error)
+        assert caught.value.code == 1
+
+
+def test_threads_stay_as_they_are_where_tensorflow_is_in_use():
+    tf.constant(0)
+    with pytest.raises(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(97)
+    packed = pickle.dumps((fails, ("what",)))
+    assert parallel._unpack(packed, 97) == (fails, ("what",))
+
+
 def test_there_are_no_more_processors_than_may_be_used():
     assert 1 <= parallel._processors() <= os.cpu_count()
 
@@ -131,8 +187,11 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_the_processes_end_with_their_caller(tmp_path, number):
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)],
+)
+def test_the_processes_end_with_their_caller(tmp_path, number, status):
     """Where it is asked to end, and where it is gone without a word."""
     script = tmp_path / "caller.py"
     tests = str(pathlib.Path(__file__).parent)
@@ -140,9 +199,9 @@ def test_the_processes_end_with_their_caller(tmp_path, number):
     with conftest.started([sys.executable, str(script)]) as caller:
         wait_for(tmp_path, "started-1", "started-2")
         caller.send_signal(number)
-        status, errors = conftest.ended(caller, timeout=200)
-    if number == signal.SIGTERM:
-        assert status == 143
+        found, errors = conftest.ended(caller, timeout=200)
+    assert found == status
+    if status > 0:
         assert errors.endswith("give the same command to go on\n")
         assert "Traceback" not in errors
     until = time.monotonic() + 200

@@ -138,6 +138,18 @@ def test_refuses_formats_it_does_not_have(run):
     assert not (run / "tflite").exists()
 
 
+def test_representative_images_are_of_the_classes_of_the_run(run):
+    release = Release(run, "datl")
+    images = release._representative()
+    assert images.shape == (40, 8, 8, 1)
+    settings = release.config["data"]
+    assert settings.pop("target_classes") == []
+    np.testing.assert_array_equal(release._representative(), images)
+    settings["target_classes"] = ["3", "4"]
+    with pytest.raises(InputError, match="no longer the data of the run"):
+        release._representative()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -165,3 +165,12 @@ def test_processes_that_add_at_once_lose_no_result(tmp_path):
     found = RunFolder(tmp_path / "run", config_lib.Experiment()).results
     assert [result["seed"] for result in found] == sorted([*range(100)] * 2)
     assert len(set(keys(found))) == 200
+
+
+def test_a_process_that_does_not_write_keeps_its_results(tmp_path):
+    experiment = conftest.tiny_experiment()
+    RunFolder(tmp_path / "run", experiment)
+    other = RunFolder(tmp_path / "run", experiment, writes=False)
+    other.add({"method": "datl", "seed": 0})
+    assert other.result("datl", 0)
+    assert not (tmp_path / "run" / "results.json").exists()

@@ -42,3 +42,12 @@ def test_split_uses_the_data_sets_own_test_part():
 def test_split_refuses(labels, validation, message):
     with pytest.raises(InputError, match=message):
         splits.split_target(conftest.blobs(), labels, validation, seed=0)
+
+
+def test_split_refuses_a_test_part_without_images():
+    images = conftest.blobs()
+    none = data.ImageData(
+        images.images, images.labels, images.class_names, np.array([], int)
+    )
+    with pytest.raises(InputError, match=r"test part must.*none of 4 classes"):
+        splits.split_target(none, 5, 2, seed=0)
