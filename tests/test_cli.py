@@ -414,16 +414,16 @@ def test_sigterm_ends_the_jobs_too_and_they_go_on(tmp_path):
         "--config.methods=('finetune',)",
         *("--config.seeds=2", f"--out={out}"),
     ]
-    child = conftest.start(command)
-    conftest.wait_for_a_checkpoint(out)
-    child.terminate()
-    _, errors = child.communicate(timeout=100)
-    assert child.returncode == 143, errors
+    with conftest.started(command) as child:
+        conftest.wait_for_a_checkpoint(out)
+        child.terminate()
+        status, errors = conftest.ended(child, timeout=200)
+    assert status == 143, errors
     assert "stopped and saved; give the same command to go on" in errors
     assert "Traceback" not in errors
     assert not (out / "results.json").exists()
-    child = conftest.start(command)
-    shown, errors = child.communicate(timeout=400)
+    with conftest.started(command) as child:
+        shown, errors = child.communicate(timeout=400)
     assert child.returncode == 0, errors
     assert "By the validation images plain fine-tuning is the choice" in shown
     for seed in (1, 2):
