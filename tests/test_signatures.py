@@ -91,6 +91,15 @@ def test_encoded_images_of_many_sizes_and_none():
     assert serve(tf.zeros([0], tf.string))["class_names"].shape == (0, 4)
 
 
+def test_many_pixels_are_prepared_one_by_one_with_the_same_result(monkeypatch):
+    model = conftest.tiny_classifier()
+    files = tf.stack([tf.io.encode_png(image) for image in pixels(3)])
+    together = served(model, FRAME)["serve_bytes"](files)["probabilities"]
+    monkeypatch.setattr(signatures, "_AT_ONCE", 100)
+    apart = served(model, FRAME)["serve_bytes"](files)["probabilities"]
+    np.testing.assert_allclose(together, apart, atol=1e-6)
+
+
 @pytest.mark.parametrize("position", [0, 2, 4])
 @pytest.mark.parametrize("bad", [b"", b"hello", "truncated png", "jpeg"])
 def test_a_bad_image_is_named_by_its_position(position, bad):

@@ -22,6 +22,7 @@ Where it returns uint8, 255 stands for 1. A `framing.Frame` is one.
 """
 _PNG = b"\x89PNG\r\n\x1a\n"
 _DECODED = (1, 3, 4)  # channels that an encoded image can be asked for
+_AT_ONCE = 2**24  # pixel values that are prepared together, 64 MB as floats
 
 
 class Served:
@@ -187,22 +188,21 @@ class Served:
             )
             if plain:
                 image = tf.ensure_shape(image, self.model_shape)
-            # As a string, for a batch of images of differing sizes.
-            return position, tf.io.serialize_tensor(image)
-
-        def restore(content):
-            image = tf.io.parse_tensor(content, tf.uint8)
-            image.set_shape([None] * 3)
-            return self._prepare(image[None])[0]
+            # Flat, for a batch of images of differing sizes.
+            return position, tf.shape(image), tf.reshape(image, [-1])
 
         count = tf.size(image_bytes, tf.int64)
         positions = tf.range(count + 1)
-        end = tf.data.Dataset.from_tensors((count, ""))  # it is never empty
         dataset = tf.data.Dataset.from_tensor_slices(
             (positions[:-1], image_bytes)
         )
+        nothing = tf.zeros([3], tf.int32), tf.zeros([0], tf.uint8)
+        end = tf.data.Dataset.from_tensors((count, *nothing))
+        # Never empty, thanks to its end.
         dataset = dataset.map(decode).ignore_errors().concatenate(end)
-        left, decoded = dataset.batch(count + 1).get_single_element()
+        left, shapes, pixels = dataset.ragged_batch(
+            count + 1
+        ).get_single_element()
         bad = tf.argmin(tf.cast(left == positions[: tf.size(left)], tf.int32))
         size = f" of at most {self._max_pixels} pixels"
         if plain:
@@ -212,9 +212,29 @@ class Served:
             tf.size(left, tf.int64) > count, [tf.strings.format(text, bad)]
         )
         with tf.control_dependencies([check]):
-            decoded = decoded[:-1]
-        framed = tf.TensorSpec(self.model_shape, tf.float32)
-        return tf.map_fn(restore, decoded, fn_output_signature=framed)
+            return self._prepare_each(shapes[:-1], pixels[:-1])
+
+    def _prepare_each(
+        self, shapes: tf.Tensor, pixels: tf.RaggedTensor
+    ) -> tf.Tensor:
+        """Returns images `[B]`, given by shape and pixels, as the model's."""
+        batch = tf.shape(shapes)[0]
+
+        def at_once():
+            shape = tf.concat([[batch], shapes[0]], axis=0)
+            return self._prepare(tf.reshape(pixels.flat_values, shape))
+
+        def prepare(position):
+            image = tf.reshape(pixels[position], shapes[position])
+            return self._prepare(image[None])[0]
+
+        def one_by_one():
+            spec = tf.TensorSpec(self.model_shape, tf.float32)
+            return tf.map_fn(prepare, tf.range(batch), fn_output_signature=spec)
+
+        alike = (batch > 0) & tf.reduce_all(shapes == shapes[:1])
+        few = tf.size(pixels.flat_values) <= _AT_ONCE
+        return tf.cond(alike & few, at_once, one_by_one)
 
 
 def _pixels(content: tf.Tensor) -> tf.Tensor:

@@ -32,6 +32,7 @@ RATIOS = {
     "serving_default over model": ("serving_default", "model"),
     "plain over compiled": ("plain", "compiled"),
     "serving_default over framed": ("serving_default", "framed"),
+    "serve_bytes over model": ("serve_bytes", "model"),
     "serve_bytes over decoded": ("serve_bytes", "decoded"),
 }
 
