@@ -6,11 +6,13 @@ with steps on the target alone.
 
 from collections.abc import Callable
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_transfer import data, relations
 from tf_transfer.config import Training
+from tf_transfer.credit import Reinforce
 from tf_transfer.data import ImageData
 from tf_transfer.datl import ImportanceWeights
 from tf_transfer.training import ReusableL2TL, State
@@ -88,7 +90,40 @@ def _learn(trial: Trial, bench: ReusableL2TL) -> None:
     count = trial.config.pretraining.batch_size
     source = trial.batches.whole_source(count * settings.oversample)
     streams = _streams(trial, source, trial.target.train)
-    trial.fit("learning", bench, streams, stage)
+    logbook = PolicyLog(trial.source.prior)
+    logbook.set_model(bench.model)
+    start = logbook.read()
+    trial.fit("learning", bench, streams, stage, [logbook])
+    for name, value in start.items():
+        trial.history["learning"][name].insert(0, value)
+
+
+class PolicyLog(keras.callbacks.Callback):
+    """Adds to the logs of an epoch what the policy has come to.
+
+    `class_weights`, `[C]` with mean 1 under P_s, and `expected_scale` of the
+    source loss; with the credit `reinforce` the `baseline` of the reward, too.
+
+    Args:
+        source_prior: P_s, `[C]`.
+    """
+
+    def __init__(self, source_prior: np.ndarray):
+        super().__init__()
+        self.source_prior = source_prior
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs |= self.read()
+        if isinstance(self.model.credit, Reinforce):
+            logs["baseline"] = float(self.model.credit.baseline())
+
+    def read(self) -> dict:
+        """Returns the weights and the scale as they are now."""
+        weights = self.model.importance_weights(self.source_prior)
+        return {
+            "class_weights": [round(float(w), 4) for w in weights],
+            "expected_scale": float(self.model.policy.expected_scale()),
+        }
 
 
 def _restart(trial: Trial, bench: ReusableL2TL, images: ImageData) -> None:

@@ -8,6 +8,8 @@ import pathlib
 import shutil
 from typing import Any
 
+import numpy as np
+
 from tf_transfer import config as config_lib
 from tf_transfer.errors import InputError
 
@@ -152,6 +154,25 @@ class RunFolder:
         partial = path.with_name(f"partial-{path.name}")
         model.save(partial)
         os.replace(partial, path)
+
+    def save_predictions(
+        self, said: dict[str, np.ndarray], name: str, seed: int
+    ) -> None:
+        """Saves what a method said of the test images; see `metrics`."""
+        if not self.writes:
+            return
+        path = predictions_path(self.path, name, seed)
+        path.parent.mkdir(exist_ok=True)
+        partial = path.with_name(f"partial-{path.name}")
+        np.savez_compressed(partial, **said)
+        os.replace(partial, path)
+
+
+def predictions_path(
+    run: pathlib.Path, method: str, seed: int
+) -> pathlib.Path:
+    """Returns where a run keeps the predictions of the one test read."""
+    return run / "predictions" / f"{method}-{seed}.npz"
 
 
 def read_json(path: pathlib.Path, kind: type) -> Any:
