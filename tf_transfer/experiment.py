@@ -15,6 +15,7 @@ from tf_transfer import (
     export,
     metrics,
     parallel,
+    pictures,
     release,
     report,
     splits,
@@ -25,6 +26,7 @@ from tf_transfer.config import Experiment
 from tf_transfer.data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.methods import METHODS
+from tf_transfer.progress import Progress, note, verdict, warn
 from tf_transfer.runfolder import RunFolder
 from tf_transfer.splits import TargetSplit
 from tf_transfer.trial import Trial
@@ -88,9 +90,10 @@ def compare(
         rows = comparison.summary(folder.results, config.methods)
         if chief:
             first = splits[0].labelled
-            report.write_weights(folder.path, table, source, first)
-            report.write_curves(folder.path, folder.results)
+            pictures.write_weights(folder.path, table, source, first)
+            pictures.write_curves(folder.path, folder.results)
             _export_best(folder, target, names)
+            report.write(folder.path, source, target)
         return rows
 
 
@@ -137,7 +140,7 @@ def _trained(
     """Yields the trial of every seed when all its methods are finished."""
     bench = _bench(config, source, target)
     steps = _steps_left(config, folder, splits)
-    progress = report.Progress(steps, quiet or not folder.writes)
+    progress = Progress(steps, quiet or not folder.writes)
     for seed, split in splits.items():
         trial = Trial(bench, source, split, seed, folder, progress.advance)
         for method in config.methods:
@@ -171,19 +174,19 @@ def look(
     chief = distribution.is_chief(bench.strategy)
     with RunFolder(out, config, prints, writes=chief) as folder:
         steps = 0 if config.generalist_path else config.generalist.steps
-        progress = report.Progress(steps, quiet or not chief)
+        progress = Progress(steps, quiet or not chief)
         progress.says("generalist")
         trial = Trial(bench, source, split, 0, folder, progress.advance)
         rows = _weight_rows(trial)
         folder.forget_stages(seed=0)
         progress.close()
         if chief:
-            report.write_weights(folder.path, rows, source, split.labelled)
+            pictures.write_weights(folder.path, rows, source, split.labelled)
         prior = trial.target_prior.prior
         importance = trial.importance()
         importance.update(prior, trial.source.prior)
         found = importance.diagnostics(prior, trial.source.prior)
-        return report.verdict(rows, found)
+        return verdict(rows, found)
 
 
 def _check(config: Experiment) -> None:
@@ -213,7 +216,7 @@ def _load(
     # A cluster must be joined before anything is computed.
     distribution.strategy(config.strategy)
     if not quiet:
-        report.note("loading the data")
+        note("loading the data")
     settings = config.data
     frame = (
         settings.image_size,
@@ -249,7 +252,7 @@ def _load(
     )
     empty = np.flatnonzero(source.prior == 0)
     if empty.size:
-        report.warn(
+        warn(
             f"{empty.size} source classes have no examples and get weight 0, "
             f"for example {source.class_names[empty[0]]!r}."
         )

@@ -168,11 +168,42 @@ class RunFolder:
         os.replace(partial, path)
 
 
-def predictions_path(
-    run: pathlib.Path, method: str, seed: int
-) -> pathlib.Path:
+def predictions_path(run: pathlib.Path, method: str, seed: int) -> pathlib.Path:
     """Returns where a run keeps the predictions of the one test read."""
     return run / "predictions" / f"{method}-{seed}.npz"
+
+
+def read_finished(run: pathlib.Path) -> tuple[dict, list[dict]]:
+    """Returns the configuration and the results of a finished run.
+
+    Raises:
+        InputError: if the folder holds none.
+    """
+    config = read_json(run / "config.json", dict)
+    results = read_json(run / "results.json", list)
+    if config is None:
+        raise InputError(
+            f"There is no run of `compare` in the folder. Received: {run}"
+        )
+    try:
+        found = {(r["method"], r["seed"]) for r in results or []}
+        seeds = range(config["seeds"])
+        wanted = {(m, s) for m in config["methods"] for s in seeds}
+    except (KeyError, TypeError) as error:
+        raise misfit(run, error) from error
+    if not wanted <= found:
+        raise InputError(
+            "The run is not finished; give its `compare` command again. "
+            f"Received: {run}"
+        )
+    return config, results
+
+
+def misfit(run: pathlib.Path, error: Exception) -> InputError:
+    """Returns what to raise where the files of a run cannot be used."""
+    return InputError(
+        f"The run's files do not fit together ({error!r}). Received: {run}"
+    )
 
 
 def read_json(path: pathlib.Path, kind: type) -> Any:
