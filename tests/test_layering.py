@@ -47,6 +47,8 @@ RANKS = {
     "export": 5,
     "workbench": 5,
     "reloading": 5,
+    "report_mistakes": 5,
+    "report_weights": 5,
     "convert": 6,
     "trial": 6,
     "joint_training": 7,

@@ -37,6 +37,13 @@ def test_writes_weights_and_pictures(tmp_path):
             assert np.asarray(picture).std() > 5
 
 
+def test_long_class_names_leave_room_for_the_bars(tmp_path):
+    rows = conftest.weight_rows([1.0, 2.0])
+    rows[0]["class"] = "a name that is far too long " * 6
+    pictures.plot_weights(tmp_path / "weights.png", rows)
+    assert (tmp_path / "weights.png").stat().st_size > 1000
+
+
 def test_learned_weights_are_written_and_drawn(tmp_path):
     images = conftest.blobs()
     rows = [

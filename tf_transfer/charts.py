@@ -81,7 +81,8 @@ def dots(rows: Sequence[Dot], alt: str, unit: str) -> str:
     for tick in ticks:
         kind = "zero" if abs(tick) < 1e-9 else "rule"
         _line(svg, place(tick), top, place(tick), bottom, kind)
-        _text(svg, place(tick), bottom + _LINE, f"{tick:+g}", "middle", "soft")
+        shown = f"{tick:+g}" if tick else "0"
+        _text(svg, place(tick), bottom + _LINE, shown, "middle", "soft")
     _text(svg, _WIDTH - right, bottom + 34, unit, "end", "soft")
     for i, (row, reach) in enumerate(zip(rows, half, strict=True)):
         y = top + high * (i + 0.5)
@@ -152,20 +153,31 @@ def lines(
         if len(points) == 1:
             _add(group, "circle", cx=points[0][0], cy=points[0][1], r=3)
     if named:
-        _name_ends(svg, [s for s in series if s.kind != "soft"], place)
+        ends = [s for s in series if s.kind != "soft"]
+        _name_ends(svg, ends, [place(s.x[-1], s.y[-1]) for s in ends], bottom)
     return _shown(svg)
 
 
-def _name_ends(svg, series: Sequence[Series], place) -> None:
+def _name_ends(
+    svg,
+    series: Sequence[Series],
+    ends: Sequence[tuple[float, float]],
+    bottom: float,
+) -> None:
     """Writes names beside the ends of lines, kept apart from each other."""
-    ends = [place(s.x[-1], s.y[-1]) for s in series]
-    below = -np.inf
-    for i in sorted(range(len(series)), key=lambda i: ends[i][1]):
-        x, y = ends[i]
-        below = max(y + 4, below + _LINE)
-        kind = f"series-{series[i].kind}"
+    order = sorted(range(len(series)), key=lambda i: ends[i][1])
+    heights: list[float] = []
+    for i in order:
+        least = heights[-1] + _LINE if heights else -np.inf
+        heights.append(max(ends[i][1] + 4, least))
+    most = bottom + 4
+    for k in reversed(range(len(heights))):
+        heights[k] = min(heights[k], most)
+        most = heights[k] - _LINE
+    for i, y in zip(order, heights, strict=True):
         shown = shortened(series[i].name, _MOST_NAMED)
-        _text(svg, x + 6, below, shown, "start", kind)
+        kind = f"series-{series[i].kind}"
+        _text(svg, ends[i][0] + 6, y, shown, "start", kind)
 
 
 def shortened(name: str, most: int) -> str:

@@ -24,6 +24,7 @@ from tf_transfer.parallel import silenced
 _USAGE = """Which source data should a model learn from, and does it help?
 
 tf-transfer compare   run methods and controls, print and write a table
+tf-transfer report    write report.html of a finished run anew
 tf-transfer weights   estimate the importance weights only: a cheap first look
 tf-transfer results   write one document from the figures of several runs
 tf-transfer export    write the chosen model of a finished run for a server
@@ -37,6 +38,7 @@ Examples:
   tf-transfer compare --jobs=2    (seeds side by side, in two processes)
   tf-transfer export --run=runs/five_labels --method=datl
   tf-transfer export --run=runs/five_labels --format=tflite --int8
+  tf-transfer report --run=runs/five_labels
   tf-transfer results --out=RESULTS.md runs/five_labels runs/ten_labels
   tf-transfer predict --model=runs/five_labels/export/1 one.png two.jpg
 
@@ -49,6 +51,7 @@ A run that was interrupted goes on when the same command is given again.
 """
 _FLAGS = {
     "compare": ("config", "out", "quiet", "jobs"),
+    "report": ("run",),
     "weights": ("config", "out", "quiet"),
     "results": ("out",),
     "export": ("run", "method", "format", "int8", "out"),
@@ -117,7 +120,8 @@ def _check_usage(commands: list[str], values: flags.FlagValues) -> None:
                 f"`{command}` takes the flags --{', --'.join(_FLAGS[command])}."
                 f" Received: --{name}"
             )
-    needed = {"export": "run", "predict": "model"}.get(command)
+    needed = {"export": "run", "report": "run", "predict": "model"}
+    needed = needed.get(command)
     if needed and not values[needed].value:
         raise InputError(
             f"`{command}` needs --{needed}=FOLDER. Received: no --{needed}"
@@ -171,6 +175,9 @@ def run(argv: list[str]) -> int:
         _predict(values.model, files)
     elif command == "results":
         _results(files, pathlib.Path(values.out or "RESULTS.md"))
+    elif command == "report":
+        with _explained("none", pathlib.Path(values.run)):
+            _report(values.run)
     elif command == "export":
         with _explained("none", pathlib.Path(values.out or values.run)):
             _export(values)
@@ -219,6 +226,12 @@ def _export(values: flags.FlagValues) -> None:
         f"{result['method']}, seed {result['seed']}, validation accuracy "
         f"{result['validation']['accuracy']:.3f}: written to {folder}"
     )
+
+
+def _report(run: str) -> None:
+    from tf_transfer import report
+
+    print(f"Written: {report.rewrite(run)}")
 
 
 def _results(runs: list[str], out: pathlib.Path) -> None:

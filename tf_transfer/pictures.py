@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from tf_transfer.charts import shortened
+
 _SHOWN = 12
+_LONGEST_NAME = 30
 
 
 def write_weights(folder: pathlib.Path, rows, source, target) -> None:
@@ -63,7 +66,7 @@ def plot_weights(
         errors = np.transpose([weight_errors(row) for row in shown])
         axes.errorbar(place, height, errors, fmt="none", ecolor="#222", lw=0.8)
     axes.axhline(1, color="#999", lw=0.8, ls="--")
-    names = [row["class"] for row in shown]
+    names = [shortened(row["class"], _LONGEST_NAME) for row in shown]
     # A dollar sign in a class name is no formula.
     axes.set_xticks(place, names, fontsize=8, parse_math=False)
     if max(len(row["class"]) for row in shown) > 2:

@@ -61,10 +61,10 @@ def write(
     """
     run = pathlib.Path(run)
     config, results = read_finished(run)
-    names = read_json(run / "data.json", dict) or {}
     try:
+        names = _names(run, config)
         page = _page(run, config, results, names, source, target)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (TypeError, AttributeError, LookupError) as error:
         raise misfit(run, error) from error
     path = run / "report.html"
     partial = path.with_suffix(".partial")
@@ -80,21 +80,36 @@ def rewrite(run: str | os.PathLike) -> pathlib.Path:
     """
     run = pathlib.Path(run)
     config, _ = read_finished(run)
-    names = read_json(run / "data.json", dict)
-    images: dict[str, ImageData | None] = {"source": None, "target": None}
-    for part in images:
-        try:
-            images[part] = reloading.reload(config, names or {}, part)
-        except InputError as error:
-            progress.warn(f"No images of the {part} are shown: {error}")
-        except (KeyError, TypeError) as error:
-            raise misfit(run, error) from error
-    if images["source"] is not None:
-        per_class = config["data"]["source_per_class"]
-        images["source"] = data.keep_per_class(
-            images["source"].train_part(), per_class, seed=0
-        )
+    images: dict[str, ImageData | None] = {}
+    try:
+        names = _names(run, config)
+        for part in ("source", "target"):
+            images[part] = _reloaded(config, names, part)
+        if images["source"] is not None:
+            per_class = config["data"]["source_per_class"]
+            kept = images["source"].train_part()
+            images["source"] = data.keep_per_class(kept, per_class, seed=0)
+    except (KeyError, TypeError) as error:
+        raise misfit(run, error) from error
     return write(run, **images)
+
+
+def _names(run: pathlib.Path, config: dict[str, Any]) -> dict[str, Any]:
+    """Returns what `data.json` holds, or of an older run what is known."""
+    found = read_json(run / "data.json", dict)
+    if found is None:
+        found = {part: config["data"][part] for part in ("source", "target")}
+    return found
+
+
+def _reloaded(
+    config: dict[str, Any], names: dict[str, Any], part: str
+) -> ImageData | None:
+    try:
+        return reloading.reload(config, names, part)
+    except InputError as error:
+        progress.warn(f"No images of the {part} are shown. {error}")
+        return None
 
 
 def _page(
@@ -119,8 +134,7 @@ def _page(
     classes = _target_names(names, target, said)
     return _fill(
         title=" \u2192 ".join(
-            stems(names[part] if names else config["data"][part])
-            for part in ("source", "target")
+            stems(names[part]) for part in ("source", "target")
         ),
         setting=_setting(config, results),
         verdict=_verdict(results, methods, chosen),
@@ -162,20 +176,22 @@ def _target_names(
 ) -> list[str]:
     if target is not None:
         return target.class_names
-    if names:
+    if "class_names" in names:
         return names["class_names"]
-    count = 0 if said is None else 1 + max(map(np.max, said.values()))
-    return [str(label) for label in range(int(count))]
+    if said is None:
+        return []
+    count = 1 + max(said["label"].max(), said["predicted"].max())
+    return [str(label) for label in range(count)]
 
 
 def _setting(config: dict[str, Any], results: Sequence[Result]) -> str:
     settings, seeds = config["data"], config["seeds"]
-    hours = sum(r["seconds"] for r in results) / 3600
+    spent = progress.duration(sum(r["seconds"] for r in results))
     return (
         f"{settings['labels_per_class']} labelled target images a class "
         f"({settings['validation_per_class']} of them for validation), "
         f"{seeds} {'seed' if seeds == 1 else 'seeds'}, "
-        f"{hours:.1f} hours of training."
+        f"{spent} of training."
     )
 
 
@@ -218,26 +234,21 @@ def _cells(row: Row) -> dict[str, Any]:
 
 
 def _gains(rows: Sequence[Row]) -> str | None:
-    """Draws the paired gains over fine-tuning."""
-    shown = [
-        Dot(
-            row.method,
-            100 * row.gain.mean,
-            100 * row.gain.interval,
-            row.chosen,
-        )
-        for row in rows
-        if row.gain
-    ]
-    if not shown:
+    """Draws the paired gains over fine-tuning, which is at zero."""
+    shown, said = [], []
+    for row in rows:
+        if row.gain:
+            gain = row.gain.mean, row.gain.interval
+            said.append(f"{row.method} {points(*gain, sign=True)}")
+        elif row.method == comparison.BASELINE:
+            gain = 0.0, 0.0
+        else:
+            continue
+        shown.append(Dot(row.method, *(100 * g for g in gain), row.chosen))
+    if not said:
         return None
-    said = "; ".join(
-        f"{row.method} {points(row.gain.mean, row.gain.interval, sign=True)}"
-        for row in rows
-        if row.gain
-    )
-    alt = f"Gains over fine-tuning in points: {said}."
-    return charts.dots(shown, _told(alt), "points")
+    alt = _told(f"Gains over fine-tuning in points: {'; '.join(said)}.")
+    return charts.dots(shown, alt, "points")
 
 
 def _look(method: str) -> tuple[str, bool]:

@@ -1,9 +1,9 @@
 """The section of a report on what the chosen model gets wrong."""
 
 import pathlib
-import zipfile
 from collections.abc import Sequence
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from tf_transfer.errors import InputError
 from tf_transfer.runfolder import predictions_path
 
 _LARGEST_MATRIX = 25
-_CONFUSIONS = 12
+_CONFUSIONS = 10
 _WORST = 18
 
 
@@ -29,12 +29,12 @@ def read(
     """
     path = predictions_path(run, method, seed)
     try:
-        with np.load(path) as file:
+        with open(path, "rb") as content, np.load(content) as file:
             names = ("label", "predicted", "probability")
             return {name: file[name] for name in names}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise InputError(
             f"The file cannot be read. Received: {path}"
         ) from error

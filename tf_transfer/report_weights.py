@@ -15,7 +15,7 @@ from tf_transfer.pictures import weight_errors
 
 _SHOWN = 10
 _EXAMPLES = 6
-_MOVED = 4
+_MOVED = 3
 _LINES = 60
 _POINTS = 300
 _NUMBERS = (
@@ -149,7 +149,7 @@ def _meaning(size: float) -> str:
         return "The weights are nearly equal: they can change little here."
     return (
         "The smaller it is, the more the training rests on few classes; below "
-        f"{diagnostics.LOW_ESS:.0%} it repeats few images."
+        f"{100 * diagnostics.LOW_ESS:.0f}\u00a0% it repeats few images."
     )
 
 
