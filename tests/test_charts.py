@@ -47,7 +47,7 @@ def test_a_dot_without_an_interval_is_drawn():
 
 
 def test_lines_rise_where_their_values_rise():
-    series = [Series("up", [0, 1, 2], [0.0, np.nan, 1.0], "datl", dashed=True)]
+    series = [Series("up", [0, 1, 2], [0.0, np.nan, 1.0], "datl", "dashed")]
     svg = charts.lines(series, "rises", "step", "weight")
     (group,) = found(svg, "g", "series-datl")
     assert "dashed" in group.get("class").split()

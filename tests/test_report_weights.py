@@ -44,7 +44,9 @@ def test_shows_the_classes_at_both_ends_with_images(tmp_path):
     assert shown["bottom"][-1]["name"] == "class 0"
     assert shown["top"][0]["to"] == pytest.approx(100)
     assert shown["top"][0]["share"] == pytest.approx(100 / 1.5)
-    assert shown["top"][0]["images"].startswith("data:image/png")
+    examples = shown["top"][0]["images"]
+    assert examples["uri"].startswith("data:image/png")
+    assert examples["share"] == 50  # three of six
     assert (shown["count"], shown["of"]) == (60, 180)
     assert len(shown["target"]["classes"]) + shown["target"]["more"] == 60
     assert 'aria-label="Weights of all 60 source classes' in shown["sorted"]

@@ -15,7 +15,7 @@ import numpy as np
 
 _WIDTH = 360
 _LINE = 16  # of text, in pixels
-_MOST_NAMED = 18
+_MOST_NAMED = 15
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Series:
         name: of its tooltip, and beside its end where the chart says so.
         x, y: of its points; where `y` is no finite number it is broken.
         kind: of its colour, in the style sheet.
-        dashed: whether it is.
+        dash: `"dashed"`, `"dotted"`, or nothing for a full line.
     """
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
     kind: str = "soft"
-    dashed: bool = False
+    dash: str = ""
 
 
 def dots(rows: Sequence[Dot], alt: str, unit: str) -> str:
@@ -145,8 +145,7 @@ def lines(
             for x, y in zip(each.x, each.y, strict=True)
             if np.isfinite(y)
         ]
-        kind = f"series-{each.kind}" + " dashed" * each.dashed
-        group = _add(svg, "g", class_=kind)
+        group = _add(svg, "g", class_=f"series-{each.kind} {each.dash}")
         _add(group, "title").text = each.name
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         _add(group, "polyline", points=path)

@@ -30,13 +30,13 @@ _STAGES = {
     "joint": "Joint training",
     "finetuning": "Training on the target",
 }
-# Controls have the colour of their method, and a dashed line.
+# Controls have the colour of their method, and a broken line.
 _FAMILIES = {
-    "datl_uniform": "datl",
-    "datl_reversed": "datl",
-    "joint": "l2tl",
-    "l2tl_frozen": "l2tl",
-    "finetune_related": "finetune",
+    "finetune_related": ("finetune", "dashed"),
+    "datl_uniform": ("datl", "dashed"),
+    "datl_reversed": ("datl", "dotted"),
+    "joint": ("l2tl", "dotted"),
+    "l2tl_frozen": ("l2tl", "dashed"),
 }
 
 
@@ -251,9 +251,9 @@ def _gains(rows: Sequence[Row]) -> str | None:
     return charts.dots(shown, alt, "points")
 
 
-def _look(method: str) -> tuple[str, bool]:
-    """Returns the colour of a method's lines, and whether they are dashed."""
-    return _FAMILIES.get(method, method), method in _FAMILIES
+def _look(method: str) -> tuple[str, str]:
+    """Returns the colour of a method's lines, and how they are broken."""
+    return _FAMILIES.get(method, (method, ""))
 
 
 def _curves(

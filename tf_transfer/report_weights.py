@@ -153,9 +153,15 @@ def _meaning(size: float) -> str:
     )
 
 
-def _examples(data: ImageData, label: int) -> str | None:
+def _examples(data: ImageData, label: int) -> dict[str, Any] | None:
+    """Returns some images of a class, and the share of the room they take."""
     images = data.images[data.labels == label][:_EXAMPLES]
-    return charts.picture(images) if len(images) else None
+    if not len(images):
+        return None
+    return {
+        "uri": charts.picture(images),
+        "share": 100 * len(images) / _EXAMPLES,
+    }
 
 
 def _target(labelled: ImageData) -> dict[str, Any]:
@@ -183,7 +189,7 @@ def _sorted(found: ClassWeights) -> str:
             )
             series.append(Series(kind, 1 + places, values[places], kind))
     ends = [1, max(2, len(found.names))]
-    even = Series("equal weights", ends, [1.0, 1.0], "soft", dashed=True)
+    even = Series("equal weights", ends, [1.0, 1.0], "soft", "dashed")
     alt = (
         f"Weights of all {len(found.names)} source classes in falling order, "
         f"from {found.mean('weight').max():.1f} to "
@@ -256,7 +262,8 @@ def _over_time(logs: dict, steps: int, *columns: str) -> str | None:
             values = logs[column]
             name, kind = _NAMES[column]
             x = _times(values, epochs, steps)
-            series.append(Series(name, x, values, kind, column == "baseline"))
+            dash = "dashed" if column == "baseline" else ""
+            series.append(Series(name, x, values, kind, dash))
     if not series:
         return None
     ends = ", ".join(
