@@ -40,7 +40,7 @@ class Series:
 
     Attributes:
         name: of its tooltip, and beside its end where the chart says so.
-        x, y: of its points; where `y` is no finite number it is broken.
+        x, y: of its points; one whose `y` is no finite number is left out.
         kind: of its colour, in the style sheet.
         dash: `"dashed"`, `"dotted"`, or nothing for a full line.
     """
@@ -140,21 +140,22 @@ def lines(
     _text(svg, 0, 12, y_name, "start", "soft")
     _text(svg, _WIDTH - right, bottom + 34, x_name, "end", "soft")
     for each in series:
-        points = [
-            place(x, y)
-            for x, y in zip(each.x, each.y, strict=True)
-            if np.isfinite(y)
-        ]
-        group = _add(svg, "g", class_=f"series-{each.kind} {each.dash}")
-        _add(group, "title").text = each.name
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        _add(group, "polyline", points=path)
-        if len(points) == 1:
-            _add(group, "circle", cx=points[0][0], cy=points[0][1], r=3)
+        points = zip(each.x, each.y, strict=True)
+        _curve(svg, each, [place(x, y) for x, y in points if np.isfinite(y)])
     if named:
         ends = [s for s in series if s.kind != "soft"]
         _name_ends(svg, ends, [place(s.x[-1], s.y[-1]) for s in ends], bottom)
     return _shown(svg)
+
+
+def _curve(svg, each: Series, points: Sequence[tuple[float, float]]) -> None:
+    """Draws one line through points in pixels; a single one as a dot."""
+    group = _add(svg, "g", class_=f"series-{each.kind} {each.dash}")
+    _add(group, "title").text = each.name
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    _add(group, "polyline", points=path)
+    if len(points) == 1:
+        _add(group, "circle", cx=points[0][0], cy=points[0][1], r=3)
 
 
 def _name_ends(

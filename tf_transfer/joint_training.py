@@ -94,8 +94,10 @@ def _learn(trial: Trial, bench: ReusableL2TL) -> None:
     logbook.set_model(bench.model)
     start = logbook.read()
     trial.fit("learning", bench, streams, stage, [logbook])
-    for name, value in start.items():
-        trial.history["learning"][name].insert(0, value)
+    history = trial.history["learning"]
+    # A training that an older version had finished kept neither.
+    for name in start.keys() & history.keys():
+        history[name].insert(0, start[name])
 
 
 class PolicyLog(keras.callbacks.Callback):
