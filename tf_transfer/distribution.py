@@ -8,7 +8,7 @@ import functools
 import json
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -215,22 +215,23 @@ _FORWARDS = weakref.WeakKeyDictionary()
 def _forward(model: keras.Model) -> Callable:
     """Returns the model's traced inference step, traced once per model."""
     if model not in _FORWARDS:
-        reference = weakref.ref(model)
-
-        @tf.function(reduce_retracing=True)
-        def forward(batch):
-            scope = reference().distribute_strategy
-
-            def step(place, images, *labels):
-                return place, reference()(images, training=False), *labels[:1]
-
-            parts = scope.run(step, batch)
-            if scope.num_replicas_in_sync > 1:
-                parts = [scope.gather(part, axis=0) for part in parts]
-            return parts
-
-        _FORWARDS[model] = forward
+        # Of a partial, TensorFlow counts the traces for each model alone and
+        # does not warn of the many that several models make.
+        step = functools.partial(_forward_step, weakref.ref(model))
+        _FORWARDS[model] = tf.function(step, reduce_retracing=True)
     return _FORWARDS[model]
+
+
+def _forward_step(model: weakref.ref, batch: tuple) -> Sequence[tf.Tensor]:
+    scope = model().distribute_strategy
+
+    def step(place, images, *labels):
+        return place, model()(images, training=False), *labels[:1]
+
+    parts = scope.run(step, batch)
+    if scope.num_replicas_in_sync > 1:
+        parts = [scope.gather(part, axis=0) for part in parts]
+    return parts
 
 
 def total(value: tf.Tensor) -> tf.Tensor:
