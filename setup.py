@@ -5,6 +5,7 @@ import pathlib
 from setuptools import setup
 
 _ONNX = ["onnx>=1.17,<2", "onnxruntime>=1.22,<2", "tf2onnx>=1.17,<2"]
+_TENSORBOARD = ["tensorboard>=2.20,<3"]
 _TFLITE = ["ai-edge-litert>=2.1,<3"]
 
 setup(
@@ -38,9 +39,11 @@ setup(
     ],
     extras_require={
         "onnx": _ONNX,
+        "tensorboard": _TENSORBOARD,
         "tflite": _TFLITE,
         "test": [
             *_ONNX,
+            *_TENSORBOARD,
             *_TFLITE,
             "openvino>=2026.1,<2027",
             "build>=1.2",

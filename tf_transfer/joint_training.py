@@ -4,6 +4,7 @@ Starts, like fine-tuning, from the model trained on the whole source, and ends
 with steps on the target alone.
 """
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -88,7 +89,10 @@ def _learn(trial: Trial, bench: ReusableL2TL) -> None:
     count = trial.config.pretraining.batch_size
     source = trial.batches.whole_source(count * settings.oversample)
     streams = _streams(trial, source, trial.target.train)
-    trial.fit("learning", bench, streams, stage)
+    learned = functools.partial(
+        bench.model.importance_weights, trial.source.prior
+    )
+    trial.fit("learning", bench, streams, stage, weights=learned)
 
 
 def _restart(trial: Trial, bench: ReusableL2TL, images: ImageData) -> None:
