@@ -22,6 +22,16 @@ def test_differences_names_nested_fields():
     assert found == ["data.channels: 1 and 3", "seeds: 5 and 2"]
 
 
+def test_what_an_old_configuration_lacks_is_the_default():
+    old = dataclasses.asdict(config.Experiment(seeds=2))
+    old["encoder"] = {"name": "ResNet50"}
+    old["fingerprints"] = {"source": "abc"}
+    found = config.completed(old)
+    assert found["encoder"] == {"name": "ResNet50", "width": 8, "weights": ""}
+    assert (found["seeds"], found["fingerprints"]) == (2, {"source": "abc"})
+    assert old["encoder"] == {"name": "ResNet50"}
+
+
 def test_imports_no_tensorflow():
     code = "import sys, tf_transfer.config; print('tensorflow' in sys.modules)"
     shown = subprocess.run(

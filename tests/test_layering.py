@@ -29,6 +29,7 @@ RANKS = {
     "sampling": 2,
     "shards": 2,
     "usage": 2,
+    "backbones": 3,
     "checkpoint": 3,
     "credit": 3,
     "data": 3,

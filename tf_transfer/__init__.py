@@ -33,7 +33,7 @@ _HOMES = {
     "distributed": "distribution",
     "elastic_order": "sampling",
     "em_prior": "weights",
-    "encoder": "models",
+    "encoder": "backbones",
     "estimate_target_prior": "estimation",
     "export_onnx": "convert",
     "export_serving": "export",

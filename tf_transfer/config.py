@@ -45,12 +45,17 @@ class Encoder:
     """The part of the model below its head.
 
     Attributes:
-        name: `small`, or a keras.applications name.
+        name: `small`, a keras.applications name, or `keras_hub:` and the name
+            or folder of a preset.
         width: filters of the small encoder's first convolution.
+        weights: from which every model starts, `scratch` too: none for random
+            ones; `imagenet` (keras.applications) or `preset` (keras-hub),
+            downloaded if need be; or a weights file. See `backbones`.
     """
 
     name: str = "small"
     width: int = 8
+    weights: str = ""
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -217,6 +222,24 @@ class Experiment:
     relevant: tuple[str, ...] = ()
     strategy: str = "none"
     checkpoint_every: int = 100
+
+
+def completed(found: dict) -> dict:
+    """Returns an `asdict` configuration with the defaults of later fields.
+
+    That of a run from before a field was there is the same as one with the
+    field's default.
+    """
+
+    def merge(defaults: dict, given: dict) -> dict:
+        both = {
+            name: merge(default, given[name])
+            for name, default in defaults.items()
+            if isinstance(default, dict) and isinstance(given.get(name), dict)
+        }
+        return defaults | given | both
+
+    return merge(dataclasses.asdict(Experiment()), found)
 
 
 def differences(one: dict, other: dict, prefix: str = "") -> list[str]:

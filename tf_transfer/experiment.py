@@ -258,10 +258,14 @@ def _load(
             f"{source.images.shape[1:]} and {target.images.shape[1:]}"
         )
     prints = {"source": source.fingerprint(), "target": target.fingerprint()}
-    path = pathlib.Path(config.generalist_path)
-    if path.is_file():
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        prints["generalist"] = digest[:16]
+    files = {
+        "generalist": config.generalist_path,
+        "encoder": config.encoder.weights,
+    }
+    for name, path in files.items():
+        if pathlib.Path(path).is_file():
+            digest = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+            prints[name] = digest[:16]
     source = data.keep_per_class(
         source.train_part(), settings.source_per_class, seed=0
     )

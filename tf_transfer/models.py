@@ -7,9 +7,6 @@ import numpy as np
 
 from tf_transfer.errors import InputError
 
-# Input ranges of keras.applications models that rescale inside: 0..255.
-_RESCALE_INSIDE = ("EfficientNet", "MobileNetV3", "ConvNeXt")
-
 
 def small_encoder(
     image_shape: tuple[int, int, int], width: int = 8
@@ -44,53 +41,6 @@ def small_encoder(
         keras.layers.Dense(128, activation="relu"),
     ]
     return keras.Sequential(stack, name="encoder")
-
-
-def encoder(
-    name: str, image_shape: tuple[int, int, int], width: int = 8
-) -> keras.Model:
-    """Returns a randomly initialised encoder by name.
-
-    Args:
-        name: `"small"`, or the name of a `keras.applications` model such as
-            `"MobileNetV3Small"` (three channels, at least 32 pixels).
-        image_shape: `(height, width, channels)` of images in 0..1.
-        width: filters of the small encoder's first convolution.
-    """
-    if name == "small":
-        return small_encoder(image_shape, width)
-    build = getattr(keras.applications, name, None)
-    if build is None or not name[:1].isupper():
-        raise InputError(
-            "Unknown encoder; choose small or the name of a "
-            f"keras.applications model. Received: {name!r}"
-        )
-    if image_shape[-1] != 3 or min(image_shape[:2]) < 32:
-        raise InputError(
-            f"{name} needs images of at least 32x32 with 3 channels. "
-            f"Received: {image_shape}"
-        )
-    try:
-        backbone = build(
-            include_top=False,
-            weights=None,
-            input_shape=image_shape,
-            pooling="avg",
-        )
-    except ValueError as error:
-        raise InputError(
-            f"{name} cannot be built for such images. Received: {image_shape}"
-        ) from error
-    inside = name.startswith(_RESCALE_INSIDE)
-    scale, offset = (255.0, 0.0) if inside else (2.0, -1.0)
-    return keras.Sequential(
-        [
-            keras.Input(image_shape),
-            keras.layers.Rescaling(scale, offset),
-            backbone,
-        ],
-        name="encoder",
-    )
 
 
 def classifier(encoder: keras.Model, num_classes: int) -> keras.Model:

@@ -35,7 +35,7 @@ class RunFolder:
     ):
         self.path = pathlib.Path(path)
         self.writes = writes
-        wanted = json.loads(json.dumps(dataclasses.asdict(experiment)))
+        wanted = _plain(dataclasses.asdict(experiment))
         wanted["fingerprints"] = data or {}
         found = self.read("config.json", dict)
         # For the others the chief may be making it at this moment.
@@ -44,8 +44,9 @@ class RunFolder:
                 "The folder is not empty and holds no run; choose another "
                 f"with --out. Received: {self.path}"
             )
-        if found is not None and found != wanted:
-            first = config_lib.differences(found, wanted)[0]
+        same = found and _plain(config_lib.completed(found))
+        if same not in (None, wanted):
+            first = config_lib.differences(same, wanted)[0]
             raise InputError(
                 "The folder holds a run of another configuration "
                 f"({first}); choose another with --out. Received: {self.path}"
@@ -152,6 +153,11 @@ class RunFolder:
         partial = path.with_name(f"partial-{path.name}")
         model.save(partial)
         os.replace(partial, path)
+
+
+def _plain(content: dict) -> dict:
+    """Returns what JSON makes of it: lists for tuples."""
+    return json.loads(json.dumps(content))
 
 
 def read_json(path: pathlib.Path, kind: type) -> Any:

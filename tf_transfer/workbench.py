@@ -7,7 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from tf_transfer import distribution, models, relations
+from tf_transfer import backbones, distribution, models, relations
 from tf_transfer.config import Experiment
 from tf_transfer.data import ImageData
 from tf_transfer.errors import InputError
@@ -71,7 +71,9 @@ class Workbench:
         if self.given_generalist is not None:
             return keras.models.clone_model(self.given_generalist)
         settings = self.config.encoder
-        body = models.encoder(settings.name, self.image_shape, settings.width)
+        body = backbones.encoder(
+            settings.name, self.image_shape, settings.width, settings.weights
+        )
         model = models.classifier(body, self.num_source_classes)
         model.build((None, *self.image_shape))
         return model
