@@ -127,6 +127,18 @@ def encoder_of(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs, layers[-1].input, name="encoder")
 
 
+def with_shapes(encoder: keras.Model) -> keras.Model:
+    """Returns a built model that knows its output shape.
+
+    A subclassed one does not, and is wrapped; the layers are shared.
+    """
+    if hasattr(encoder, "output_shape"):
+        return encoder
+    shape = encoder.get_build_config()["input_shape"]
+    inputs = keras.Input(shape[1:])
+    return keras.Sequential([inputs, encoder], name=encoder.name)
+
+
 def load_classifier(
     path: str, image_shape: tuple[int, int, int], num_classes: int
 ) -> keras.Model:
