@@ -16,6 +16,8 @@ RANKS = {
     "parallel": 1,
     "prediction": 1,
     "randomness": 1,
+    "steps": 1,
+    "three_streams": 1,
     "versions": 1,
     "weights": 1,
     "comparison": 2,

@@ -48,7 +48,7 @@ _HOMES = {
     "small_encoder": "models",
     "source_prior": "weights",
     "strategy": "distribution",
-    "streams": "data",
+    "streams": "three_streams",
 }
 __all__ = sorted(_HOMES)
 

@@ -68,6 +68,23 @@ def compare(
 
     Raises:
         InputError: for settings, data or a folder that cannot be used.
+
+    Example:
+
+    >>> from tf_transfer import config
+    >>> images = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 1))
+    >>> labels = np.arange(24) % 2
+    >>> data = ImageData(images.astype(np.uint8), labels, ["cat", "dog"])
+    >>> settings = Experiment(
+    ...     data=config.Data(labels_per_class=3, validation_per_class=1),
+    ...     encoder=config.Encoder(width=4),
+    ...     finetuning=config.FineTuning(steps=1, learning_rates=(0.02,)),
+    ...     methods=("scratch",), seeds=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     rows = compare(
+    ...         settings, folder, source=data, target=data, quiet=True)
+    >>> [row.method for row in rows]
+    ['scratch']
     """
     given = {"source": source, "target": target}
     _check_jobs(jobs, config.strategy)

@@ -14,6 +14,7 @@ from tf_transfer import data, relations
 from tf_transfer.config import Training
 from tf_transfer.data import ImageData
 from tf_transfer.datl import ImportanceWeights
+from tf_transfer.three_streams import streams
 from tf_transfer.training import ReusableL2TL, State
 from tf_transfer.trial import Trial
 from tf_transfer.workbench import Outcome
@@ -88,11 +89,11 @@ def _learn(trial: Trial, bench: ReusableL2TL) -> None:
     stage = Training(steps=settings.steps, learning_rate=settings.learning_rate)
     count = trial.config.pretraining.batch_size
     source = trial.batches.whole_source(count * settings.oversample)
-    streams = _streams(trial, source, trial.target.train)
+    batches = _streams(trial, source, trial.target.train)
     learned = functools.partial(
         bench.model.importance_weights, trial.source.prior
     )
-    trial.fit("learning", bench, streams, stage, weights=learned)
+    trial.fit("learning", bench, batches, stage, weights=learned)
 
 
 def _restart(trial: Trial, bench: ReusableL2TL, images: ImageData) -> None:
@@ -143,10 +144,10 @@ def _streams(
     validation = trial.target.validation
     whole = validation.batches(len(validation.labels))
 
-    def streams(start: int) -> tf.data.Dataset:
-        return data.quiet(data.streams(source(start), target(start), whole))
+    def from_step(start: int) -> tf.data.Dataset:
+        return data.quiet(streams(source(start), target(start), whole))
 
-    return streams
+    return from_step
 
 
 def _fit(

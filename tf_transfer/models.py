@@ -24,6 +24,14 @@ def small_encoder(
     Returns:
         A model from images `[B, height, width, channels]` in 0..1 to
         features `[B, 128]`.
+
+    Raises:
+        InputError: for a width that cannot be.
+
+    Example:
+
+    >>> small_encoder((12, 12, 1), width=4).output_shape
+    (None, 128)
     """
     if width < 4 or width % 4:
         raise InputError(
@@ -44,7 +52,20 @@ def small_encoder(
 
 
 def classifier(encoder: keras.Model, num_classes: int) -> keras.Model:
-    """Returns `encoder` with a fresh linear head; outputs are logits."""
+    """Returns `encoder` with a fresh linear head.
+
+    Args:
+        encoder: a model from images to features `[B, D]`.
+        num_classes: outputs of the head.
+
+    Returns:
+        A model from images to logits `[B, num_classes]`.
+
+    Example:
+
+    >>> classifier(small_encoder((12, 12, 1)), num_classes=3).output_shape
+    (None, 3)
+    """
     return keras.Sequential([encoder, head(num_classes)], name="classifier")
 
 
@@ -72,6 +93,10 @@ def replace_head(
 
     Returns:
         A model from images to logits `[B, num_classes]`.
+
+    Raises:
+        InputError: for a model without an encoder, or a relation that does
+            not fit.
 
     Example:
 
