@@ -212,14 +212,16 @@ def test_a_comparison_starts_from_a_keras_hub_preset(tmp_path):
         stackwise_num_repeats=[1], stackwise_num_filters=[4]
     )
     backbone.save_to_preset(tmp_path / "preset")
-    colour = [np.repeat(part.images, 3, axis=-1) for part in (SOURCE, TARGET)]
-    source = tt.ImageData(colour[0], SOURCE.labels, SOURCE.class_names)
-    target = tt.ImageData(colour[1], TARGET.labels, TARGET.class_names)
+    source, target = (
+        tt.ImageData(
+            np.repeat(part.images, 3, axis=-1), part.labels, part.class_names
+        )
+        for part in (SOURCE, conftest.blobs(per_class=12, seed=1))
+    )
     encoder = config_lib.Encoder(
         name=f"keras_hub:{tmp_path / 'preset'}", weights="preset"
     )
     config = conftest.tiny_experiment(encoder=encoder, methods=("l2tl",))
-    config.data.labels_per_class, config.data.validation_per_class = 3, 1
     (row,) = tt.compare(
         config, tmp_path / "run", source=source, target=target, quiet=True
     )

@@ -218,9 +218,9 @@ class DATL(keras.callbacks.Callback):
     """Estimates importance weights for the source model being trained.
 
     With a `generalist` the weights are estimated once, before training (Ngiam
-    et al. 2018, section 3). Without one, training starts with the weights as they are,
-    and the model in training estimates them again after every `every`
-    epochs; weights restored from a checkpoint go on from there.
+    et al. 2018, section 3). Without one, training starts with the weights as
+    they are, and the model in training estimates them again after every
+    `every` epochs; weights restored from a checkpoint go on from there.
 
     Each epoch's logs gain `datl_ess`, `datl_largest_weight` and
     `datl_entropy` (of the target prior in use, in nats). An estimate with a
