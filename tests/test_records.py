@@ -93,15 +93,8 @@ def result(accuracy=0.5):
 def test_results_are_compared_by_hyperparameters(tmp_path):
     settings = dataclasses.asdict(conftest.tiny_experiment())
     for accuracy in (0.5, 0.9):  # of the second call all is there already
-        made = records.Records(tmp_path)
-        made.describe()
-        made.result(result(accuracy), settings)
-    found = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
-    found.Reload()
-    shown = hparams(found, "_hparams_/experiment").experiment
-    names = [metric.name.tag for metric in shown.metric_infos]
-    assert names == ["validation/accuracy", "test/accuracy"]
-    place = tmp_path / "tensorboard" / "datl-3"
+        records.Records(tmp_path).result(result(accuracy), settings)
+    place = tmp_path / "tensorboard" / "results" / "datl-3"
     found = event_accumulator.EventAccumulator(str(place))
     found.Reload()
     start = hparams(found, "_hparams_/session_start_info").session_start_info
@@ -127,7 +120,6 @@ def test_nothing_is_written_where_there_is_no_place(tmp_path, monkeypatch):
     assert not records.installed()
     for folder in (None, tmp_path):
         made = records.Records(folder)
-        made.describe()
         made.result(result(), {})
         assert made.stage(tmp_path / "datl-0" / "0", "pretraining") == []
     assert list(tmp_path.iterdir()) == []
@@ -166,9 +158,10 @@ def test_an_interrupted_comparison_is_recorded_once(
     root = tmp_path / "run" / "tensorboard"
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     for found in results:
-        place = root / f"{found['method']}-0"
-        accuracies = events(place)["test/accuracy"]
+        name = f"{found['method']}-0"
+        accuracies = events(root / "results" / name)["test/accuracy"]
         assert accuracies == {0: pytest.approx(found["test"]["accuracy"])}
+        place = root / "stages" / name
         stages = {path.name: events(path) for path in place.glob("*-*")}
         first = "pretraining" if found["method"] == "datl" else "learning"
         weights = stages[f"0-{first}"].pop("importance_weights")
@@ -180,8 +173,8 @@ def test_an_interrupted_comparison_is_recorded_once(
                 for tag, logged in wanted.items():
                     recorded = list(tags[tag].values())
                     np.testing.assert_allclose(recorded, logged, rtol=1e-5)
-    assert events(root / "generalist-0" / "0-generalist")["loss"]
-    assert events(root / "unweighted-0" / "0-pretraining")["loss"]
+    for name in ("generalist-0/0-generalist", "unweighted-0/0-pretraining"):
+        assert events(root / "stages" / name)["loss"]
 
 
 @pytest.mark.slow

@@ -95,7 +95,6 @@ def compare(
     }
     chief = distribution.is_chief(distribution.strategy(config.strategy))
     with RunFolder(out, config, prints, writes=chief) as folder:
-        _records(folder).describe()
         if not (quiet or records.installed()):
             report.note(_WITHOUT_TENSORBOARD)
         seeds = range(config.seeds)

@@ -34,8 +34,10 @@ def installed() -> bool:
 class Records:
     """Writes into `tensorboard/` of a run's folder, each step once.
 
-    Every stage of training has a folder of its own there, and every result
-    one with hyperparameters and accuracies. A continued run goes on in them.
+    Every stage of training has a folder of its own there, in `stages/`, and
+    every result one with hyperparameters and accuracies, in `results/`: apart,
+    so that TensorBoard compares results by these alone. A continued run goes
+    on in them.
 
     Args:
         folder: of the run; None writes nothing, as where TensorBoard is not
@@ -62,8 +64,8 @@ class Records:
         """
         if self.folder is None or path is None:
             return []
-        place = self.folder / path.parent.name / f"{path.name}-{name}"
-        return [StageRecord(place, weights)]
+        place = self.folder / "stages" / path.parent.name
+        return [StageRecord(place / f"{path.name}-{name}", weights)]
 
     def result(self, result: dict[str, Any], settings: dict[str, Any]) -> None:
         """Writes the accuracies of a result beside its hyperparameters.
@@ -81,7 +83,7 @@ class Records:
             group, field = name.split(".")
             chosen[name] = settings[group][field]
         name = f"{result['method']}-{result['seed']}"
-        log = EventLog(self.folder / name)
+        log = EventLog(self.folder / "results" / name)
         scalars = {
             f"{part}/{metric}": value
             for part in ("validation", "test")
@@ -91,19 +93,6 @@ class Records:
             with log.at(0):
                 api.hparams(chosen, trial_id=name)
         log.scalars(0, scalars)
-
-    def describe(self) -> None:
-        """Tells TensorBoard by which metrics results are compared."""
-        if self.folder is None:
-            return
-        from tensorboard.plugins.hparams import api
-
-        log = EventLog(self.folder)
-        if log.lacks("_hparams_/experiment", 0):
-            parts = ("validation", "test")
-            metrics = [api.Metric(f"{part}/accuracy") for part in parts]
-            with log.at(0):
-                api.hparams_config([], metrics)
 
 
 class StageRecord(keras.callbacks.Callback):
