@@ -22,10 +22,12 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=["tf_transfer"],
+    package_data={"tf_transfer": ["report.html.jinja"]},
     python_requires=">=3.11",
     install_requires=[
         "absl-py>=2.1,<3",
         "importlib_resources>=6",  # tensorflow-datasets forgets to ask for it
+        "jinja2>=3.1,<4",
         "keras>=3.15,<3.16",
         "matplotlib>=3.9,<4",
         "ml-collections>=1.0,<2",
@@ -56,6 +58,7 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.6",
             "ruff>=0.8,<1",
+            "selenium>=4.20,<5",
         ],
     },
     entry_points={"console_scripts": ["tf-transfer = tf_transfer.cli:main"]},

@@ -69,6 +69,24 @@ def blobs(
     return tt.ImageData(images.astype(np.uint8), labels, names)
 
 
+def weight_rows(values) -> list[dict]:
+    """The rows of `weights.csv` for a single seed."""
+    prior = 1 / len(values)
+    return [
+        {
+            "seed": 0,
+            "class_id": i,
+            "class": f"class {i}",
+            "source_prior": prior,
+            "target_prior": value * prior,
+            "target_prior_low": 0.5 * value * prior,
+            "target_prior_high": 1.5 * value * prior,
+            "weight": value,
+        }
+        for i, value in enumerate(values)
+    ]
+
+
 def tiny_experiment(**changes) -> config_lib.Experiment:
     """An experiment of a few steps a stage."""
     settings = {

@@ -11,6 +11,7 @@ import tf_transfer as tt
 from tf_transfer import distribution, sampling
 from tf_transfer.checkpoint import Resume
 from tf_transfer.errors import InputError, Stopped
+from tf_transfer.joint_training import PolicyLog
 
 SOURCE = conftest.blobs(per_class=20, classes=8)
 TARGET = conftest.blobs(per_class=10, seed=1)
@@ -75,7 +76,7 @@ class Joint:
         keras.utils.set_random_seed(0)
         self.model = tt.L2TL(dense_encoder(), 8, 4, policy_warmup=3)
         self.model.compile("adam", "adam", metrics=["accuracy"])
-        self.callbacks = []
+        self.callbacks = [PolicyLog(SOURCE.prior)]
 
     def data(self, start):
         source, target = (

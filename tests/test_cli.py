@@ -96,6 +96,10 @@ def test_compare_prints_a_table_and_paths(monkeypatch, capsys, tmp_path):
     assert "datl" in shown
     assert f"  {out / 'results.json'}" in shown
     assert "left" in progress
+    page = (out / "report.html").read_bytes()
+    status, shown, _ = call(monkeypatch, capsys, "report", f"--run={out}")
+    assert (status, shown) == (0, f"Written: {out / 'report.html'}\n")
+    assert (out / "report.html").read_bytes() == page
 
 
 def test_weights_prints_a_verdict(monkeypatch, capsys, tmp_path):
@@ -125,6 +129,8 @@ def test_weights_prints_a_verdict(monkeypatch, capsys, tmp_path):
         ),
         (["export"], "`export` needs --run=FOLDER. Received: no --run"),
         (["export", "--run=nowhere"], "no run of `compare`"),
+        (["report"], "`report` needs --run=FOLDER. Received: no --run"),
+        (["report", "--run=nowhere"], "no run of `compare`"),
         (["export", "--run=x", "y"], "Received: export y"),
         (["export", "--run=x", "--quiet"], "Received: --quiet"),
         (["export", "--run=x", "--config.seeds=3"], "Received: --config.seeds"),

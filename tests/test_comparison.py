@@ -229,3 +229,12 @@ def test_the_controls_are_methods():
     assert comparison.BASELINE in METHODS
     for method, controls in comparison.CONTROLS.items():
         assert {method, *controls} <= set(METHODS)
+
+
+def test_the_best_seed_is_the_best_by_validation():
+    results = of("datl", 0.9, 0.5, 0.6, validation=(0.1, 0.7, 0.7))
+    results += of("finetune", 1.0)
+    results[2]["validation"]["loss"] = 0.5
+    assert comparison.best_seed(results, "datl")["seed"] == 2
+    results[2]["validation"]["loss"] = 1.0
+    assert comparison.best_seed(results[::-1], "datl")["seed"] == 1

@@ -46,6 +46,8 @@ def test_reinforce_compares_with_the_rewards_before():
     assert found[0] == 0
     assert found[1] == -3  # no deviation yet: bounded
     assert found[2] == pytest.approx((1 - 1 / 3) / np.sqrt(2 / 9), abs=1e-4)
+    # And after it: (1/3 * .75 / 2 + .5) / .875.
+    assert float(model.credit.baseline()) == pytest.approx(5 / 7)
 
 
 def test_reinforce_moves_only_classes_of_the_batch_and_by_the_sign():

@@ -40,6 +40,8 @@ def test_compare_leaves_what_it_promises_and_is_never_repeated(tmp_path):
         "side_by_side.png",
         "l2tl_weights.png",
         "learning_curves.png",
+        "report.html",
+        "predictions/datl-0.npz",
         "checkpoints/generalist-0.keras",
         "checkpoints/datl-0.keras",
         "export/1/saved_model.pb",

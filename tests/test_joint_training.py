@@ -99,7 +99,14 @@ def test_weights_are_learned_from_the_train_and_validation_parts(tmp_path):
     assert weights @ made.source.prior == pytest.approx(1)
     assert (weights != weights[0]).any()
     assert 0 < scale < 1
-    assert len(made.history["learning"]["reward"]) == 2
+    history = made.history["learning"]
+    assert len(history["reward"]) == 2
+    assert "baseline" not in history
+    # At the start, which is flat but for DATL's weights, and after each epoch.
+    assert np.shape(history["class_weights"]) == (3, 8)
+    np.testing.assert_allclose(history["class_weights"][-1], weights, atol=1e-4)
+    assert history["expected_scale"][0] == pytest.approx(0.5)
+    assert history["expected_scale"][-1] == pytest.approx(scale)
     assert made.learned == {"weights": weights.tolist(), "scale": scale}
     assert sum(steps) == 20 + 4 + 4
 

@@ -44,3 +44,11 @@ def test_mean_interval_by_hand():
     assert mean == 2
     assert half == pytest.approx(4.3027 / np.sqrt(3), rel=1e-4)
     assert metrics.mean_interval([1.0]) == (1.0, float("inf"))
+
+
+def test_predictions_are_the_likeliest_classes_by_hand():
+    logits = np.log([[0.8, 0.2], [0.4, 0.6]])
+    said = metrics.predictions(logits + 7, np.array([1, 1]))
+    assert said["label"].tolist() == [1, 1]
+    assert said["predicted"].tolist() == [0, 1]
+    np.testing.assert_allclose(said["probability"], [0.8, 0.6], rtol=1e-6)

@@ -168,10 +168,13 @@ def test_an_interrupted_comparison_is_recorded_once(
         assert list(weights) == [2, 4]
         for name, tags in stages.items():
             wanted = found["history"][name.split("-")[1]]
+            wanted = {k: v for k, v in wanted.items() if np.ndim(v) == 1}
             assert set(tags) == {*wanted, "learning_rate"}
             if name in (f"0-{first}", max(stages)):  # the one that counts
                 for tag, logged in wanted.items():
                     recorded = list(tags[tag].values())
+                    # The history may begin before the first epoch.
+                    logged = logged[-len(recorded) :]
                     np.testing.assert_allclose(recorded, logged, rtol=1e-5)
     for name in ("generalist-0/0-generalist", "unweighted-0/0-pretraining"):
         assert events(root / "stages" / name)["loss"]

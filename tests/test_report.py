@@ -1,143 +1,288 @@
+import contextlib
 import csv
+import dataclasses
+import json
+import shutil
 
 import conftest
 import numpy as np
 import pytest
 
-from tf_transfer import diagnostics, report
+import tf_transfer as tt
+from tf_transfer import config as config_lib
+from tf_transfer import metrics, report
+from tf_transfer.errors import InputError
+
+STRANGE = [
+    "<b>bold</b>",
+    "\"double\" & 'single'",
+    "$x$ {{ y }}",
+    "a name that is by far too long for any box " * 3,
+    "\u2192 \u00e4\u00f6\u00fc",
+    "</script><script>alert(1)</script>",
+    "f",
+    "g",
+]
+METHODS = ("finetune", "datl", "l2tl")
 
 
 def result(method, seed):
+    """As `compare` keeps it, of a run that was made up."""
+    accuracy = {"finetune": 0.8, "datl": 0.9, "l2tl": 0.85}[method]
+    figures = {"accuracy": accuracy + 0.01 * seed, "loss": 1.0}
+    history = {"finetuning": {"loss": [2.0, 1.0]}}
+    if method == "l2tl":
+        history["learning"] = {
+            "loss": [2.0, 1.0],
+            "scale": [0.5, 0.6],
+            "reward": [0.1, 0.2],
+        }
     return {
         "method": method,
         "seed": seed,
-        "history": {"finetuning": {"loss": [2.0, 1.0]}},
+        "test": figures,
+        "validation": figures,
+        "seconds": 30.0,
+        "history": history,
+        "versions": {"keras": "3.15"},
     }
 
 
-RESULTS = [
-    result(method, seed) for method in ("finetune", "datl") for seed in range(2)
-]
+@pytest.fixture
+def run(tmp_path):
+    """The folder of a finished run of an older version."""
+    config = conftest.tiny_experiment(methods=METHODS, seeds=2)
+    files = {
+        "config.json": dataclasses.asdict(config) | {"fingerprints": {}},
+        "results.json": [result(m, s) for m in METHODS for s in range(2)],
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    rows = conftest.weight_rows(np.linspace(0, 2, len(STRANGE)))
+    with open(tmp_path / "weights.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        for row, name in zip(rows, STRANGE, strict=True):
+            writer.writerow(row | {"class": name})
+    return tmp_path
 
 
-def test_duration():
-    assert report.duration(59.4) == "59 s"
-    assert report.duration(125) == "2 min 05 s"
+def keep_predictions(run, names):
+    said = metrics.predictions(np.eye(3), np.array([0, 1, 1]))
+    (run / "predictions").mkdir()
+    for seed in range(2):
+        np.savez(run / "predictions" / f"datl-{seed}.npz", **said)
+    data = {"source": None, "target": None, "class_names": names}
+    (run / "data.json").write_text(json.dumps(data))
 
 
-def test_progress_lines_tell_what_and_how_long(capsys):
-    progress = report.Progress(planned=100)
-    progress.says("seed 1/2, datl")
-    progress.advance(50)
-    progress.says("seed 2/2, datl")
-    progress.close()
-    first, second, third = capsys.readouterr().err.splitlines()
-    assert first == "[  0%] seed 1/2, datl, estimating time left"
-    assert second == "[ 50%] seed 1/2, datl, 0 s left"
-    assert third == "[ 50%] seed 2/2, datl, 0 s left"
-    report.Progress(10, quiet=True).says("nothing")
-    assert capsys.readouterr().err == ""
+def test_an_older_run_gets_a_report_that_says_what_is_missing(run):
+    page = report.write(run).read_text()
+    assert "By the validation images datl is the choice." in page
+    assert "glyphs \u2192 digits" in page
+    assert "did not keep the predictions of the test images" in page
+    assert "class weights over time are not here" in page
+    assert "90.5 \u00b1 6.4" in page
+    assert "data:image" not in page
+    assert not list(run.glob("*.partial"))
 
 
-def test_a_log_has_a_line_for_each_tenth(capsys):
-    progress = report.Progress(planned=100)
-    for _ in range(50):
-        progress.advance(2)
-    progress.close()
-    shown = capsys.readouterr().err
-    assert [line[:6] for line in shown.splitlines()] == [
-        f"[{tenth * 10:3}%]" for tenth in range(1, 11)
-    ]
-    assert "\r" not in shown
+def test_names_are_shown_as_they_are(run):
+    keep_predictions(run, STRANGE[:3])
+    page = report.write(run).read_text()
+    assert "<b>bold" not in page
+    assert "<script" not in page
+    assert "&lt;b&gt;bold&lt;/b&gt;" in page
+    assert "$x$ {{ y }}" in page
+    assert "arrays \u2192 arrays" in page
 
 
-def test_progress_stays_on_one_line_of_a_terminal(capsys, monkeypatch):
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    progress = report.Progress(planned=2)
-    progress.says("datl")
-    progress.advance(1)
-    progress.close()
-    shown = capsys.readouterr().err
-    assert shown.count("\r") == 2
-    assert shown.count("\n") == 1
+def test_kept_predictions_are_shown(run):
+    keep_predictions(run, ["one", "two", "three"])
+    page = report.write(run).read_text()
+    assert "Of 3 test images it is wrong on 1 (33.3&nbsp;%)" in page
+    assert "datl, seed 1" in page
+    assert "1 of 2" in page
+    assert "did not keep the predictions" not in page
 
 
-def weight_rows(values):
-    prior = 1 / len(values)
-    return [
-        {
-            "seed": 0,
-            "class_id": i,
-            "class": f"class {i}",
-            "source_prior": prior,
-            "target_prior": value * prior,
-            "target_prior_low": 0.5 * value * prior,
-            "target_prior_high": 1.5 * value * prior,
-            "weight": value,
-        }
-        for i, value in enumerate(values)
-    ]
+def test_one_seed_and_no_fine_tuning_need_no_interval(run):
+    config = json.loads((run / "config.json").read_text())
+    config |= {"methods": ["scratch"], "seeds": 1}
+    (run / "config.json").write_text(json.dumps(config))
+    found = result("datl", 0) | {"method": "scratch"}
+    (run / "results.json").write_text(json.dumps([found]))
+    (run / "weights.csv").unlink()
+    page = report.write(run).read_text()
+    assert "several seeds" in page
+    assert "The run kept no weights" in page
+    assert "There are no gains to draw" in page
+
+
+def test_without_its_data_the_report_is_written_anew_without_images(
+    run, capsys
+):
+    keep_predictions(run, ["one", "two", "three"])
+    first = report.write(run).read_text()
+    assert report.rewrite(run).read_text() == first
+    assert capsys.readouterr().err.count("Warning: No images of the ") == 2
 
 
 @pytest.mark.parametrize(
-    ("values", "words"),
+    ("name", "content", "message"),
     [
-        ([2.0, 1.0, 1.0, 0.0], "worth a try"),
-        ([1.0, 1.0, 1.0, 1.0], "nearly equal"),
-        ([20.0] + [0.0] * 19, "Warning: The effective sample size"),
+        ("config.json", None, "no run of `compare`"),
+        ("config.json", "{}", "do not fit together"),
+        ("results.json", "[]", "is not finished"),
+        ("weights.csv", "", "cannot be read"),
+        ("data.json", '{"source": 3}', "do not fit together"),
+        ("data.json", "{", "cannot be read"),
+        ("predictions/datl-1.npz", "", "cannot be read"),
     ],
 )
-def test_verdict(values, words):
-    values = np.array(values)
-    prior = np.full(len(values), 1 / len(values))
-    found = diagnostics.diagnose(values, values * prior, prior)
-    text = report.verdict(weight_rows(values), found)
-    assert words in text
-    assert f"class 0 {values[0]:.1f}" in text
+def test_refuses_a_damaged_run_and_leaves_the_report(
+    run, name, content, message
+):
+    keep_predictions(run, ["one", "two", "three"])
+    before = report.write(run).read_text()
+    (run / name).unlink()
+    if content is not None:
+        (run / name).write_text(content)
+    with pytest.raises(InputError, match=rf"{message}.*Received: "):
+        report.write(run)
+    assert (run / "report.html").read_text() == before
 
 
-def test_writes_weights_and_pictures(tmp_path):
-    from PIL import Image
-
-    images = conftest.blobs(per_class=3, classes=60)
-    rows = weight_rows(np.linspace(0, 2, 60))
-    report.write_weights(tmp_path, rows, images, images.take(range(60)))
-    with open(tmp_path / "weights.csv", encoding="utf-8") as file:
-        read = list(csv.DictReader(file))
-    assert [float(row["weight"]) for row in read] == [
-        row["weight"] for row in rows
-    ]
-    report.write_curves(tmp_path, RESULTS)
-    for name in ("weights", "side_by_side", "learning_curves"):
-        with Image.open(tmp_path / f"{name}.png") as picture:
-            assert picture.width > 600
-            assert np.asarray(picture).std() > 5
-
-
-def test_learned_weights_are_written_and_drawn(tmp_path):
-    images = conftest.blobs()
-    rows = [
-        {
-            "seed": 0,
-            "class_id": c,
-            "class": name,
-            "weight": 1.0,
-            "target_prior": 0.25,
-            "target_prior_low": 0.2,
-            "target_prior_high": 0.3,
-            "l2tl_weight": c / 2,
-        }
-        for c, name in enumerate(images.class_names)
-    ]
-    report.write_weights(tmp_path, rows, images, images)
-    assert (tmp_path / "l2tl_weights.png").stat().st_size > 1000
-    header = (tmp_path / "weights.csv").read_text().splitlines()[0]
-    assert header.endswith(",l2tl_weight")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a whole tiny run, on data with strange names."""
+    folder = tmp_path_factory.mktemp("whole")
+    for name, classes, seed in (("source", 8, 0), ("target", 4, 1)):
+        data = conftest.blobs(per_class=20, classes=classes, seed=seed)
+        np.savez(
+            folder / f"{name}.npz",
+            x_train=data.images,
+            y_train=data.labels,
+            class_names=np.array(STRANGE[:classes]),
+        )
+    tiny = conftest.tiny_experiment()
+    config = dataclasses.replace(
+        tiny,
+        methods=METHODS,
+        seeds=2,
+        data=dataclasses.replace(
+            tiny.data,
+            source=f"npz:{folder}/source.npz",
+            target=f"npz:{folder}/target.npz",
+        ),
+        l2tl=config_lib.L2tl(steps=4, policy_warmup=1, credit="reinforce"),
+    )
+    tt.compare(config, folder / "run", quiet=True)
+    return folder / "run"
 
 
-def test_curves_show_the_stages_there_were(tmp_path):
-    report.write_curves(tmp_path, [result("l2tl", 0) | {"history": {}}])
-    assert not (tmp_path / "learning_curves.png").exists()
-    joint = {"joint": {"loss": [1.0]}, "learning": {"loss": [2.0]}}
-    report.write_curves(tmp_path, [result("l2tl", 0) | {"history": joint}])
-    assert (tmp_path / "learning_curves.png").stat().st_size > 1000
+@pytest.mark.slow
+def test_a_run_and_its_folder_give_the_same_report(whole):
+    first = (whole / "report.html").read_text()
+    for part in ("Examples of the source", "Examples of the target"):
+        assert part in first
+    assert "Reward and baseline" in first
+    assert report.rewrite(whole).read_text() == first
+
+
+@contextlib.contextmanager
+def browser():
+    """A headless Chromium, or the reason why there is none."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    chromium, driver = map(shutil.which, ("chromium", "chromedriver"))
+    if not (chromium and driver):
+        pytest.skip("needs chromium and chromedriver, which are absent")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "disable-dev-shm-usage",
+    ):
+        options.add_argument(f"--{flag}")
+    logs = {"browser": "ALL", "performance": "ALL"}
+    options.set_capability("goog:loggingPrefs", logs)
+    service = webdriver.ChromeService(driver)
+    found = webdriver.Chrome(options=options, service=service)
+    try:
+        yield found
+    finally:
+        found.quit()
+
+
+def show(driver, path, width, scheme):
+    """Opens a page in a window of a width, and in light or dark."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1}
+    driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", size | {"mobile": False}
+    )
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    driver.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [feature]}
+    )
+    driver.get(path.as_uri())
+
+
+PROBE = """
+const all = (query) => [...document.querySelectorAll(query)];
+const style = getComputedStyle(document.body);
+const light = (colour) => {
+  const [r, g, b] = colour.match(/[\\d.]+/g).map(Number);
+  return (r + g + b) / 3;
+};
+return {
+  width: document.documentElement.scrollWidth,
+  paper: light(style.backgroundColor),
+  ink: light(style.color),
+  images: all("img").length,
+  broken: all("img").filter((i) => !i.naturalWidth).length,
+  mute: all("img:not([alt]), img[alt='']").length
+    + all("figure svg").filter((s) => !s.getAttribute("aria-label")).length,
+  charts: all("figure svg").length,
+  bare: all("figure").filter((f) => !f.querySelector("figcaption")).length,
+  bold: all("b").filter((b) => b.textContent == "bold").length,
+  text: document.body.innerText,
+};
+"""
+
+
+@pytest.mark.slow
+def test_a_browser_shows_the_report(whole):
+    path = whole / "report.html"
+    with browser() as driver:
+        seen = {}
+        for width in (1280, 390):
+            for scheme in ("light", "dark"):
+                show(driver, path, width, scheme)
+                found = seen[width, scheme] = driver.execute_script(PROBE)
+                assert found["width"] <= width, found["width"]
+        console = driver.get_log("browser")
+        traffic = [
+            json.loads(entry["message"])["message"]
+            for entry in driver.get_log("performance")
+        ]
+    assert console == []
+    asked = {
+        message["params"]["request"]["url"].split(",")[0]
+        for message in traffic
+        if message["method"] == "Network.requestWillBeSent"
+    }
+    assert asked == {path.as_uri(), "data:image/png;base64"}
+    assert found["images"] > 10
+    assert found["charts"] >= 6
+    for name in ("broken", "mute", "bare", "bold"):
+        assert found[name] == 0, name
+    assert STRANGE[0] in found["text"]
+    light, dark = seen[390, "light"], seen[390, "dark"]
+    assert light["paper"] > 200 > 100 > light["ink"]
+    assert dark["paper"] < 60 < 150 < dark["ink"]

@@ -6,11 +6,12 @@ import subprocess
 import sys
 
 import conftest
+import numpy as np
 import pytest
 
 from tf_transfer import config as config_lib
 from tf_transfer.errors import InputError
-from tf_transfer.runfolder import RunFolder
+from tf_transfer.runfolder import RunFolder, predictions_path, read_finished
 
 
 def test_continues_the_same_configuration(tmp_path):
@@ -189,3 +190,33 @@ def test_a_process_that_does_not_write_keeps_its_results(tmp_path):
     other.add({"method": "datl", "seed": 0})
     assert other.result("datl", 0)
     assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_predictions_are_kept_but_by_one_who_does_not_write(tmp_path):
+    said = {"label": np.arange(3)}
+    for writes in (True, False):
+        folder = RunFolder(
+            tmp_path / "run", conftest.tiny_experiment(), writes=writes
+        )
+        folder.save_predictions(said, "datl", int(not writes))
+    (kept,) = (tmp_path / "run" / "predictions").iterdir()
+    assert kept == predictions_path(tmp_path / "run", "datl", 0)
+    with np.load(kept) as file:
+        np.testing.assert_array_equal(file["label"], said["label"])
+
+
+def test_reads_a_finished_run_alone(tmp_path):
+    config = conftest.tiny_experiment(methods=("finetune", "datl"))
+    with pytest.raises(InputError, match="no run of `compare`"):
+        read_finished(tmp_path)
+    folder = RunFolder(tmp_path / "run", config)
+    for method in config.methods:
+        with pytest.raises(InputError, match="is not finished"):
+            read_finished(folder.path)
+        folder.add({"method": method, "seed": 0})
+    found, results = read_finished(folder.path)
+    assert found["methods"] == list(config.methods)
+    assert results == folder.results
+    folder.write("results.json", [3])
+    with pytest.raises(InputError, match="do not fit together"):
+        read_finished(folder.path)

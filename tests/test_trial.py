@@ -9,7 +9,7 @@ import pytest
 from tf_transfer import config as config_lib
 from tf_transfer import splits, trial, workbench
 from tf_transfer.errors import InputError
-from tf_transfer.runfolder import RunFolder
+from tf_transfer.runfolder import RunFolder, predictions_path
 
 
 @functools.cache
@@ -155,6 +155,9 @@ def test_measure_saves_the_model_it_measured(tmp_path):
     right = model.predict(test.images / np.float32(255), verbose=0)
     accuracy = (right.argmax(axis=1) == test.labels).mean()
     assert result["test"]["accuracy"] == pytest.approx(accuracy)
+    with np.load(predictions_path(made.folder.path, "scratch", 0)) as said:
+        assert (said["predicted"] == right.argmax(axis=1)).all()
+        assert (said["label"] == test.labels).all()
     assert result["validation"]["accuracy"] <= 1
     assert "finetuning" in result["history"]
 

@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -48,7 +49,7 @@ class Resume(keras.callbacks.Callback):
 
     Attributes:
         step: steps taken so far, those before the interruption included.
-        logs: of every finished epoch, likewise.
+        logs: of every finished epoch, likewise; numbers, or lists of them.
         seconds: spent on the training before this object took it up.
         inside: whether an epoch has begun and not ended.
 
@@ -100,7 +101,7 @@ class Resume(keras.callbacks.Callback):
         self.keep = keep
         self.also = list(also)
         self.step = 0
-        self.logs: list[dict[str, float]] = []
+        self.logs: list[dict[str, Any]] = []
         self.seconds = 0.0
         self.inside = False
         self.set_model(model)
@@ -171,7 +172,8 @@ class Resume(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if logs:
-            self.logs.append({k: float(v) for k, v in logs.items()})
+            found = {k: np.asarray(v, float).tolist() for k, v in logs.items()}
+            self.logs.append(found)
         self.inside = False
         self._save_if_due()
 
@@ -183,7 +185,7 @@ class Resume(keras.callbacks.Callback):
             shutil.rmtree(self._scratch)
             self._scratch = self._manager = None
 
-    def history(self) -> dict[str, list[float]]:
+    def history(self) -> dict[str, list]:
         """Returns the logs by name, like Keras' `History`."""
         names = self.logs[0] if self.logs else ()
         return {name: [logs[name] for logs in self.logs] for name in names}

@@ -86,7 +86,8 @@ def _check_usage(commands: list[str], values: flags.FlagValues) -> None:
                 f"`{command}` takes the flags --{', --'.join(takes)}. "
                 f"Received: --{name}"
             )
-    needed = {"export": "run", "predict": "model"}.get(command)
+    needed = {"export": "run", "report": "run", "predict": "model"}
+    needed = needed.get(command)
     if needed and not values[needed].value:
         raise InputError(
             f"`{command}` needs --{needed}=FOLDER. Received: no --{needed}"
@@ -153,6 +154,9 @@ def run(argv: list[str]) -> int:
         _predict(values.model, files)
     elif command == "results":
         _results(files, pathlib.Path(values.out or "RESULTS.md"))
+    elif command == "report":
+        with _explained("none", pathlib.Path(values.run)):
+            _report(values.run)
     elif command == "export":
         with _explained("none", pathlib.Path(values.out or values.run)):
             _export(values)
@@ -201,6 +205,12 @@ def _export(values: flags.FlagValues) -> None:
         f"{result['method']}, seed {result['seed']}, validation accuracy "
         f"{result['validation']['accuracy']:.3f}: written to {folder}"
     )
+
+
+def _report(run: str) -> None:
+    from tf_transfer import report
+
+    print(f"Written: {report.rewrite(run)}")
 
 
 def _results(runs: list[str], out: pathlib.Path) -> None:

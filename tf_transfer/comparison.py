@@ -95,6 +95,20 @@ def choose(results: Sequence[Result], methods: Sequence[str]) -> str:
     return max(candidates, key=score)
 
 
+def best_seed(results: Sequence[Result], method: str) -> Result:
+    """Returns a method's result whose model is exported.
+
+    That of the best seed by validation accuracy; between equals the smaller
+    loss decides.
+    """
+
+    def score(result: Result) -> tuple[float, float]:
+        return result["validation"]["accuracy"], -result["validation"]["loss"]
+
+    mine = [r for r in results if r["method"] == method]
+    return max(sorted(mine, key=lambda r: r["seed"]), key=score)
+
+
 @dataclasses.dataclass(frozen=True)
 class Row:
     """One method in the closing table; accuracies in 0..1.

@@ -86,7 +86,6 @@ class Reinforce(Credit):
 
     def build(self, input_shape):
         """Creates the running figures; the shape does not matter."""
-        del input_shape
         self.mean = _state(self, (), "mean")
         self.square = _state(self, (), "square")
         self.mass = _state(self, (), "mass")
@@ -103,9 +102,13 @@ class Reinforce(Credit):
         advantage = self._advantage(evidence.reward, active)
         return losses.policy_gradient_loss(log_probs, advantage)
 
+    def baseline(self) -> tf.Tensor:
+        """Returns the running mean of the reward; 0 before the first."""
+        return tf.math.divide_no_nan(self.mean.value, self.mass.value)
+
     def _advantage(self, reward: tf.Tensor, active: tf.Tensor) -> tf.Tensor:
         mass = self.mass.value
-        mean = tf.math.divide_no_nan(self.mean.value, mass)
+        mean = self.baseline()
         square = tf.math.divide_no_nan(self.square.value, mass)
         spread = tf.sqrt(tf.maximum(square - mean**2, 1e-8))
         advantage = tf.where(mass > 0, (reward - mean) / spread, 0.0)
@@ -155,9 +158,8 @@ class ClassCredit(Credit):
 
     def _average(self, model, evidence: Evidence, active) -> None:
         effects, known = self.effects(model, evidence)
-        ones = tf.ones_like(effects[:, :1])
         sums = tf.math.unsorted_segment_sum(
-            tf.concat([effects, ones], axis=1),
+            tf.concat([effects, tf.ones_like(effects[:, :1])], axis=1),
             evidence.source.labels,
             model.num_source_classes,
         )

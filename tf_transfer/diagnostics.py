@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 LOW_ESS = 0.1
+NEARLY_EQUAL = 0.9
 
 
 def effective_sample_size(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_transfer import comparison, report
+from tf_transfer import comparison, pictures
 from tf_transfer.comparison import BASELINE, points
 from tf_transfer.data import part_names
 from tf_transfer.errors import InputError
@@ -97,7 +97,9 @@ def document(runs: Sequence[pathlib.Path], plot: str) -> str:
 
 def plot_gains(path: pathlib.Path, runs: Sequence[pathlib.Path]) -> None:
     """Draws every method's gain over fine-tuning with its interval."""
-    figure = report.new_figure(4 * min(3, len(runs)), 3.2 * -(-len(runs) // 3))
+    figure = pictures.new_figure(
+        4 * min(3, len(runs)), 3.2 * -(-len(runs) // 3)
+    )
     panels = figure.subplots(
         -(-len(runs) // 3), min(3, len(runs)), squeeze=False
     )
@@ -197,7 +199,7 @@ class _Run:
         hours = sum(r["seconds"] for r in results) / 3600
         machines = {r.get("machine", "an unknown machine") for r in results}
         said = (
-            f"{_stems(names['source'])} -> {_stems(names['target'])}, "
+            f"{stems(names['source'])} -> {stems(names['target'])}, "
             f"{settings['labels_per_class']} labels a class "
             f"({settings['validation_per_class']} of them for validation), "
             f"{seeds} {'seed' if seeds == 1 else 'seeds'}{self._unfinished()}; "
@@ -260,7 +262,7 @@ def _check(results: Sequence[dict[str, Any]]) -> None:
         raise ValueError("a figure is no finite number")
 
 
-def _stems(name: str | None) -> str:
+def stems(name: str | None) -> str:
     """Returns the names of joined data sets without kinds and folders."""
     if name is None:
         return "arrays"

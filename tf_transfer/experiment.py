@@ -17,6 +17,7 @@ from tf_transfer import (
     limits,
     metrics,
     parallel,
+    pictures,
     records,
     release,
     report,
@@ -27,6 +28,7 @@ from tf_transfer.config import Experiment
 from tf_transfer.data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.methods import METHODS, steps_left, unfinished
+from tf_transfer.progress import Progress, note, verdict, warn
 from tf_transfer.records import Records
 from tf_transfer.runfolder import RunFolder
 from tf_transfer.splits import TargetSplit
@@ -96,7 +98,7 @@ def compare(
     chief = distribution.is_chief(distribution.strategy(config.strategy))
     with RunFolder(out, config, prints, writes=chief) as folder:
         if not (quiet or records.installed()):
-            report.note(_WITHOUT_TENSORBOARD)
+            note(_WITHOUT_TENSORBOARD)
         seeds = range(config.seeds)
         # For all seeds, before anything is trained.
         splits = {seed: _split(config, target, seed) for seed in seeds}
@@ -115,9 +117,10 @@ def compare(
         rows = comparison.summary(folder.results, config.methods)
         if chief:
             first = splits[0].labelled
-            report.write_weights(folder.path, table, source, first)
-            report.write_curves(folder.path, folder.results)
+            pictures.write_weights(folder.path, table, source, first)
+            pictures.write_curves(folder.path, folder.results)
             _export_best(folder, target, names)
+            report.write(folder.path, source, target)
         return rows
 
 
@@ -168,7 +171,7 @@ def _trained(
     """Yields the trial of every seed when all its methods are finished."""
     bench = _bench(config, source, target)
     steps, kept = steps_left(config, folder, splits), _records(folder)
-    progress = report.Progress(steps, quiet or not folder.writes)
+    progress = Progress(steps, quiet or not folder.writes)
     for seed, split in splits.items():
         trial = Trial(
             bench, source, split, seed, folder, progress.advance, kept
@@ -205,19 +208,19 @@ def look(
     chief = distribution.is_chief(bench.strategy)
     with RunFolder(out, config, prints, writes=chief) as folder:
         steps = 0 if config.generalist_path else config.generalist.steps
-        progress = report.Progress(steps, quiet or not chief)
+        progress = Progress(steps, quiet or not chief)
         progress.says("generalist")
         trial = Trial(bench, source, split, 0, folder, progress.advance)
         rows = _weight_rows(trial)
         folder.forget_stages(seed=0)
         progress.close()
         if chief:
-            report.write_weights(folder.path, rows, source, split.labelled)
+            pictures.write_weights(folder.path, rows, source, split.labelled)
         prior = trial.target_prior.prior
         importance = trial.importance()
         importance.update(prior, trial.source.prior)
         found = importance.diagnostics(prior, trial.source.prior)
-        return report.verdict(rows, found)
+        return verdict(rows, found)
 
 
 def _check(config: Experiment) -> None:
@@ -247,7 +250,7 @@ def _load(
     # A cluster must be joined before anything is computed.
     distribution.strategy(config.strategy)
     if not quiet:
-        report.note("loading the data")
+        note("loading the data")
     settings = config.data
     frame = (
         settings.image_size,
@@ -287,7 +290,7 @@ def _load(
     )
     empty = np.flatnonzero(source.prior == 0)
     if empty.size:
-        report.warn(
+        warn(
             f"{empty.size} source classes have no examples and get weight 0, "
             f"for example {source.class_names[empty[0]]!r}."
         )

@@ -7,11 +7,13 @@ with steps on the target alone.
 import functools
 from collections.abc import Callable
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_transfer import data, relations
 from tf_transfer.config import Training
+from tf_transfer.credit import Reinforce
 from tf_transfer.data import ImageData
 from tf_transfer.datl import ImportanceWeights
 from tf_transfer.three_streams import streams
@@ -93,7 +95,42 @@ def _learn(trial: Trial, bench: ReusableL2TL) -> None:
     learned = functools.partial(
         bench.model.importance_weights, trial.source.prior
     )
-    trial.fit("learning", bench, batches, stage, weights=learned)
+    logbook = PolicyLog(trial.source.prior)
+    logbook.set_model(bench.model)
+    start = logbook.read()
+    trial.fit("learning", bench, batches, stage, [logbook], weights=learned)
+    history = trial.history["learning"]
+    # A training that an older version had finished kept neither.
+    for name in start.keys() & history.keys():
+        history[name].insert(0, start[name])
+
+
+class PolicyLog(keras.callbacks.Callback):
+    """Adds to the logs of an epoch what the policy has come to.
+
+    `class_weights`, `[C]` with mean 1 under P_s, and `expected_scale` of the
+    source loss; with the credit `reinforce` the `baseline` of the reward, too.
+
+    Args:
+        source_prior: P_s, `[C]`.
+    """
+
+    def __init__(self, source_prior: np.ndarray):
+        super().__init__()
+        self.source_prior = source_prior
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs |= self.read()
+        if isinstance(self.model.credit, Reinforce):
+            logs["baseline"] = float(self.model.credit.baseline())
+
+    def read(self) -> dict:
+        """Returns the weights and the scale as they are now."""
+        weights = self.model.importance_weights(self.source_prior)
+        return {
+            "class_weights": [round(float(w), 4) for w in weights],
+            "expected_scale": float(self.model.policy.expected_scale()),
+        }
 
 
 def _restart(trial: Trial, bench: ReusableL2TL, images: ImageData) -> None:

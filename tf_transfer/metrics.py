@@ -26,6 +26,32 @@ def classification_metrics(
     }
 
 
+def predictions(
+    logits: np.ndarray, labels: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Returns what a model says of images, small enough to keep.
+
+    Args:
+        logits: `[N, C]`.
+        labels: `[N]` integers.
+
+    Returns:
+        `label`, `predicted` and its `probability`, each `[N]`.
+
+    Example:
+
+    >>> said = predictions(np.array([[0.0, 1.0]]), np.array([0]))
+    >>> said["predicted"], said["probability"].round(2)
+    (array([1], dtype=int32), array([0.73], dtype=float32))
+    """
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return {
+        "label": np.asarray(labels, np.int32),
+        "predicted": logits.argmax(axis=-1).astype(np.int32),
+        "probability": (1 / np.exp(shifted).sum(axis=-1)).astype(np.float32),
+    }
+
+
 def roc_area(relevant: np.ndarray, scores: np.ndarray) -> float:
     """Returns the area under the ROC curve, in 0..1; .5 is chance.
 

@@ -120,7 +120,8 @@ class StageRecord(keras.callbacks.Callback):
         optimizer = self.model.optimizer
         step = int(optimizer.iterations.numpy())
         rate = {"learning_rate": float(optimizer.learning_rate.numpy())}
-        self._log.scalars(step, (logs or {}) | rate)
+        scalars = {k: v for k, v in (logs or {}).items() if np.ndim(v) == 0}
+        self._log.scalars(step, scalars | rate)
         if self.weights is not None:
             self._log.histogram(step, "importance_weights", self.weights())
 

@@ -11,15 +11,14 @@ import numpy as np
 from tf_transfer import (
     comparison,
     convert,
-    data,
     export,
     framing,
     models,
-    splits,
+    reloading,
 )
 from tf_transfer.data import ImageData
 from tf_transfer.errors import InputError
-from tf_transfer.runfolder import RunFolder, read_json
+from tf_transfer.runfolder import RunFolder, misfit, read_finished, read_json
 
 FORMATS = ("saved_model", "tflite", "onnx")
 _REPRESENTATIVE = 200
@@ -62,57 +61,35 @@ class Release:
 
     def __init__(self, run: str | os.PathLike, method: str | None = None):
         self.run = pathlib.Path(run)
-        config = read_json(self.run / "config.json", dict)
-        results = read_json(self.run / "results.json", list)
+        self.config, results = read_finished(self.run)
         self.data = read_json(self.run / "data.json", dict)
-        if config is None:
-            raise InputError(
-                "There is no run of `compare` in the folder. "
-                f"Received: {self.run}"
-            )
-        if not results or self.data is None:
+        if self.data is None:
             raise InputError(
                 "The run is not finished; give its `compare` command again. "
                 f"Received: {self.run}"
             )
         try:
-            self.config = config
             self.result = self._choose(results, method)
             self.frame = _frame(self.data["frame"])
             self.shape = tuple(self.data["image_shape"])
             self.model = self._load()
             self.provenance = self._provenance()
         except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"The run's files do not fit together ({error!r}). "
-                f"Received: {self.run}"
-            ) from error
+            raise misfit(self.run, error) from error
 
     def _choose(
         self, results: list[dict[str, Any]], method: str | None
     ) -> dict[str, Any]:
         """Returns the result whose model is exported."""
-        found = {(r["method"], r["seed"]): r for r in results}
-        methods, seeds = self.config["methods"], range(self.config["seeds"])
-        if any((m, s) not in found for m in methods for s in seeds):
-            raise InputError(
-                "The run is not finished; give its `compare` command again. "
-                f"Received: {self.run}"
-            )
+        methods = self.config["methods"]
         if method is not None and method not in methods:
             raise InputError(
                 f"The run has the methods {', '.join(methods)}. "
                 f"Received: {method!r}"
             )
-
         if method is None:
             method = comparison.choose(results, methods)
-
-        def score(seed: int) -> tuple[float, float]:
-            metrics = found[method, seed]["validation"]
-            return metrics["accuracy"], -metrics["loss"]
-
-        return found[method, max(seeds, key=score)]
+        return comparison.best_seed(results, method)
 
     def _load(self):
         name = f"{self.result['method']}-{self.result['seed']}.keras"
@@ -190,26 +167,13 @@ class Release:
 
     def _representative(self) -> np.ndarray:
         """Returns labelled target images of the run, framed."""
-        name, settings = self.data["target"], self.config["data"]
-        if name is None:
+        if self.data["target"] is None:
             raise InputError(
                 "int8 needs the target's images, and the run was given them as "
                 "arrays; use `export_tflite`. Received: --int8"
             )
-        size, _, channels = self.shape
-        limits = settings["align"], settings["max_pixels"]
-        target = data.load(name, size, channels, *limits)
-        if settings.get("target_classes"):
-            target = target.only(settings["target_classes"])
-        if target.fingerprint() != self.config["fingerprints"]["target"]:
-            raise InputError(
-                "The target is no longer the data of the run. "
-                f"Received: {name!r}"
-            )
-        per_class = (
-            settings[f"{n}_per_class"] for n in ("labels", "validation")
-        )
-        split = splits.split_target(target, *per_class, self.result["seed"])
+        target = reloading.reload(self.config, self.data, "target")
+        split = reloading.split(self.config, target, self.result["seed"])
         return split.labelled.images[:_REPRESENTATIVE]
 
 

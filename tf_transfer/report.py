@@ -1,250 +1,305 @@
-"""What a person sees: progress, the closing table, files and pictures."""
+"""report.html: one self-contained page on a run, for who has to decide."""
 
-import csv
+import os
 import pathlib
-import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from tf_transfer.diagnostics import Diagnostics
+from tf_transfer import (
+    charts,
+    comparison,
+    data,
+    progress,
+    reloading,
+    report_mistakes,
+    report_weights,
+)
+from tf_transfer.charts import Dot, Series
+from tf_transfer.comparison import Result, Row, points
+from tf_transfer.data import ImageData
+from tf_transfer.errors import InputError
+from tf_transfer.evidence import stems
+from tf_transfer.methods import METHODS
+from tf_transfer.runfolder import misfit, read_finished, read_json
 
-_SHOWN = 12
+_STAGES = {
+    "pretraining": "Further pre-training on the source",
+    "learning": "L2TL learns the weights",
+    "joint": "Joint training",
+    "finetuning": "Training on the target",
+}
+# Controls have the colour of their method, and a broken line.
+_FAMILIES = {
+    "finetune_related": ("finetune", "dashed"),
+    "datl_uniform": ("datl", "dashed"),
+    "datl_reversed": ("datl", "dotted"),
+    "joint": ("l2tl", "dotted"),
+    "l2tl_frozen": ("l2tl", "dashed"),
+}
 
 
-class Progress:
-    """A line that tells what runs and how long is left.
-
-    It is rewritten in place on a terminal; elsewhere each new activity, and
-    each tenth of the work, is a line of its own.
+def write(
+    run: str | os.PathLike,
+    source: ImageData | None = None,
+    target: ImageData | None = None,
+) -> pathlib.Path:
+    """Writes the report of a finished run from its folder.
 
     Args:
-        planned: optimizer steps in all.
-        quiet: print nothing.
+        run: the run's folder.
+        source: the source images that were trained on; without them the
+            report shows none.
+        target: the whole target, likewise.
+
+    Returns:
+        The file, `report.html`.
+
+    Raises:
+        InputError: if the folder holds no finished run, or damaged files.
     """
-
-    def __init__(self, planned: int, quiet: bool = False):
-        self.planned = planned
-        self.quiet = quiet
-        self.done = 0
-        self.activity = ""
-        self.started = time.monotonic()
-        self.in_place = sys.stderr.isatty()
-
-    def says(self, activity: str) -> None:
-        """Names what runs now."""
-        self.activity = activity
-        self._print()
-
-    def advance(self, steps: int) -> None:
-        """Counts optimizer steps."""
-        tenth = 10 * self.done // max(1, self.planned)
-        self.done += steps
-        if self.in_place or 10 * self.done // max(1, self.planned) > tenth:
-            self._print()
-
-    def close(self) -> None:
-        """Ends the line."""
-        if self.in_place and not self.quiet and self.planned:
-            print(file=sys.stderr)
-
-    def _print(self) -> None:
-        if self.quiet:
-            return
-        share = min(1.0, self.done / max(1, self.planned))
-        spent = time.monotonic() - self.started
-        left = "estimating time left"
-        if share > 0.01:
-            left = f"{duration(spent * (1 - share) / share)} left"
-        line = f"[{share:4.0%}] {self.activity}, {left}"
-        if self.in_place:
-            print(f"\r{line:<70}", end="", file=sys.stderr, flush=True)
-        else:
-            print(line, file=sys.stderr, flush=True)
+    run = pathlib.Path(run)
+    config, results = read_finished(run)
+    try:
+        names = _names(run, config)
+        page = _page(run, config, results, names, source, target)
+    except (TypeError, AttributeError, LookupError) as error:
+        raise misfit(run, error) from error
+    path = run / "report.html"
+    partial = path.with_suffix(".partial")
+    partial.write_text(page, encoding="utf-8")
+    os.replace(partial, path)
+    return path
 
 
-def duration(seconds: float) -> str:
-    """Returns e.g. `2 min 05 s`."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+def rewrite(run: str | os.PathLike) -> pathlib.Path:
+    """Writes the report anew, with images if their data can be loaded.
+
+    For arguments and errors, see `write`.
+    """
+    run = pathlib.Path(run)
+    config, _ = read_finished(run)
+    images: dict[str, ImageData | None] = {}
+    try:
+        names = _names(run, config)
+        for part in ("source", "target"):
+            images[part] = _reloaded(config, names, part)
+        if images["source"] is not None:
+            per_class = config["data"]["source_per_class"]
+            kept = images["source"].train_part()
+            images["source"] = data.keep_per_class(kept, per_class, seed=0)
+    except (KeyError, TypeError) as error:
+        raise misfit(run, error) from error
+    return write(run, **images)
 
 
-def note(activity: str) -> None:
-    """Prints what goes on before there is a progress line."""
-    print(f"[  0%] {activity}", file=sys.stderr, flush=True)
+def _names(run: pathlib.Path, config: dict[str, Any]) -> dict[str, Any]:
+    """Returns what `data.json` holds, or of an older run what is known."""
+    found = read_json(run / "data.json", dict)
+    if found is None:
+        found = {part: config["data"][part] for part in ("source", "target")}
+    return found
 
 
-def warn(sentence: str) -> None:
-    """Prints a warning for a person."""
-    print(f"Warning: {sentence}", file=sys.stderr, flush=True)
+def _reloaded(
+    config: dict[str, Any], names: dict[str, Any], part: str
+) -> ImageData | None:
+    try:
+        return reloading.reload(config, names, part)
+    except InputError as error:
+        progress.warn(f"No images of the {part} are shown. {error}")
+        return None
 
 
-def verdict(rows: Sequence[dict[str, Any]], found: Diagnostics) -> str:
-    """Says in words which source classes the target resembles."""
-    ranked = sorted(rows, key=lambda row: -row["weight"])
-    top = "  ".join(
-        f"{row['class']} {row['weight']:.1f}" for row in ranked[:_SHOWN]
+def _page(
+    run: pathlib.Path,
+    config: dict[str, Any],
+    results: Sequence[Result],
+    names: dict[str, Any],
+    source: ImageData | None,
+    target: ImageData | None,
+) -> str:
+    """Returns the page."""
+    methods = config["methods"]
+    rows = comparison.summary(results, methods)
+    chosen = next(row for row in rows if row.chosen)
+    best = comparison.best_seed(results, chosen.method)
+    split = target and reloading.split(config, target, best["seed"])
+    found = None
+    if (run / "weights.csv").exists():
+        found = report_weights.ClassWeights(run)
+    learned = [r for r in results if r["method"] == "l2tl"]
+    said = report_mistakes.read(run, best["method"], best["seed"])
+    classes = _target_names(names, target, said)
+    return _fill(
+        title=" \u2192 ".join(
+            stems(names[part]) for part in ("source", "target")
+        ),
+        setting=_setting(config, results),
+        verdict=_verdict(results, methods, chosen),
+        rows=[_cells(row) for row in rows],
+        seeds=config["seeds"],
+        gains=_gains(rows),
+        chosen=chosen.method,
+        exported=best,
+        weights=found
+        and report_weights.estimated(found, source, split and split.labelled),
+        learned=report_weights.learned(learned, config, found and found.names),
+        mistakes=said
+        and report_mistakes.section(said, classes, split and split.test),
+        curves=_curves(results, methods),
+        legend=[(method, *_look(method)) for method in methods],
+        settings=list(_flat(config)),
+        versions=_versions(results),
     )
-    bottom = "  ".join(row["class"] for row in ranked[: -_SHOWN - 1 : -1])
-    prior = np.array([row["target_prior"] for row in rows])
-    classes = 1 / float(prior @ prior)
-    lines = [
-        f"The target looks like about {classes:.0f} of {len(rows)} source "
-        "classes.",
-        f"Most like it (weight):  {top}",
-        f"Least like it:          {bottom}",
-        f"Effective sample size: {found.ess:.1%} of the source; largest "
-        f"weight {found.largest:.1f}; mass clipped {found.clipped:.1%}.",
-    ]
-    if found.advice:
-        lines.append(f"Warning: {found.advice}")
-    elif found.ess > 0.9:
-        lines.append(
-            "The weights are nearly equal: weighting can change little here."
-        )
-    else:
-        lines.append(
-            "If the classes above make sense to you, weighted pre-training is "
-            "worth a try: `tf-transfer compare`."
-        )
-    return "\n".join(lines)
 
 
-def write_weights(folder: pathlib.Path, rows, source, target) -> None:
-    """Writes `weights.csv`, `weights.png` and `side_by_side.png`.
+def _fill(**content) -> str:
+    """Returns the template with its content; names in it are escaped."""
+    import jinja2
 
-    And `l2tl_weights.png`, where L2TL has learned weights too.
-
-    Args:
-        folder: where to.
-        rows: dicts of one class of one seed each.
-        source: the `ImageData` to show.
-        target: likewise.
-    """
-    if not rows:
-        return
-    with open(
-        folder / "weights.csv", "w", newline="", encoding="utf-8"
-    ) as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    first = [row for row in rows if row["seed"] == rows[0]["seed"]]
-    plot_weights(folder / "weights.png", first)
-    if "l2tl_weight" in first[0]:
-        plot_weights(folder / "l2tl_weights.png", first, "l2tl_weight")
-    plot_side_by_side(folder / "side_by_side.png", first, source, target)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja").render(content)
 
 
-def new_figure(width: float, height: float):
-    """Returns an empty figure of a size in inches, for files alone."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure((width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def plot_weights(
-    path: pathlib.Path, rows: Sequence[dict[str, Any]], column: str = "weight"
-) -> None:
-    """Draws the largest and smallest weights, DATL's with their intervals."""
-    ranked = sorted(rows, key=lambda row: -row[column])
-    shown = ranked
-    if len(ranked) > 4 * _SHOWN:
-        shown = ranked[: 3 * _SHOWN] + ranked[-_SHOWN:]
-    figure = new_figure(max(6, 0.22 * len(shown)), 3.6)
-    axes = figure.add_subplot()
-    place = np.arange(len(shown))
-    height = np.array([row[column] for row in shown])
-    axes.bar(place, height, color="#3b6ea5")
-    if column == "weight":
-        errors = np.transpose([_weight_errors(row) for row in shown])
-        axes.errorbar(place, height, errors, fmt="none", ecolor="#222", lw=0.8)
-    axes.axhline(1, color="#999", lw=0.8, ls="--")
-    names = [row["class"] for row in shown]
-    # A dollar sign in a class name is no formula.
-    axes.set_xticks(place, names, fontsize=8, parse_math=False)
-    if max(len(row["class"]) for row in shown) > 2:
-        axes.tick_params(axis="x", rotation=90)
-    axes.set_ylabel("importance weight")
-    of = f"{len(shown)} of {len(rows)} classes" if shown != ranked else ""
-    what = "Importance" if column == "weight" else "Learned (L2TL)"
-    axes.set_title(f"{what} weights of the source classes {of}".strip())
-    figure.savefig(path, dpi=120)
+def _target_names(
+    names: dict[str, Any],
+    target: ImageData | None,
+    said: dict[str, np.ndarray] | None,
+) -> list[str]:
+    if target is not None:
+        return target.class_names
+    if "class_names" in names:
+        return names["class_names"]
+    if said is None:
+        return []
+    count = 1 + max(said["label"].max(), said["predicted"].max())
+    return [str(label) for label in range(count)]
 
 
-def _weight_errors(row: dict[str, Any]) -> tuple[float, float]:
-    """Returns how far a weight's interval reaches below and above it.
-
-    The interval of the target's share, in proportion.
-    """
-    share = row["target_prior"]
-    if not share:
-        return 0.0, 0.0
-    low = row["weight"] * (1 - row["target_prior_low"] / share)
-    high = row["weight"] * (row["target_prior_high"] / share - 1)
-    return max(0.0, low), max(0.0, high)
+def _setting(config: dict[str, Any], results: Sequence[Result]) -> str:
+    settings, seeds = config["data"], config["seeds"]
+    spent = progress.duration(sum(r["seconds"] for r in results))
+    return (
+        f"{settings['labels_per_class']} labelled target images a class "
+        f"({settings['validation_per_class']} of them for validation), "
+        f"{seeds} {'seed' if seeds == 1 else 'seeds'}, "
+        f"{spent} of training."
+    )
 
 
-def plot_side_by_side(path: pathlib.Path, rows, source, target) -> None:
-    """Draws target images beside the source's top and bottom classes."""
-    ranked = [r["class_id"] for r in sorted(rows, key=lambda r: -r["weight"])]
-    panels = [
-        ("target", target, np.unique(target.labels)[:_SHOWN]),
-        ("source, largest weights", source, ranked[:_SHOWN]),
-        ("source, smallest weights", source, ranked[: -_SHOWN - 1 : -1]),
-    ]
-    figure = new_figure(10, 4.6)
-    for axes, (title, images, classes) in zip(
-        figure.subplots(1, 3), panels, strict=True
-    ):
-        axes.imshow(_sheet(images, classes), cmap="gray", vmin=0, vmax=255)
-        axes.set_title(title)
-        axes.set_axis_off()
-    figure.savefig(path, dpi=120)
+def _verdict(
+    results: Sequence[Result], methods: Sequence[str], chosen: Row
+) -> list[str]:
+    """Returns sentences, that with the choice first."""
+    said = comparison.advice(results, methods)
+    if not said:
+        return [
+            f"By the validation images {chosen.method} is the choice.",
+            "There is no interval by which a gain over fine-tuning could be "
+            "told from luck: that takes the method finetune and several seeds.",
+        ]
+    return [_told(sentence) for sentence in (said[-1], *said[:-1])]
 
 
-def _sheet(data, classes: Sequence[int], columns: int = 8) -> np.ndarray:
-    """Tiles images: a class per row, `columns` images of each."""
-    blank = np.zeros_like(data.images[0])
-    lines = []
-    for class_id in classes:
-        found = data.images[data.labels == class_id][:columns]
-        tiles = [*found] + [blank] * (columns - len(found))
-        lines.append(np.concatenate(tiles, axis=1))
-    sheet = np.concatenate(lines, axis=0)
-    return sheet[..., 0] if sheet.shape[-1] == 1 else sheet
+def _told(text: str) -> str:
+    return text.replace("+-", "\u00b1")
 
 
-def write_curves(
-    folder: pathlib.Path, results: Sequence[dict[str, Any]]
-) -> None:
+def _about(method: str) -> str:
+    """Returns a method's sentence."""
+    found = METHODS.get(method)
+    return (found.__doc__ or "").partition("\n")[0] if found else ""
+
+
+def _cells(row: Row) -> dict[str, Any]:
+    gain = None
+    if row.gain:
+        gain = _told(points(row.gain.mean, row.gain.interval, sign=True))
+    return {
+        "method": row.method,
+        "about": _about(row.method),
+        "accuracy": _told(points(row.accuracy, row.interval)),
+        "gain": gain,
+        "minutes": f"{row.minutes:.1f}" if row.minutes >= 1 else "< 1",
+        "chosen": row.chosen,
+    }
+
+
+def _gains(rows: Sequence[Row]) -> str | None:
+    """Draws the paired gains over fine-tuning, which is at zero."""
+    shown, said = [], []
+    for row in rows:
+        if row.gain:
+            gain = row.gain.mean, row.gain.interval
+            said.append(f"{row.method} {points(*gain, sign=True)}")
+        elif row.method == comparison.BASELINE:
+            gain = 0.0, 0.0
+        else:
+            continue
+        shown.append(Dot(row.method, *(100 * g for g in gain), row.chosen))
+    if not said:
+        return None
+    alt = _told(f"Gains over fine-tuning in points: {'; '.join(said)}.")
+    return charts.dots(shown, alt, "points")
+
+
+def _look(method: str) -> tuple[str, str]:
+    """Returns the colour of a method's lines, and how they are broken."""
+    return _FAMILIES.get(method, (method, ""))
+
+
+def _curves(
+    results: Sequence[Result], methods: Sequence[str]
+) -> list[dict[str, str]]:
     """Draws the training loss of every stage, averaged over seeds."""
-    stages = [
-        stage
-        for stage in ("pretraining", "learning", "joint", "finetuning")
-        if any(stage in result["history"] for result in results)
-    ]
-    if not stages:
-        return
-    figure = new_figure(max(6, 4.5 * len(stages)), 3.6)
-    panels = figure.subplots(1, len(stages), squeeze=False)[0]
-    for axes, stage in zip(panels, stages, strict=True):
-        by_method: dict[str, list] = {}
-        for result in results:
-            loss = result["history"].get(stage, {}).get("loss")
-            if loss:
-                by_method.setdefault(result["method"], []).append(loss)
-        for method, losses in by_method.items():
-            axes.plot(1 + np.arange(len(losses[0])), np.mean(losses, axis=0))
-            axes.lines[-1].set_label(method)
-        axes.set_title(stage)
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("training loss")
-        if by_method:
-            axes.legend(fontsize=8)
-    figure.savefig(folder / "learning_curves.png", dpi=120)
+    panels = []
+    for stage, title in _STAGES.items():
+        series = []
+        for method in methods:
+            losses = [
+                r["history"][stage]["loss"]
+                for r in results
+                if r["method"] == method and stage in r["history"]
+            ]
+            if losses:
+                mean = np.mean(losses, axis=0)
+                epochs = 1 + np.arange(len(mean))
+                series.append(Series(method, epochs, mean, *_look(method)))
+        if series:
+            ends = ", ".join(f"{s.name} at {s.y[-1]:.2f}" for s in series)
+            alt = f"Training loss, {title}; at the end {ends}."
+            drawn = charts.lines(series, alt, "epoch", "training loss")
+            panels.append({"title": title, "chart": drawn})
+    return panels
+
+
+def _flat(
+    settings: dict[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, str]]:
+    """Yields the settings' full names and values."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list):
+            yield prefix + name, ", ".join(map(str, value)) or "none"
+        else:
+            yield prefix + name, str(value)
+
+
+def _versions(results: Sequence[Result]) -> list[tuple[str, str]]:
+    """Returns the packages and machines that results were made with."""
+    found: dict[str, set[str]] = {}
+    for result in results:
+        made = {"machine": result.get("machine")} | result.get("versions", {})
+        for name, version in made.items():
+            if version is not None:
+                found.setdefault(name, set()).add(str(version))
+    return [(name, " and ".join(sorted(v))) for name, v in found.items()]

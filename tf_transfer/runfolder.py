@@ -8,6 +8,8 @@ import pathlib
 import shutil
 from typing import Any
 
+import numpy as np
+
 from tf_transfer import config as config_lib
 from tf_transfer.errors import InputError
 
@@ -153,6 +155,56 @@ class RunFolder:
         partial = path.with_name(f"partial-{path.name}")
         model.save(partial)
         os.replace(partial, path)
+
+    def save_predictions(
+        self, said: dict[str, np.ndarray], name: str, seed: int
+    ) -> None:
+        """Saves what a method said of the test images; see `metrics`."""
+        if not self.writes:
+            return
+        path = predictions_path(self.path, name, seed)
+        path.parent.mkdir(exist_ok=True)
+        partial = path.with_name(f"partial-{path.name}")
+        np.savez_compressed(partial, **said)
+        os.replace(partial, path)
+
+
+def predictions_path(run: pathlib.Path, method: str, seed: int) -> pathlib.Path:
+    """Returns where a run keeps the predictions of the one test read."""
+    return run / "predictions" / f"{method}-{seed}.npz"
+
+
+def read_finished(run: pathlib.Path) -> tuple[dict, list[dict]]:
+    """Returns the configuration and the results of a finished run.
+
+    Raises:
+        InputError: if the folder holds none.
+    """
+    config = read_json(run / "config.json", dict)
+    results = read_json(run / "results.json", list)
+    if config is None:
+        raise InputError(
+            f"There is no run of `compare` in the folder. Received: {run}"
+        )
+    try:
+        found = {(r["method"], r["seed"]) for r in results or []}
+        seeds = range(config["seeds"])
+        wanted = {(m, s) for m in config["methods"] for s in seeds}
+    except (KeyError, TypeError) as error:
+        raise misfit(run, error) from error
+    if not wanted <= found:
+        raise InputError(
+            "The run is not finished; give its `compare` command again. "
+            f"Received: {run}"
+        )
+    return config, results
+
+
+def misfit(run: pathlib.Path, error: Exception) -> InputError:
+    """Returns what to raise where the files of a run cannot be used."""
+    return InputError(
+        f"The run's files do not fit together ({error!r}). Received: {run}"
+    )
 
 
 def _plain(content: dict) -> dict:

@@ -64,7 +64,7 @@ class Trial:
             kept, held = hold_out(source, _HELD_OUT, seed)
             self.source, self.held_out = source.take(kept), source.take(held)
         self.batches = Batches(bench.config, self.source, seed)
-        self.history: dict[str, dict[str, list[float]]] = {}
+        self.history: dict[str, dict[str, list]] = {}
         self.learned: dict[str, Any] = {}
         self._shared: dict[str, tuple[State, dict, float]] = {}
         self._charged: set[str] = set()
@@ -317,7 +317,7 @@ class Trial:
     def measure(
         self, name: str, method: Callable[["Trial"], Outcome]
     ) -> dict[str, Any]:
-        """Runs a method, saves its model, and reads the test images, once.
+        """Runs a method, reads the test images, once, and saves the model.
 
         The seconds are the method's own, without the shared generalist. What
         an interrupted call has trained is not trained again.
@@ -330,12 +330,15 @@ class Trial:
         with self._keeping(name):
             outcome = method(self)
         self.bench.target.load(outcome.state)
-        test = self.evaluate(self.target.test)
+        logits = self.bench.target.logits(self.target.test)
+        labels = self.target.test.labels
+        said = metrics.predictions(logits, labels)
+        self.folder.save_predictions(said, name, self.seed)
         self.folder.save_model(self.bench.target.model, name, self.seed)
         return {
             "method": name,
             "seed": self.seed,
-            "test": test,
+            "test": metrics.classification_metrics(logits, labels),
             "validation": outcome.validation,
             "learning_rate": outcome.learning_rate,
             "seconds": round(time.monotonic() - started + self._borrowed, 2),

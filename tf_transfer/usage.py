@@ -10,6 +10,7 @@ _WIDTH = 79
 
 COMMANDS = {
     "compare": "run methods and controls, print and write a table",
+    "report": "write report.html of a finished run anew",
     "weights": "estimate the importance weights only: a cheap first look",
     "results": "write one document from the figures of several runs",
     "export": "write the chosen model of a finished run for a server",
@@ -18,6 +19,7 @@ COMMANDS = {
 
 FLAGS = {
     "compare": ("config", "out", "quiet", "jobs"),
+    "report": ("run",),
     "weights": ("config", "out", "quiet"),
     "results": ("out",),
     "export": ("run", "method", "format", "int8", "out"),
@@ -64,6 +66,8 @@ tf-transfer compare --jobs=2 --quiet
 tf-transfer compare --config.data.source=folder:photos \\
     --config.data.target=npz:mine.npz --config.data.image_size=32 \\
     --config.data.channels=3""",
+    "report": """\
+tf-transfer report --run=runs/five_labels""",
     "weights": """\
 tf-transfer weights
 tf-transfer weights --config.data.source=npz:mnist.npz

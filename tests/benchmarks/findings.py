@@ -30,7 +30,7 @@ import numpy as np
 
 import tf_transfer as tt
 from tf_transfer import config as config_lib
-from tf_transfer import estimation, experiment, metrics, report, splits
+from tf_transfer import estimation, experiment, metrics, pictures, splits
 from tf_transfer.runfolder import RunFolder
 from tf_transfer.trial import Trial
 from tf_transfer.workbench import Workbench
@@ -184,7 +184,7 @@ def draw(
     path: pathlib.Path, curves: Curves, x_label: str, y_label: str
 ) -> None:
     """Draws curves of means with their intervals, in per cent."""
-    figure = report.new_figure(5.5, 3.6)
+    figure = pictures.new_figure(5.5, 3.6)
     axes = figure.add_subplot()
     for name, points in curves.items():
         rows = [metrics.mean_interval(values) for values in points.values()]

@@ -1,0 +1,73 @@
+import csv
+
+import conftest
+import numpy as np
+
+from tf_transfer import pictures
+
+
+def result(method, seed):
+    return {
+        "method": method,
+        "seed": seed,
+        "history": {"finetuning": {"loss": [2.0, 1.0]}},
+    }
+
+
+RESULTS = [
+    result(method, seed) for method in ("finetune", "datl") for seed in range(2)
+]
+
+
+def test_writes_weights_and_pictures(tmp_path):
+    from PIL import Image
+
+    images = conftest.blobs(per_class=3, classes=60)
+    rows = conftest.weight_rows(np.linspace(0, 2, 60))
+    pictures.write_weights(tmp_path, rows, images, images.take(range(60)))
+    with open(tmp_path / "weights.csv", encoding="utf-8") as file:
+        read = list(csv.DictReader(file))
+    assert [float(row["weight"]) for row in read] == [
+        row["weight"] for row in rows
+    ]
+    pictures.write_curves(tmp_path, RESULTS)
+    for name in ("weights", "side_by_side", "learning_curves"):
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            assert picture.width > 600
+            assert np.asarray(picture).std() > 5
+
+
+def test_long_class_names_leave_room_for_the_bars(tmp_path):
+    rows = conftest.weight_rows([1.0, 2.0])
+    rows[0]["class"] = "a name that is far too long " * 6
+    pictures.plot_weights(tmp_path / "weights.png", rows)
+    assert (tmp_path / "weights.png").stat().st_size > 1000
+
+
+def test_learned_weights_are_written_and_drawn(tmp_path):
+    images = conftest.blobs()
+    rows = [
+        {
+            "seed": 0,
+            "class_id": c,
+            "class": name,
+            "weight": 1.0,
+            "target_prior": 0.25,
+            "target_prior_low": 0.2,
+            "target_prior_high": 0.3,
+            "l2tl_weight": c / 2,
+        }
+        for c, name in enumerate(images.class_names)
+    ]
+    pictures.write_weights(tmp_path, rows, images, images)
+    assert (tmp_path / "l2tl_weights.png").stat().st_size > 1000
+    header = (tmp_path / "weights.csv").read_text().splitlines()[0]
+    assert header.endswith(",l2tl_weight")
+
+
+def test_curves_show_the_stages_there_were(tmp_path):
+    pictures.write_curves(tmp_path, [result("l2tl", 0) | {"history": {}}])
+    assert not (tmp_path / "learning_curves.png").exists()
+    joint = {"joint": {"loss": [1.0]}, "learning": {"loss": [2.0]}}
+    pictures.write_curves(tmp_path, [result("l2tl", 0) | {"history": joint}])
+    assert (tmp_path / "learning_curves.png").stat().st_size > 1000

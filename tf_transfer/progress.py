@@ -1,0 +1,110 @@
+"""What a person reads on the terminal: progress, warnings, a first verdict."""
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_transfer.diagnostics import NEARLY_EQUAL, Diagnostics
+
+_SHOWN = 12
+
+
+class Progress:
+    """A line that tells what runs and how long is left.
+
+    It is rewritten in place on a terminal; elsewhere each new activity, and
+    each tenth of the work, is a line of its own.
+
+    Args:
+        planned: optimizer steps in all.
+        quiet: print nothing.
+    """
+
+    def __init__(self, planned: int, quiet: bool = False):
+        self.planned = planned
+        self.quiet = quiet
+        self.done = 0
+        self.activity = ""
+        self.started = time.monotonic()
+        self.in_place = sys.stderr.isatty()
+
+    def says(self, activity: str) -> None:
+        """Names what runs now."""
+        self.activity = activity
+        self._print()
+
+    def advance(self, steps: int) -> None:
+        """Counts optimizer steps."""
+        tenth = 10 * self.done // max(1, self.planned)
+        self.done += steps
+        if self.in_place or 10 * self.done // max(1, self.planned) > tenth:
+            self._print()
+
+    def close(self) -> None:
+        """Ends the line."""
+        if self.in_place and not self.quiet and self.planned:
+            print(file=sys.stderr)
+
+    def _print(self) -> None:
+        if self.quiet:
+            return
+        share = min(1.0, self.done / max(1, self.planned))
+        spent = time.monotonic() - self.started
+        left = "estimating time left"
+        if share > 0.01:
+            left = f"{duration(spent * (1 - share) / share)} left"
+        line = f"[{share:4.0%}] {self.activity}, {left}"
+        if self.in_place:
+            print(f"\r{line:<70}", end="", file=sys.stderr, flush=True)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Returns e.g. `2 min 05 s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def note(activity: str) -> None:
+    """Prints what goes on before there is a progress line."""
+    print(f"[  0%] {activity}", file=sys.stderr, flush=True)
+
+
+def warn(sentence: str) -> None:
+    """Prints a warning for a person."""
+    print(f"Warning: {sentence}", file=sys.stderr, flush=True)
+
+
+def verdict(rows: Sequence[dict[str, Any]], found: Diagnostics) -> str:
+    """Says in words which source classes the target resembles."""
+    ranked = sorted(rows, key=lambda row: -row["weight"])
+    top = "  ".join(
+        f"{row['class']} {row['weight']:.1f}" for row in ranked[:_SHOWN]
+    )
+    bottom = "  ".join(row["class"] for row in ranked[: -_SHOWN - 1 : -1])
+    prior = np.array([row["target_prior"] for row in rows])
+    classes = 1 / float(prior @ prior)
+    lines = [
+        f"The target looks like about {classes:.0f} of {len(rows)} source "
+        "classes.",
+        f"Most like it (weight):  {top}",
+        f"Least like it:          {bottom}",
+        f"Effective sample size: {found.ess:.1%} of the source; largest "
+        f"weight {found.largest:.1f}; mass clipped {found.clipped:.1%}.",
+    ]
+    if found.advice:
+        lines.append(f"Warning: {found.advice}")
+    elif found.ess > NEARLY_EQUAL:
+        lines.append(
+            "The weights are nearly equal: weighting can change little here."
+        )
+    else:
+        lines.append(
+            "If the classes above make sense to you, weighted pre-training is "
+            "worth a try: `tf-transfer compare`."
+        )
+    return "\n".join(lines)

@@ -1,0 +1,303 @@
+"""The sections of a report on the weights: DATL's, and those L2TL learned."""
+
+import csv
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_transfer import charts, diagnostics
+from tf_transfer.charts import Series
+from tf_transfer.data import ImageData
+from tf_transfer.errors import InputError
+from tf_transfer.pictures import weight_errors
+
+_SHOWN = 10
+_EXAMPLES = 6
+_MOVED = 3
+_LINES = 60
+_POINTS = 300
+_NUMBERS = (
+    "source_prior",
+    "target_prior",
+    "target_prior_low",
+    "target_prior_high",
+    "weight",
+    "l2tl_weight",
+)
+
+
+class ClassWeights:
+    """What `weights.csv` holds.
+
+    Args:
+        run: the run's folder.
+
+    Attributes:
+        names: of the source classes.
+        columns: arrays `[seeds, C]` by name.
+
+    Raises:
+        InputError: if the file cannot be read.
+    """
+
+    def __init__(self, run: pathlib.Path):
+        path = run / "weights.csv"
+        try:
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            seeds = len({row["seed"] for row in rows})
+            count = len(rows) // seeds
+            self.names = [row["class"] for row in rows[:count]]
+            self.columns = {
+                name: np.array([float(row[name]) for row in rows]).reshape(
+                    seeds, count
+                )
+                for name in _NUMBERS
+                if name in rows[0]
+            }
+        except (OSError, ValueError, KeyError, ZeroDivisionError) as error:
+            raise InputError(
+                f"The file cannot be read. Received: {path}"
+            ) from error
+
+    def mean(self, column: str) -> np.ndarray:
+        """Returns a column's mean over seeds, `[C]`."""
+        return self.columns[column].mean(axis=0)
+
+    def sample_size(self, column: str) -> float:
+        """Returns the effective share of the source, the mean over seeds."""
+        pairs = zip(
+            self.columns[column], self.columns["source_prior"], strict=True
+        )
+        return float(
+            np.mean([diagnostics.effective_sample_size(*p) for p in pairs])
+        )
+
+    def reach(self, place: int) -> tuple[float, float]:
+        """Returns the ends of DATL's interval of a class, the mean over seeds.
+
+        That of `weights.png`.
+        """
+        ends = []
+        for values in zip(*(self.columns.values()), strict=True):
+            row = {
+                n: v[place] for n, v in zip(self.columns, values, strict=True)
+            }
+            below, above = weight_errors(row)
+            ends.append((row["weight"] - below, row["weight"] + above))
+        low, high = np.mean(ends, axis=0)
+        return float(low), float(high)
+
+
+def estimated(
+    found: ClassWeights, source: ImageData | None, labelled: ImageData | None
+) -> dict[str, Any]:
+    """Returns what the section on DATL's weights shows.
+
+    Args:
+        found: the weights.
+        source: the source's images, if there are any to show.
+        labelled: labelled target images, likewise.
+    """
+    mean = found.mean("weight")
+    ranked = np.argsort(-mean, kind="stable")
+    bottom = ranked[_SHOWN:][-_SHOWN:]
+    top = ranked[:_SHOWN]
+    reaches = {c: found.reach(c) for c in (*top, *bottom)}
+    longest = max(high for _, high in reaches.values()) or 1.0
+
+    def bar(place: int) -> dict[str, Any]:
+        low, high = reaches[place]
+        return {
+            "name": found.names[place],
+            "weight": mean[place],
+            "low": low,
+            "high": high,
+            "share": 100 * mean[place] / longest,
+            "from": 100 * low / longest,
+            "to": 100 * high / longest,
+            "images": source and _examples(source, place),
+        }
+
+    prior = found.columns["target_prior"]
+    size = found.sample_size("weight")
+    return {
+        "count": len(mean),
+        "alike": float(np.mean(1 / (prior**2).sum(axis=1))),
+        "top": [bar(place) for place in top],
+        "bottom": [bar(place) for place in bottom],
+        "target": labelled and _target(labelled),
+        "size": size,
+        "meaning": _meaning(size),
+        "of": source and len(source.labels),
+        "learned_size": found.sample_size("l2tl_weight")
+        if "l2tl_weight" in found.columns
+        else None,
+        "sorted": _sorted(found),
+    }
+
+
+def _meaning(size: float) -> str:
+    if size < diagnostics.LOW_ESS:
+        return (
+            "That is little: training repeats few images. Lower `datl.temper` "
+            "or set `datl.clip`, or check the framing of the target."
+        )
+    if size > diagnostics.NEARLY_EQUAL:
+        return "The weights are nearly equal: they can change little here."
+    return (
+        "The smaller it is, the more the training rests on few classes; below "
+        f"{100 * diagnostics.LOW_ESS:.0f}\u00a0% it repeats few images."
+    )
+
+
+def _examples(data: ImageData, label: int) -> dict[str, Any] | None:
+    """Returns some images of a class, and the share of the room they take."""
+    images = data.images[data.labels == label][:_EXAMPLES]
+    if not len(images):
+        return None
+    return {
+        "uri": charts.picture(images),
+        "share": 100 * len(images) / _EXAMPLES,
+    }
+
+
+def _target(labelled: ImageData) -> dict[str, Any]:
+    shown = np.unique(labelled.labels)[: 2 * _SHOWN]
+    return {
+        "classes": [
+            {
+                "name": labelled.class_names[label],
+                "images": _examples(labelled, label),
+            }
+            for label in shown
+        ],
+        "more": labelled.num_classes - len(shown),
+    }
+
+
+def _sorted(found: ClassWeights) -> str:
+    """Draws the weights of all classes, from the largest to the smallest."""
+    series = []
+    for column, kind in (("weight", "datl"), ("l2tl_weight", "l2tl")):
+        if column in found.columns:
+            values = np.sort(found.mean(column))[::-1]
+            places = np.unique(
+                np.linspace(0, len(values) - 1, _POINTS).astype(int)
+            )
+            series.append(Series(kind, 1 + places, values[places], kind))
+    ends = [1, max(2, len(found.names))]
+    even = Series("equal weights", ends, [1.0, 1.0], "soft", "dashed")
+    alt = (
+        f"Weights of all {len(found.names)} source classes in falling order, "
+        f"from {found.mean('weight').max():.1f} to "
+        f"{found.mean('weight').min():.2f}."
+    )
+    return charts.lines(
+        [even, *series], alt, "source classes by rank", "weight", named=True
+    )
+
+
+def learned(
+    results: Sequence[dict[str, Any]],
+    config: dict[str, Any],
+    names: Sequence[str] | None,
+) -> dict[str, Any] | None:
+    """Returns what the section on L2TL's learning shows.
+
+    Args:
+        results: of `l2tl`, one a seed.
+        config: of the run.
+        names: of the source classes.
+
+    Returns:
+        None if nothing was kept of it.
+    """
+    logs = [
+        r["history"]["learning"] for r in results if "learning" in r["history"]
+    ]
+    if not logs:
+        return None
+    logs = {
+        name: np.mean([each[name] for each in logs], axis=0)
+        for name in logs[0]
+        if all(name in each for each in logs)
+    }
+    steps = config["l2tl"]["steps"]
+    found = {
+        "credit": config["l2tl"]["credit"],
+        "reward": config["l2tl"]["reward"].replace("_", " "),
+        "improvement": config["l2tl"]["improvement"],
+        "has_baseline": "baseline" in logs,
+        "scale": _over_time(logs, steps, "expected_scale", "scale"),
+        "rewards": _over_time(logs, steps, "reward", "baseline"),
+        "weights": None,
+    }
+    if "class_weights" in logs and names:
+        found |= _moves(logs["class_weights"], steps, names)
+    return found
+
+
+def _times(values: np.ndarray, epochs: int, steps: int) -> np.ndarray:
+    """Returns the steps at which values were kept, maybe with the start."""
+    return np.arange(epochs + 1)[-len(values) :] * steps / epochs
+
+
+_NAMES = {
+    "expected_scale": ("source-loss scale, expected", "l2tl"),
+    "scale": ("source-loss scale, drawn", "soft"),
+    "reward": ("reward", "l2tl"),
+    "baseline": ("baseline", "base"),
+}
+
+
+def _over_time(logs: dict, steps: int, *columns: str) -> str | None:
+    """Draws some of the logs; those that were kept."""
+    epochs = len(logs["loss"])
+    series = []
+    for column in columns:
+        if column in logs:
+            values = logs[column]
+            name, kind = _NAMES[column]
+            x = _times(values, epochs, steps)
+            dash = "dashed" if column == "baseline" else ""
+            series.append(Series(name, x, values, kind, dash))
+    if not series:
+        return None
+    ends = ", ".join(
+        f"{s.name} from {s.y[0]:.3g} to {s.y[-1]:.3g}" for s in series
+    )
+    y_name = _NAMES[columns[0]][0].split(",")[0]
+    return charts.lines(series[::-1], f"{ends}.", "step", y_name)
+
+
+def _moves(
+    weights: np.ndarray, steps: int, names: Sequence[str]
+) -> dict[str, Any]:
+    """Returns the weights over time, `[epochs + 1, C]`, for a person."""
+    change = weights[-1] - weights[0]
+    ranked = np.argsort(-change, kind="stable")
+    most = min(_MOVED, len(ranked) // 2)
+    up = [c for c in ranked[:most] if change[c] > 0]
+    down = [c for c in ranked[::-1][:most] if change[c] < 0]
+    some = ranked[
+        np.unique(np.linspace(0, len(ranked) - 1, _LINES).astype(int))
+    ]
+    x = _times(weights, len(weights) - 1, steps)
+    series = [
+        Series(names[c], x, weights[:, c], kind)
+        for kind, classes in (("soft", some), ("down", down), ("up", up))
+        for c in classes
+    ]
+    said = ", ".join(
+        f"{names[c]} from {weights[0, c]:.2f} to {weights[-1, c]:.2f}"
+        for c in (*up, *down)
+    )
+    alt = f"Class weights over the steps; moved most: {said}."
+    return {
+        "weights": charts.lines(series, alt, "step", "class weight", True),
+        "change": float(np.abs(change).mean()),
+        "largest_change": float(np.abs(change).max()),
+    }
