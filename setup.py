@@ -4,7 +4,9 @@ import pathlib
 
 from setuptools import setup
 
+_HUB = ["keras-hub>=0.25,<1"]
 _ONNX = ["onnx>=1.17,<2", "onnxruntime>=1.22,<2", "tf2onnx>=1.17,<2"]
+_TENSORBOARD = ["tensorboard>=2.20,<3"]
 _TFLITE = ["ai-edge-litert>=2.1,<3"]
 
 setup(
@@ -39,11 +41,16 @@ setup(
         "tensorflow-serving-api>=2.19,<3",  # the format of warm-up requests
     ],
     extras_require={
+        "hub": _HUB,
         "onnx": _ONNX,
+        "tensorboard": _TENSORBOARD,
         "tflite": _TFLITE,
         "test": [
+            *_HUB,
             *_ONNX,
+            *_TENSORBOARD,
             *_TFLITE,
+            "keras-tuner>=1.4.7,<2",
             "openvino>=2026.1,<2027",
             "build>=1.2",
             "hypothesis>=6",

@@ -175,10 +175,17 @@ def ended(child: subprocess.Popen, timeout: float) -> tuple[int, str]:
     return child.returncode, errors + note
 
 
-def wait_for_a_checkpoint(out: pathlib.Path) -> None:
-    """Waits until a run has written one."""
+def checkpoints(out: pathlib.Path) -> set[pathlib.Path]:
+    """Returns those of the stages of a run."""
+    return set(out.glob("checkpoints/stages/*/*/step-*.index"))
+
+
+def wait_for_a_checkpoint(
+    out: pathlib.Path, besides: set[pathlib.Path] = frozenset()
+) -> None:
+    """Waits until a run has written one, besides those given."""
     until = time.monotonic() + 200
-    while not any(out.glob("checkpoints/stages/*/*/step-*.index")):
+    while not checkpoints(out) - besides:
         assert time.monotonic() < until, f"no checkpoint in {out}"
         time.sleep(0.05)
 

@@ -2,15 +2,18 @@ import csv
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 
 import conftest
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_transfer import cli
+import tf_transfer as tt
+from tf_transfer import cli, usage
 from tf_transfer.config import Experiment
 
 TINY = [
@@ -37,12 +40,19 @@ def call(monkeypatch, capsys, *arguments):
 
 
 def test_help_costs_no_tensorflow(monkeypatch, capsys):
-    for arguments in ((), ("--help",), ("compare", "--help")):
+    for arguments in ((), ("--help",), ("-h",)):
         status, out, _ = call(monkeypatch, capsys, *arguments)
-        assert status == 0
-        assert "tf-transfer weights" in out
+        assert (status, out) == (0, usage.overview() + "\n")
+    for arguments in (("compare", "--help"), ("--out=x", "compare", "-h")):
+        status, out, _ = call(monkeypatch, capsys, *arguments)
+        assert (status, out) == (0, usage.of_command("compare") + "\n")
+    for word, text in (
+        ("--helpfull", usage.fields()),
+        ("--version", f"tf_transfer {tt.__version__}"),
+    ):
+        assert call(monkeypatch, capsys, word) == (0, f"{text}\n", "")
     code = (
-        "import sys; sys.argv = ['x', '--help']\n"
+        "import sys; sys.argv = ['x', 'compare', '--help']\n"
         "from tf_transfer import cli\n"
         "try: cli.main()\n"
         "finally: sys.stderr.write(str('tensorflow' in sys.modules))"
@@ -51,6 +61,22 @@ def test_help_costs_no_tensorflow(monkeypatch, capsys):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert shown.stderr == "False"
+
+
+def test_a_reader_that_has_gone_is_no_crash():
+    command = [sys.executable, "-m", "tf_transfer.cli", "--helpfull"]
+    with conftest.started(command) as child:
+        child.stdout.close()
+        status = child.wait(60)
+        assert (status, child.stderr.read()) == (141, "")
+        child.stdout = None  # `communicate` reads it no more
+
+
+def test_a_closing_sentence_stands_below_the_progress_line(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    status, _, err = call(monkeypatch, capsys, "train")
+    assert status == 2
+    assert err.startswith("\ntf-transfer: Give one command")
 
 
 def test_compare_prints_a_table_and_paths(monkeypatch, capsys, tmp_path):
@@ -371,25 +397,49 @@ def test_results_writes_a_document_and_a_plot(
     assert (tmp_path / out).read_text() == text
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A finished run without interruptions, and what it printed."""
+    folder = tmp_path_factory.mktemp("whole")
+    with conftest.started(conftest.tiny_command(folder)) as child:
+        shown, errors = child.communicate(timeout=400)
+    assert child.returncode == 0, errors
+    return folder / "run", shown, errors
+
+
 @pytest.mark.slow
-def test_standard_error_is_free_of_tensorflow_noise(tmp_path):
-    command = [sys.executable, "-m", "tf_transfer.cli", "weights", *TINY]
-    shown = subprocess.run(
-        [*command, "--quiet"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-        check=True,
+def test_no_command_prints_the_noise_of_tensorflow(whole, tmp_path):
+    run, shown, errors = whole
+    assert shown.count("target accuracy %") == 1
+    assert all(line.startswith("[") for line in errors.splitlines()), errors
+    keras.utils.save_img(tmp_path / "a.png", np.zeros((8, 8, 1)), scale=False)
+    settings = [w for w in conftest.tiny_command(tmp_path) if "data." in w]
+    commands = (
+        ["weights", "--quiet", "--config.generalist.steps=3", *settings],
+        ["results", str(run)],
+        ["export", f"--run={run}", "--out=exported"],
+        ["predict", f"--model={run}/export/1", "a.png"],
     )
-    assert shown.stderr == ""
+    quiet_itself = {**os.environ}
+    quiet_itself.pop("TF_CPP_MIN_LOG_LEVEL")
+    for command in commands:
+        found = subprocess.run(
+            [sys.executable, "-m", "tf_transfer.cli", *command],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=quiet_itself | {"PYTHONPATH": str(conftest.REPOSITORY)},
+        )
+        assert (found.returncode, found.stderr) == (0, ""), command
+        assert found.stdout
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
-    command = conftest.tiny_command(tmp_path)
+def test_interrupted_runs_go_on_by_the_same_command(whole, tmp_path):
+    """SIGTERM saves first; after Ctrl-C the last checkpoint is there."""
+    command, out = conftest.tiny_command(tmp_path), tmp_path / "run"
     with conftest.started(command) as child:
-        conftest.wait_for_a_checkpoint(tmp_path / "run")
+        conftest.wait_for_a_checkpoint(out)
         child.terminate()
         status, errors = conftest.ended(child, timeout=60)
     assert status == 143
@@ -401,11 +451,22 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
     assert status == 2
     assert "The NumPy archive cannot be read" in errors.splitlines()[-1]
     (tmp_path / "gone.npz").rename(tmp_path / "source.npz")
-    for name in ("run", "whole"):
-        with conftest.started(conftest.tiny_command(tmp_path, name)) as child:
-            status, errors = conftest.ended(child, timeout=400)
-        assert status == 0, errors
-    conftest.same_models(tmp_path / "run", tmp_path / "whole", atol=0)
+    before = conftest.checkpoints(out)
+    with conftest.started(command) as child:
+        conftest.wait_for_a_checkpoint(out, besides=before)
+        child.send_signal(signal.SIGINT)
+        status, errors = conftest.ended(child, timeout=60)
+    assert status == 130
+    *progress, sentence = errors.splitlines()
+    assert (
+        sentence == "tf-transfer: interrupted; give the same command to go on"
+    )
+    assert all(line.startswith("[") for line in progress), errors
+    assert not (out / "results.json").exists()
+    with conftest.started(command) as child:
+        status, errors = conftest.ended(child, timeout=400)
+    assert status == 0, errors
+    conftest.same_models(out, whole[0], atol=0)
 
 
 @pytest.mark.slow

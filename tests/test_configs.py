@@ -6,7 +6,7 @@ import json
 import conftest
 import pytest
 
-from tf_transfer import comparison, config, evidence, experiment
+from tf_transfer import comparison, config, evidence, experiment, limits
 
 CONFIGS = sorted((conftest.REPOSITORY / "configs").glob("*.py"))
 PUBLISHED = sorted(
@@ -24,9 +24,9 @@ def load(path):
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_config_loads_and_gives_its_command(path):
-    settings = load(path)
-    config.check(settings)
-    assert set(settings.methods) <= set(experiment.METHODS)
+    found = load(path)
+    limits.check(found)
+    assert set(found.methods) <= set(experiment.METHODS)
     command = f"tf-transfer compare --config=configs/{path.name}"
     assert command in ast.get_docstring(ast.parse(path.read_text()))
 
@@ -35,12 +35,14 @@ def test_config_loads_and_gives_its_command(path):
 def test_published_figures_are_of_the_config_as_it_is(run):
     published = json.loads((run / "config.json").read_text())
     published.pop("fingerprints")
-    settings = load(CONFIGS[0].with_name(f"{run.name}.py"))
-    present = json.loads(json.dumps(dataclasses.asdict(settings)))
+    experiment_now = load(CONFIGS[0].with_name(f"{run.name}.py"))
+    present = json.loads(json.dumps(dataclasses.asdict(experiment_now)))
+    published = json.loads(json.dumps(config.completed(published)))
     assert config.differences(published, present) == []
     results = json.loads((run / "results.json").read_text())
     found = {(result["method"], result["seed"]) for result in results}
-    assert len(found) == len(settings.methods) * settings.seeds >= 5
+    methods, seeds = experiment_now.methods, experiment_now.seeds
+    assert len(found) == len(methods) * seeds >= 5
 
 
 def test_the_published_document_is_what_the_figures_give(monkeypatch):
@@ -51,9 +53,9 @@ def test_the_published_document_is_what_the_figures_give(monkeypatch):
 
 @pytest.mark.slow
 def test_fine_tuning_lies_in_its_published_interval(tmp_path):
-    settings = load(CONFIGS[0].with_name("glyphs_to_digits.py"))
-    settings.methods = ("finetune",)
-    (row,) = experiment.compare(settings, tmp_path / "run", quiet=True)
+    few = load(CONFIGS[0].with_name("glyphs_to_digits.py"))
+    few.methods = ("finetune",)
+    (row,) = experiment.compare(few, tmp_path / "run", quiet=True)
     (run,) = (run for run in PUBLISHED if run.name == "glyphs_to_digits")
     results = json.loads((run / "results.json").read_text())
     (published,) = comparison.summary(results, ["finetune"])

@@ -7,8 +7,8 @@ import tensorflow as tf
 import tf_transfer as tt
 from tf_transfer import credit as credits
 from tf_transfer import losses
-from tf_transfer.credit import Batch, Evidence
 from tf_transfer.errors import InputError
+from tf_transfer.steps import Batch, Evidence
 
 ACTIVE = tf.constant(1.0)
 

@@ -156,24 +156,6 @@ def test_load_takes_a_softmax_off(tmp_path):
     np.testing.assert_allclose(again(images), logits, atol=1e-6)
 
 
-def test_keras_applications_by_name():
-    model = models.encoder("MobileNetV3Small", (32, 32, 3))
-    assert model.output_shape == (None, 576)
-
-
-@pytest.mark.parametrize(
-    ("name", "shape", "message"),
-    [
-        ("NoSuchNet", (32, 32, 3), "Unknown encoder"),
-        ("resnet50", (32, 32, 3), "Unknown encoder"),
-        ("ResNet50", (12, 12, 1), "at least 32x32 with 3 channels"),
-    ],
-)
-def test_encoder_refuses(name, shape, message):
-    with pytest.raises(InputError, match=message):
-        models.encoder(name, shape)
-
-
 def test_small_encoder_and_head_refuse():
     with pytest.raises(InputError, match="multiple of 4"):
         models.small_encoder((8, 8, 1), width=6)

@@ -198,6 +198,9 @@ def test_the_processes_end_with_their_caller(tmp_path, number, status):
     script.write_text(CALLER.format(tests=tests, folder=str(tmp_path)))
     with conftest.started([sys.executable, str(script)]) as caller:
         wait_for(tmp_path, "started-1", "started-2")
+        if number == signal.SIGINT:  # a terminal sends it to all of them
+            for pid in pids(tmp_path):
+                os.kill(pid, number)
         caller.send_signal(number)
         found, errors = conftest.ended(caller, timeout=200)
     assert found == status

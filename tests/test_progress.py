@@ -16,11 +16,24 @@ def test_progress_lines_tell_what_and_how_long(capsys):
     line.advance(50)
     line.says("seed 2/2, datl")
     line.close()
-    first, second = capsys.readouterr().err.splitlines()
+    first, second, third = capsys.readouterr().err.splitlines()
     assert first == "[  0%] seed 1/2, datl, estimating time left"
-    assert second == "[ 50%] seed 2/2, datl, 0 s left"
+    assert second == "[ 50%] seed 1/2, datl, 0 s left"
+    assert third == "[ 50%] seed 2/2, datl, 0 s left"
     progress.Progress(10, quiet=True).says("nothing")
     assert capsys.readouterr().err == ""
+
+
+def test_a_log_has_a_line_for_each_tenth(capsys):
+    line = progress.Progress(planned=100)
+    for _ in range(50):
+        line.advance(2)
+    line.close()
+    shown = capsys.readouterr().err
+    assert [each[:6] for each in shown.splitlines()] == [
+        f"[{tenth * 10:3}%]" for tenth in range(1, 11)
+    ]
+    assert "\r" not in shown
 
 
 def test_progress_stays_on_one_line_of_a_terminal(capsys, monkeypatch):

@@ -1,8 +1,10 @@
 import doctest
 import importlib
 import inspect
+import re
 import subprocess
 import sys
+import tempfile
 
 import keras
 import numpy as np
@@ -24,16 +26,49 @@ def test_public_names_are_documented(name):
                 assert inspect.getdoc(function), f"{name}.{method}"
 
 
+def takes_arguments(item):
+    """Whether there is something to say about arguments."""
+    if inspect.isclass(item) and issubclass(item, BaseException):
+        return False
+    names = set(inspect.signature(item).parameters)
+    return bool(names - {"args", "kwargs"})
+
+
+@pytest.mark.parametrize("name", tt.__all__)
+def test_docstrings_are_complete(name):
+    """Arguments, results, errors and an example, where there are such."""
+    item = inspect.unwrap(getattr(tt, name))
+    text, source = inspect.getdoc(item), inspect.getsource(item)
+    if takes_arguments(item):
+        assert re.search(r"^(Args|Attributes)\b", text, re.MULTILINE)
+    if inspect.isfunction(item):
+        assert re.search(r"^(.*Returns|.*Yields|Estimates)\b", text, re.M)
+    if "raise InputError" in source:
+        assert re.search(r"^(.*Raises|.*raises)\b.*:", text, re.MULTILINE)
+    home = importlib.import_module(f"tf_transfer.{tt._HOMES[name]}")
+    found = doctest.DocTestFinder().find(home)
+    (test,) = (each for each in found if each.name == f"{home.__name__}.{name}")
+    assert len(test.examples) > 0, f"{name} has no example that runs"
+
+
 def test_unknown_names_are_attribute_errors():
     with pytest.raises(AttributeError, match="no attribute 'pretrain'"):
         tt.pretrain  # noqa: B018
     assert set(tt.__all__) <= set(dir(tt))
 
 
-@pytest.mark.parametrize("name", RANKS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow)
+        if name == "experiment"
+        else name
+        for name in RANKS
+    ],
+)
 def test_examples_run(name):
     module = importlib.import_module(f"tf_transfer.{name}")
-    names = {"keras": keras, "np": np, "tf": tf}
+    names = {"keras": keras, "np": np, "tempfile": tempfile, "tf": tf}
     found = doctest.testmod(module, extraglobs=names)
     assert found.failed == 0
 

@@ -1,4 +1,5 @@
 import contextlib
+import json
 import os
 import pathlib
 import subprocess
@@ -29,6 +30,20 @@ def test_refuses_another_configuration_and_names_the_field(tmp_path):
         RunFolder(
             tmp_path / "run", conftest.tiny_experiment(), {"source": "abc"}
         )
+
+
+def test_a_run_from_before_a_setting_was_there_goes_on(tmp_path):
+    path = tmp_path / "run" / "config.json"
+    RunFolder(tmp_path / "run", conftest.tiny_experiment())
+    old = json.loads(path.read_text())
+    del old["encoder"]["weights"]
+    del old["relevant"]
+    path.write_text(json.dumps(old))
+    RunFolder(tmp_path / "run", conftest.tiny_experiment())
+    assert json.loads(path.read_text()) == old
+    other = config_lib.Encoder(width=4, weights="imagenet")
+    with pytest.raises(InputError, match=r"\(encoder.weights:  and imagenet\)"):
+        RunFolder(tmp_path / "run", conftest.tiny_experiment(encoder=other))
 
 
 def test_refuses_a_folder_of_something_else(tmp_path):

@@ -33,7 +33,7 @@ _HOMES = {
     "distributed": "distribution",
     "elastic_order": "sampling",
     "em_prior": "weights",
-    "encoder": "models",
+    "encoder": "backbones",
     "estimate_target_prior": "estimation",
     "export_onnx": "convert",
     "export_serving": "export",
@@ -48,7 +48,7 @@ _HOMES = {
     "small_encoder": "models",
     "source_prior": "weights",
     "strategy": "distribution",
-    "streams": "data",
+    "streams": "three_streams",
 }
 __all__ = sorted(_HOMES)
 

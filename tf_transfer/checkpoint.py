@@ -59,6 +59,19 @@ class Resume(keras.callbacks.Callback):
     Raises:
         InputError: if the folder cannot be written, or holds checkpoints of
             another model.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> batch = np.ones((4, 2)), np.ones((4, 1))
+    >>> data = tf.data.Dataset.from_tensors(batch).repeat()
+    >>> resume = Resume(model, folder=None)
+    >>> for _, span in resume.spans(epochs=2, steps_per_epoch=3):
+    ...     _ = model.fit(
+    ...         data, callbacks=[resume], verbose=0, shuffle=False, **span)
+    >>> resume.step
+    6
     """
 
     def __init__(

@@ -1,8 +1,6 @@
 """The command line: `tf-transfer COMMAND --FLAG=VALUE`.
 
-Exit status: 0 done; 2 something given cannot be used; 3 another worker is
-gone; 130 interrupted; 143 asked to end (SIGTERM), after saving. After the last
-three, and after a crash, the same command goes on.
+The exit statuses are listed in `usage`, which `--help` prints.
 """
 
 import contextlib
@@ -17,47 +15,12 @@ import warnings
 
 from absl import flags
 
+import tf_transfer
+from tf_transfer import usage
 from tf_transfer.config import Experiment
 from tf_transfer.errors import InputError, Stopped, WorkerLostError
 from tf_transfer.parallel import silenced
 
-_USAGE = """Which source data should a model learn from, and does it help?
-
-tf-transfer compare   run methods and controls, print and write a table
-tf-transfer report    write report.html of a finished run anew
-tf-transfer weights   estimate the importance weights only: a cheap first look
-tf-transfer results   write one document from the figures of several runs
-tf-transfer export    write the chosen model of a finished run for a server
-tf-transfer predict   print class and probability of images, by such a model
-
-Examples:
-  tf-transfer compare --config=configs/glyphs_to_digits.py
-  tf-transfer weights --config.data.source=npz:mnist.npz
-  tf-transfer compare --config.data.labels_per_class=5 --config.seeds=3 \\
-      --out=runs/five_labels
-  tf-transfer compare --jobs=2    (seeds side by side, in two processes)
-  tf-transfer export --run=runs/five_labels --method=datl
-  tf-transfer export --run=runs/five_labels --format=tflite --int8
-  tf-transfer report --run=runs/five_labels
-  tf-transfer results --out=RESULTS.md runs/five_labels runs/ten_labels
-  tf-transfer predict --model=runs/five_labels/export/1 one.png two.jpg
-
-Formats: saved_model (the default), tflite, onnx. Without --method the one
-that `compare` marks as chosen is exported; --out names another folder for its
-versions.
-Data sets: glyphs, digits, npz:PATH, folder:PATH, tfds:NAME; join sources
-with +. Without --config the built-in glyphs -> digits experiment is used.
-A run that was interrupted goes on when the same command is given again.
-"""
-_FLAGS = {
-    "compare": ("config", "out", "quiet", "jobs"),
-    "report": ("run",),
-    "weights": ("config", "out", "quiet"),
-    "results": ("out",),
-    "export": ("run", "method", "format", "int8", "out"),
-    "predict": ("model",),
-}
-_TAKE_FILES = ("predict", "results")
 _SAID = 200
 _STORAGE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG, errno.EACCES)
 
@@ -71,11 +34,13 @@ def _parse(argv: list[str]) -> tuple[list[str], flags.FlagValues]:
     from ml_collections import config_flags
 
     values = flags.FlagValues()
-    for name in ("out", "run", "method", "format", "model"):
-        flags.DEFINE_string(name, None, "see --help", flag_values=values)
-    flags.DEFINE_integer("jobs", 1, "see --help", flag_values=values)
-    for name in ("quiet", "int8"):
-        flags.DEFINE_bool(name, False, "see --help", flag_values=values)
+    for name, meaning in usage.MEANING.items():
+        if name in ("quiet", "int8"):
+            flags.DEFINE_bool(name, False, meaning, flag_values=values)
+        elif name == "jobs":
+            flags.DEFINE_integer(name, 1, meaning, flag_values=values)
+        elif name != "config":
+            flags.DEFINE_string(name, None, meaning, flag_values=values)
     try:
         with warnings.catch_warnings():
             # ml_collections loads config files by a deprecated method.
@@ -109,16 +74,17 @@ def _parse(argv: list[str]) -> tuple[list[str], flags.FlagValues]:
 def _check_usage(commands: list[str], values: flags.FlagValues) -> None:
     """Raises InputError if command, flags and files do not go together."""
     command, *files = commands or ["none"]
-    if command not in _FLAGS or (files and command not in _TAKE_FILES):
+    if command not in usage.COMMANDS or (files and command not in usage.FILES):
         raise InputError(
-            f"Give one command: {', '.join(_FLAGS)}. "
+            f"Give one command: {', '.join(usage.COMMANDS)}. "
             f"Received: {' '.join(commands) or 'none'}"
         )
+    takes = usage.FLAGS[command]
     for name in values:
-        if values[name].present and name.split(".")[0] not in _FLAGS[command]:
+        if values[name].present and name.split(".")[0] not in takes:
             raise InputError(
-                f"`{command}` takes the flags --{', --'.join(_FLAGS[command])}."
-                f" Received: --{name}"
+                f"`{command}` takes the flags --{', --'.join(takes)}. "
+                f"Received: --{name}"
             )
     needed = {"export": "run", "report": "run", "predict": "model"}
     needed = needed.get(command)
@@ -126,10 +92,10 @@ def _check_usage(commands: list[str], values: flags.FlagValues) -> None:
         raise InputError(
             f"`{command}` needs --{needed}=FOLDER. Received: no --{needed}"
         )
-    if command in _TAKE_FILES and not files:
-        what = "image files" if command == "predict" else "folders of runs"
+    if command in usage.FILES and not files:
         raise InputError(
-            f"`{command}` needs {what} after its flags. Received: none"
+            f"`{command}` needs {usage.FILES[command]} after its flags. "
+            "Received: none"
         )
 
 
@@ -141,13 +107,13 @@ def _is_experiment(found: object) -> bool:
     return {field.name for field in dataclasses.fields(found)} == wanted
 
 
-def _load_tensorflow(strategy: str) -> None:
+def _load_tensorflow(strategy: str, quiet: bool) -> None:
     """Loads TensorFlow without its start-up messages.
 
     A cluster of workers is joined before anything is computed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if strategy == "multi_worker":
+    if strategy == "multi_worker" and not quiet:
         print("waiting for the other workers", file=sys.stderr, flush=True)
     with silenced():
         import tensorflow as tf
@@ -163,13 +129,26 @@ def _show_warning(message, category, filename, lineno, *rest) -> None:
     print(f"Warning: {message}", file=sys.stderr)
 
 
+def _help(arguments: list[str]) -> str:
+    """Returns what was asked of the program itself, or nothing."""
+    if "--version" in arguments:
+        return f"tf_transfer {tf_transfer.__version__}"
+    if "--helpfull" in arguments:
+        return usage.fields()
+    if arguments and not {"-h", "--help"} & set(arguments):
+        return ""
+    named = [word for word in arguments if word in usage.COMMANDS]
+    return usage.of_command(named[0]) if named else usage.overview()
+
+
 def run(argv: list[str]) -> int:
     """Runs one command and returns the exit status."""
-    if not argv[1:] or {"-h", "--help", "--helpfull"} & set(argv):
-        print(_USAGE)
+    asked = _help(argv[1:])
+    if asked:
+        print(asked)
         return 0
     (command, *files), values = _parse(argv)
-    _load_tensorflow(values.config.strategy)
+    _load_tensorflow(values.config.strategy, values.quiet)
     warnings.showwarning = _show_warning
     if command == "predict":
         _predict(values.model, files)
@@ -279,29 +258,34 @@ def _explained(strategy: str, out: pathlib.Path):
         raise
 
 
+def _say(sentence: str) -> None:
+    """Prints a closing sentence, below the progress line of a terminal."""
+    start = "\n" if sys.stderr.isatty() else ""
+    print(f"{start}tf-transfer: {sentence}", file=sys.stderr)
+
+
 def main() -> None:
     """Entry point of the `tf-transfer` command."""
     before = signal.signal(signal.SIGTERM, _stop)
     try:
         status = run(sys.argv)
+        sys.stdout.flush()
     except InputError as error:
-        print(f"tf-transfer: {error}", file=sys.stderr)
+        _say(str(error))
         status = 2
     except WorkerLostError as error:
-        print(f"tf-transfer: {error}", file=sys.stderr)
+        _say(str(error))
         status = 3
     except Stopped:
-        print(
-            "tf-transfer: stopped and saved; give the same command to go on",
-            file=sys.stderr,
-        )
+        _say("stopped and saved; give the same command to go on")
         status = 143
     except KeyboardInterrupt:
-        print(
-            "tf-transfer: interrupted; give the same command to go on",
-            file=sys.stderr,
-        )
+        _say("interrupted; give the same command to go on")
         status = 130
+    except BrokenPipeError:
+        # What is left in the buffer would fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 141
     signal.signal(signal.SIGTERM, before)
     sys.exit(status)
 

@@ -67,6 +67,16 @@ def export_tflite(
     Raises:
         InputError: as `export_serving`; if LiteRT is not installed; if the
             model cannot be converted.
+
+    Example:
+
+    >>> model = keras.Sequential(
+    ...     [keras.Input((4, 4, 1)), keras.layers.Flatten(),
+    ...      keras.layers.Dense(2)])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     version = export_tflite(model, folder, ["cat", "dog"])
+    ...     sorted(path.name for path in version.iterdir())
+    ['class_names.json', 'model.tflite', 'provenance.json']
     """
     _require("tflite")
     served = export.serve(_float32(model), class_names, preprocessing)
@@ -103,7 +113,17 @@ def export_onnx(
 ) -> pathlib.Path:
     """Writes the next version `path/N/model.onnx`.
 
-    Args, returns, raises: as `export_tflite`, with ONNX Runtime.
+    Args, Returns, Raises: as `export_tflite`, with ONNX Runtime.
+
+    Example:
+
+    >>> model = keras.Sequential(
+    ...     [keras.Input((4, 4, 1)), keras.layers.Flatten(),
+    ...      keras.layers.Dense(2)])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     version = export_onnx(model, folder, ["cat", "dog"])
+    ...     sorted(path.name for path in version.iterdir())
+    ['class_names.json', 'model.onnx', 'provenance.json']
     """
     _require("onnx")
     served = export.serve(_float32(model), class_names, preprocessing)

@@ -8,7 +8,6 @@ costs next to nothing, and `GradientCredit` through the whole encoder.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -16,33 +15,10 @@ import tensorflow as tf
 from tf_transfer import losses
 from tf_transfer.distribution import gathered, total
 from tf_transfer.errors import InputError
-from tf_transfer.policy import Actions, WeightPolicy
+from tf_transfer.policy import WeightPolicy
+from tf_transfer.steps import Batch, Evidence
 
 _LARGEST = 3.0
-
-
-class Batch(NamedTuple):
-    """Labelled images, `[B, ...]` and `[B]`, and their features `[B, D]`."""
-
-    images: tf.Tensor
-    labels: tf.Tensor
-    features: tf.Tensor
-
-
-class Evidence(NamedTuple):
-    """What one step has shown.
-
-    Attributes:
-        actions: that the policy took.
-        source: the source examples trained on, and their features then.
-        validation: the validation images, and their features after it.
-        reward: the metric on the validation images.
-    """
-
-    actions: Actions
-    source: Batch
-    validation: Batch
-    reward: tf.Tensor
 
 
 def _state(layer: keras.layers.Layer, shape: tuple, name: str):
@@ -95,6 +71,14 @@ class Reinforce(Credit):
 
     Args:
         decay: of the running mean and deviation.
+
+    Raises:
+        InputError: for a decay that cannot be.
+
+    Example:
+
+    >>> Reinforce(decay=0.95).get_config()["decay"]
+    0.95
     """
 
     def __init__(self, decay: float = 0.9, **kwargs):
@@ -231,6 +215,14 @@ class FeatureCredit(ClassCredit):
     Args:
         sharpness: how alike two images must be to affect each other.
         decay: weight of the past per example of a class.
+
+    Raises:
+        InputError: for a negative sharpness.
+
+    Example:
+
+    >>> FeatureCredit(sharpness=5.0).get_config()["sharpness"]
+    5.0
     """
 
     def __init__(self, sharpness: float = 10.0, **kwargs):
@@ -287,6 +279,14 @@ class GradientCredit(ClassCredit):
         objective: `"log_odds"` of the right class, which counts known images
             too, or `"loss"`, the exact effect on the validation loss.
         decay: weight of the past per example of a class.
+
+    Raises:
+        InputError: for another objective.
+
+    Example:
+
+    >>> GradientCredit(objective="loss").get_config()["objective"]
+    'loss'
     """
 
     def __init__(self, objective: str = "log_odds", **kwargs):

@@ -36,6 +36,16 @@ class ImageData:
         test: indices of the data set's own test part, or None.
         frame: what brought the raw images here, for a served model to repeat
             it; None where that is not known, or not one for all.
+
+    Raises:
+        InputError: for images or labels of another type or shape.
+
+    Example:
+
+    >>> images = np.zeros((4, 8, 8, 1), np.uint8)
+    >>> cats = ImageData(images, np.array([0, 1, 1, 1]), ["cat", "dog"])
+    >>> cats.prior.tolist()
+    [0.25, 0.75]
     """
 
     images: np.ndarray
@@ -173,6 +183,9 @@ def load(
         align: False skips the measuring: every image is scaled to the frame.
         max_pixels: an encoded image with more is refused before decoding.
 
+    Returns:
+        The images, `[N, size, size, channels]` uint8, with their labels.
+
     Raises:
         InputError: for data that cannot be had, read or used.
 
@@ -264,7 +277,28 @@ def from_dataset(
     channels: int,
     align: bool = True,
 ) -> ImageData:
-    """Collects a tf.data.Dataset of single `(image, label)` and frames it."""
+    """Collects a tf.data.Dataset of single `(image, label)` and frames it.
+
+    Args:
+        dataset: images `[H, W, channels]` of any sizes, and class numbers.
+        class_names: one name per class.
+        size: side of the framed images in pixels.
+        channels: 1 for grey, 3 for colour.
+        align: as in `load`.
+
+    Returns:
+        The images, `[N, size, size, channels]` uint8, with their labels.
+
+    Raises:
+        InputError: for data that cannot be used.
+
+    Example:
+
+    >>> raw = np.zeros((4, 20, 16, 1), np.uint8), [0, 1, 0, 1]
+    >>> dataset = tf.data.Dataset.from_tensor_slices(raw)
+    >>> from_dataset(dataset, ["cat", "dog"], size=8, channels=1).images.shape
+    (4, 8, 8, 1)
+    """
     images, labels = [], []
     for image, label in dataset.as_numpy_iterator():
         images.append(image)
@@ -287,51 +321,3 @@ def draw_per_class(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     return np.concatenate(
         [order[labels[order] == c][:count] for c in np.unique(labels)]
     )
-
-
-def streams(
-    source: tf.data.Dataset,
-    target: tf.data.Dataset,
-    validation: tf.data.Dataset | None = None,
-) -> tf.data.Dataset:
-    """Returns dicts of a source, a target and a validation batch each.
-
-    An epoch is one pass over the source; target and validation are repeated.
-    Batch the validation part as a whole to reward on all of it. For two
-    replicas or more, all batches must be of a size they divide.
-
-    Args:
-        source: batches of `(images, class numbers)`; with `oversample=M` of
-            the model, M times as large as what is to be kept.
-        target: batches of `(images, class numbers)`.
-        validation: likewise, from target images that `target` does not hold;
-            None for a `FixedPolicy`, which learns nothing from it.
-
-    Raises:
-        InputError: for a dataset of anything but batched pairs.
-    """
-    parts = {"source": source, "target": target, "validation": validation}
-    for name, dataset in parts.items():
-        if dataset is not None:
-            _check_pairs(name, dataset)
-    zipped = {
-        name: dataset if name == "source" else dataset.repeat()
-        for name, dataset in parts.items()
-        if dataset is not None
-    }
-    return tf.data.Dataset.zip(zipped)
-
-
-def _check_pairs(name: str, dataset: tf.data.Dataset) -> None:
-    if not isinstance(dataset, tf.data.Dataset):
-        raise InputError(
-            f"The {name} stream must be a tf.data.Dataset. "
-            f"Received: {type(dataset).__name__}"
-        )
-    spec = dataset.element_spec
-    fits = isinstance(spec, tuple) and len(spec) == 2
-    if not fits or spec[1].shape.rank != 1 or not spec[1].dtype.is_integer:
-        raise InputError(
-            f"The {name} stream must yield batches of images and class numbers "
-            f"(not one-hot vectors or sample weights). Received: {spec}"
-        )

@@ -25,6 +25,8 @@ from tf_transfer.weights import check_prior
 class ImportanceWeights(tf.Module):
     """One importance weight per source class, ready for `fit`.
 
+    The weight of a class is P_t / P_s (Ngiam et al. 2018, section 3).
+
     The weights live in a variable, so that a dataset made by `attach` or
     `resample` follows when a callback changes them (after the batches that
     are already prefetched; a later `cache()` would freeze them). Track the
@@ -44,6 +46,9 @@ class ImportanceWeights(tf.Module):
             1 until they are set.
         updates: how often they were set, int64.
         target_prior: P_t that they were last set by, `[C]` float32; 0 before.
+
+    Raises:
+        InputError: for arguments out of range.
 
     Example:
 
@@ -212,10 +217,10 @@ class ImportanceWeights(tf.Module):
 class DATL(keras.callbacks.Callback):
     """Estimates importance weights for the source model being trained.
 
-    With a `generalist` the weights are estimated once, before training (the
-    paper's way). Without one, training starts with the weights as they are,
-    and the model in training estimates them again after every `every`
-    epochs; weights restored from a checkpoint go on from there.
+    With a `generalist` the weights are estimated once, before training (Ngiam
+    et al. 2018, section 3). Without one, training starts with the weights as
+    they are, and the model in training estimates them again after every
+    `every` epochs; weights restored from a checkpoint go on from there.
 
     Each epoch's logs gain `datl_ess`, `datl_largest_weight` and
     `datl_entropy` (of the target prior in use, in nats). An estimate with a

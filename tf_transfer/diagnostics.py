@@ -18,6 +18,15 @@ def effective_sample_size(
     """Returns the effective share of the source examples, in (0, 1].
 
     Kish's `(sum w)^2 / (n sum w^2)` over the source examples.
+
+    Args:
+        weights: importance weights, `[C]`.
+        source_prior: P_s, `[C]`.
+
+    Example:
+
+    >>> effective_sample_size(np.array([2.0, 0.0]), np.array([0.5, 0.5]))
+    0.5
     """
     weights = np.asarray(weights, np.float64)
     return float((weights @ source_prior) ** 2 / (weights**2 @ source_prior))

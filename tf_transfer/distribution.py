@@ -30,8 +30,16 @@ def strategy(name: str) -> tf.distribute.Strategy:
             for before anything else is computed; `"tpu"` for the TPU of this
             machine or of the variable `TPU_NAME`.
 
+    Returns:
+        The strategy, under whose `scope()` models are made.
+
     Raises:
         InputError: for an unknown name, an unusable `TF_CONFIG`, or no TPU.
+
+    Example:
+
+    >>> strategy("none").num_replicas_in_sync
+    1
     """
     if name == "none":
         return tf.distribute.get_strategy()
@@ -107,6 +115,16 @@ class DistributedTrainer:
     fail with more than one step per execution and on several workers, and the
     building from a first batch, which fails for dicts and for odd batches.
     Every worker is given the whole dataset, and takes its share of each batch.
+
+    Example:
+
+    >>> class Mine(DistributedTrainer, keras.Sequential):
+    ...     pass
+    >>> model = Mine([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> logs = model.fit(np.zeros((4, 2)), np.ones((4, 1)), verbose=0).history
+    >>> logs["loss"]
+    [1.0]
     """
 
     def make_train_function(self, force=False):
@@ -172,6 +190,14 @@ def distributed(model: keras.Model) -> keras.Model:
 
     Returns:
         The model itself, where it needs nothing.
+
+    Example:
+
+    >>> with strategy("none").scope():
+    ...     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    ...     trained = distributed(model)
+    >>> trained is model  # one device
+    True
     """
     scope = model.distribute_strategy
     if isinstance(model, DistributedTrainer) or scope.num_replicas_in_sync == 1:

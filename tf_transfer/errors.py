@@ -6,6 +6,15 @@ class InputError(ValueError):
 
     The message is one clear sentence for a person, ending in what was
     received. The command line prints it and exits with status 2.
+
+    Example:
+
+    >>> import tf_transfer as tt
+    >>> try:
+    ...     tt.WeightPolicy(3, levels=1)
+    ... except InputError as error:
+    ...     print(error)
+    `levels` must be at least 2. Received: levels=1
     """
 
 
@@ -21,4 +30,9 @@ class Stopped(BaseException):
 
     Like KeyboardInterrupt no `Exception`, so that nothing takes it for an
     error. The command line exits with status 143.
+
+    Example:
+
+    >>> issubclass(Stopped, Exception)
+    False
     """

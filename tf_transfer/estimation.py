@@ -32,6 +32,12 @@ class TargetPrior:
         interval: 95 % bootstrap bounds of every share, `[2, C]`, or None.
         count: target images used.
         temperature: that softened the predictions, calibration included.
+
+    Example:
+
+    >>> prior = np.array([0.75, 0.25])
+    >>> TargetPrior(prior, None, count=8, temperature=1.0).prior.tolist()
+    [0.75, 0.25]
     """
 
     prior: np.ndarray
@@ -117,6 +123,13 @@ def count_source_prior(
 
     Raises:
         InputError: for an endless or empty dataset, or labels out of range.
+
+    Example:
+
+    >>> records, labels = ["a", "b", "c", "d"], [0, 1, 1, 1]
+    >>> dataset = tf.data.Dataset.from_tensor_slices((records, labels))
+    >>> count_source_prior(dataset, num_classes=2).tolist()
+    [0.25, 0.75]
     """
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise InputError(
@@ -164,9 +177,20 @@ def estimate_target_prior(
         calibrate: fit a temperature on `held_out` first.
         bootstrap: samples for the interval; 0 for none.
 
+    Returns:
+        The estimate, with its interval.
+
     Raises:
         InputError: for an empty target, settings out of range, or a model
             whose outputs do not fit.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Identity()])
+    >>> logits = np.log([[0.9, 0.1], [0.6, 0.4]]).astype(np.float32)
+    >>> found = estimate_target_prior(model, logits, [0.5, 0.5])
+    >>> found.prior.round(2).tolist()
+    [0.75, 0.25]
     """
     if estimator not in ESTIMATORS:
         raise InputError(

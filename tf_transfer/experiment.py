@@ -1,10 +1,11 @@
 """Whole experiments: methods and controls compared over seeds."""
 
+import dataclasses
 import hashlib
 import os
 import pathlib
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -13,24 +14,31 @@ from tf_transfer import (
     data,
     distribution,
     export,
+    limits,
     metrics,
     parallel,
     pictures,
+    records,
     release,
     report,
     splits,
     weights,
 )
-from tf_transfer import config as config_lib
 from tf_transfer.config import Experiment
 from tf_transfer.data import ImageData
 from tf_transfer.errors import InputError
-from tf_transfer.methods import METHODS
+from tf_transfer.methods import METHODS, steps_left, unfinished
 from tf_transfer.progress import Progress, note, verdict, warn
+from tf_transfer.records import Records
 from tf_transfer.runfolder import RunFolder
 from tf_transfer.splits import TargetSplit
 from tf_transfer.trial import Trial
 from tf_transfer.workbench import Workbench
+
+_WITHOUT_TENSORBOARD = (
+    "going on without TensorBoard; to watch the training in it: "
+    "pip install 'tf_transfer[tensorboard]'"
+)
 
 
 def compare(
@@ -62,6 +70,23 @@ def compare(
 
     Raises:
         InputError: for settings, data or a folder that cannot be used.
+
+    Example:
+
+    >>> from tf_transfer import config
+    >>> images = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 1))
+    >>> labels = np.arange(24) % 2
+    >>> data = ImageData(images.astype(np.uint8), labels, ["cat", "dog"])
+    >>> settings = Experiment(
+    ...     data=config.Data(labels_per_class=3, validation_per_class=1),
+    ...     encoder=config.Encoder(width=4),
+    ...     finetuning=config.FineTuning(steps=1, learning_rates=(0.02,)),
+    ...     methods=("scratch",), seeds=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     rows = compare(
+    ...         settings, folder, source=data, target=data, quiet=True)
+    >>> [row.method for row in rows]
+    ['scratch']
     """
     given = {"source": source, "target": target}
     _check_jobs(jobs, config.strategy)
@@ -72,10 +97,12 @@ def compare(
     }
     chief = distribution.is_chief(distribution.strategy(config.strategy))
     with RunFolder(out, config, prints, writes=chief) as folder:
+        if not (quiet or records.installed()):
+            note(_WITHOUT_TENSORBOARD)
         seeds = range(config.seeds)
         # For all seeds, before anything is trained.
         splits = {seed: _split(config, target, seed) for seed in seeds}
-        waiting = [seed for seed in seeds if _waiting(config, folder, seed)]
+        waiting = [seed for seed in seeds if unfinished(config, folder, seed)]
         jobs = min(jobs, len(waiting))
         if jobs > 1:
             shares = [waiting[i::jobs] for i in range(jobs)]
@@ -95,6 +122,10 @@ def compare(
             _export_best(folder, target, names)
             report.write(folder.path, source, target)
         return rows
+
+
+def _records(folder: RunFolder) -> Records:
+    return Records(folder.path if folder.writes else None)
 
 
 def _judged(result: dict, config: Experiment, source: ImageData) -> dict:
@@ -139,14 +170,17 @@ def _trained(
 ) -> Iterator[Trial]:
     """Yields the trial of every seed when all its methods are finished."""
     bench = _bench(config, source, target)
-    steps = _steps_left(config, folder, splits)
+    steps, kept = steps_left(config, folder, splits), _records(folder)
     progress = Progress(steps, quiet or not folder.writes)
     for seed, split in splits.items():
-        trial = Trial(bench, source, split, seed, folder, progress.advance)
+        trial = Trial(
+            bench, source, split, seed, folder, progress.advance, kept
+        )
         for method in config.methods:
             if folder.result(method, seed) is None:
                 progress.says(f"seed {seed + 1}/{config.seeds}, {method}")
                 result = trial.measure(method, METHODS[method])
+                kept.result(result, dataclasses.asdict(config))
                 folder.add(result | _judged(result, config, source))
         folder.forget_stages(seed)
         yield trial
@@ -190,7 +224,7 @@ def look(
 
 
 def _check(config: Experiment) -> None:
-    config_lib.check(config)
+    limits.check(config)
     weights.check_shaping(
         config.datl.temper,
         config.datl.clip or None,
@@ -243,10 +277,14 @@ def _load(
             f"{source.images.shape[1:]} and {target.images.shape[1:]}"
         )
     prints = {"source": source.fingerprint(), "target": target.fingerprint()}
-    path = pathlib.Path(config.generalist_path)
-    if path.is_file():
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        prints["generalist"] = digest[:16]
+    files = {
+        "generalist": config.generalist_path,
+        "encoder": config.encoder.weights,
+    }
+    for name, path in files.items():
+        if pathlib.Path(path).is_file():
+            digest = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+            prints[name] = digest[:16]
     source = data.keep_per_class(
         source.train_part(), settings.source_per_class, seed=0
     )
@@ -271,37 +309,6 @@ def _bench(
 ) -> Workbench:
     shape = source.images.shape[1:]
     return Workbench(config, shape, source.num_classes, target.num_classes)
-
-
-def _waiting(config: Experiment, folder: RunFolder, seed: int) -> set[str]:
-    """Returns the methods that a seed has no result of."""
-    return {m for m in config.methods if folder.result(m, seed) is None}
-
-
-def _steps_left(
-    config: Experiment, folder: RunFolder, seeds: Iterable[int]
-) -> int:
-    """Returns the optimizer steps of what is not finished."""
-    tuning = config.finetuning
-    tuned = (len(tuning.learning_rates) + 1) * tuning.steps
-    heads = (len(tuning.learning_rates) + 1) * tuning.head_steps
-    left = 0
-    for seed in seeds:
-        waiting = _waiting(config, folder, seed)
-        kept = folder.model_path("generalist", seed).exists()
-        if waiting - {"scratch"} and not (kept or config.generalist_path):
-            left += config.generalist.steps
-        joint = {"joint", "l2tl", "l2tl_frozen"}
-        left += len(waiting) * tuned + len(waiting - joint) * heads
-        relabel = config.l2tl.relabel and waiting & {"l2tl", "l2tl_frozen"}
-        if relabel and "finetune_related" not in waiting:
-            left += tuned + heads
-        left += config.l2tl.steps * ("l2tl" in waiting)
-        # Fine-tuning and joint training share the unweighted pre-training.
-        shared = bool(waiting & (joint | {"finetune", "finetune_related"}))
-        weighted = len([name for name in waiting if name.startswith("datl")])
-        left += config.pretraining.steps * (shared + weighted)
-    return left
 
 
 def _export_best(

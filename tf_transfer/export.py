@@ -69,6 +69,18 @@ def export_serving(
     Raises:
         InputError: if model, names or preprocessing do not fit, or the folder
             cannot be written. Nothing is left half-written.
+
+    Example:
+
+    >>> model = keras.Sequential(
+    ...     [keras.Input((4, 4, 1)), keras.layers.Flatten(),
+    ...      keras.layers.Dense(2)])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     version = export_serving(model, folder, ["cat", "dog"])
+    ...     served = tf.saved_model.load(str(version))
+    >>> found = served.signatures["serving_default"](tf.zeros([3, 4, 4, 1]))
+    >>> found["probabilities"].shape
+    TensorShape([3, 2])
     """
     served = serve(model, class_names, preprocessing, top_k, max_pixels)
 

@@ -45,6 +45,12 @@ class Appearance:
             one shade.
         radius: root-mean-square distance of the ink from its centre, as a
             share of the longer image side.
+
+    Example:
+
+    >>> dark = Appearance(maximum=16.0, background=0.0)
+    >>> Frame(size=8, channels=1, appearance=dark).size
+    8
     """
 
     maximum: float
@@ -206,6 +212,15 @@ class Frame:
         size: side of the result in pixels.
         channels: 1 (grey) or 3 (colour).
         appearance: what `measure` found for the image's data set.
+
+    Raises:
+        InputError: for a size or a number of channels that cannot be had.
+
+    Example:
+
+    >>> frame = Frame(8, 1, Appearance(maximum=255.0, background=0.0))
+    >>> frame(np.zeros((2, 20, 16, 3), np.uint8)).shape
+    TensorShape([2, 8, 8, 1])
     """
 
     size: int

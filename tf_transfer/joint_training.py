@@ -4,6 +4,7 @@ Starts, like fine-tuning, from the model trained on the whole source, and ends
 with steps on the target alone.
 """
 
+import functools
 from collections.abc import Callable
 
 import keras
@@ -15,6 +16,7 @@ from tf_transfer.config import Training
 from tf_transfer.credit import Reinforce
 from tf_transfer.data import ImageData
 from tf_transfer.datl import ImportanceWeights
+from tf_transfer.three_streams import streams
 from tf_transfer.training import ReusableL2TL, State
 from tf_transfer.trial import Trial
 from tf_transfer.workbench import Outcome
@@ -89,11 +91,14 @@ def _learn(trial: Trial, bench: ReusableL2TL) -> None:
     stage = Training(steps=settings.steps, learning_rate=settings.learning_rate)
     count = trial.config.pretraining.batch_size
     source = trial.batches.whole_source(count * settings.oversample)
-    streams = _streams(trial, source, trial.target.train)
+    batches = _streams(trial, source, trial.target.train)
+    learned = functools.partial(
+        bench.model.importance_weights, trial.source.prior
+    )
     logbook = PolicyLog(trial.source.prior)
     logbook.set_model(bench.model)
     start = logbook.read()
-    trial.fit("learning", bench, streams, stage, [logbook])
+    trial.fit("learning", bench, batches, stage, [logbook], weights=learned)
     history = trial.history["learning"]
     # A training that an older version had finished kept neither.
     for name in start.keys() & history.keys():
@@ -176,10 +181,10 @@ def _streams(
     validation = trial.target.validation
     whole = validation.batches(len(validation.labels))
 
-    def streams(start: int) -> tf.data.Dataset:
-        return data.quiet(data.streams(source(start), target(start), whole))
+    def from_step(start: int) -> tf.data.Dataset:
+        return data.quiet(streams(source(start), target(start), whole))
 
-    return streams
+    return from_step
 
 
 def _fit(

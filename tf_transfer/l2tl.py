@@ -16,10 +16,10 @@ import tensorflow as tf
 from tf_transfer import credit as credits
 from tf_transfer import reward as rewards
 from tf_transfer import sampling, weights
-from tf_transfer.credit import Batch, Evidence
 from tf_transfer.distribution import num_replicas
 from tf_transfer.errors import InputError
-from tf_transfer.policy import Actions, FixedPolicy, WeightPolicy
+from tf_transfer.policy import FixedPolicy, WeightPolicy
+from tf_transfer.steps import Actions, Batch, Evidence
 from tf_transfer.twohead import TwoHeads
 
 
@@ -27,7 +27,7 @@ from tf_transfer.twohead import TwoHeads
 class L2TL(TwoHeads):
     """An encoder with a source and a target head, trained in two phases.
 
-    Every training step takes one optimizer step on
+    Zhu et al. 2020, section 3. Every training step takes one optimizer step on
     `scale * weighted source loss + target loss`, with class weights and scale
     drawn by the policy, and then, with the model fixed, one policy step by
     what the validation images show. Called, evaluated or asked to predict,
@@ -53,6 +53,9 @@ class L2TL(TwoHeads):
         relabel: with `relate`, learn from a source image what its class tells
             of the target classes, not the class itself.
         seed: of the ties.
+
+    Raises:
+        InputError: for parts that do not go together.
 
     After training, `importance_weights()` gives the learned weights and
     `classifier()` the target model.

@@ -1,8 +1,10 @@
 """The methods and their controls, composed from a trial's stages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tf_transfer import joint_training
+from tf_transfer.config import Experiment
+from tf_transfer.runfolder import RunFolder
 from tf_transfer.trial import Trial
 from tf_transfer.workbench import Outcome
 
@@ -74,3 +76,34 @@ METHODS: dict[str, Callable[[Trial], Outcome]] = {
         l2tl_frozen,
     )
 }
+
+
+def unfinished(config: Experiment, folder: RunFolder, seed: int) -> set[str]:
+    """Returns the methods that a seed has no result of."""
+    return {m for m in config.methods if folder.result(m, seed) is None}
+
+
+def steps_left(
+    config: Experiment, folder: RunFolder, seeds: Iterable[int]
+) -> int:
+    """Returns the optimizer steps of what is not finished."""
+    tuning = config.finetuning
+    tuned = (len(tuning.learning_rates) + 1) * tuning.steps
+    heads = (len(tuning.learning_rates) + 1) * tuning.head_steps
+    left = 0
+    for seed in seeds:
+        waiting = unfinished(config, folder, seed)
+        kept = folder.model_path("generalist", seed).exists()
+        if waiting - {"scratch"} and not (kept or config.generalist_path):
+            left += config.generalist.steps
+        joint = {"joint", "l2tl", "l2tl_frozen"}
+        left += len(waiting) * tuned + len(waiting - joint) * heads
+        relabel = config.l2tl.relabel and waiting & {"l2tl", "l2tl_frozen"}
+        if relabel and "finetune_related" not in waiting:
+            left += tuned + heads
+        left += config.l2tl.steps * ("l2tl" in waiting)
+        # Fine-tuning and joint training share the unweighted pre-training.
+        shared = bool(waiting & (joint | {"finetune", "finetune_related"}))
+        weighted = len([name for name in waiting if name.startswith("datl")])
+        left += config.pretraining.steps * (shared + weighted)
+    return left

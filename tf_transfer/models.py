@@ -7,9 +7,6 @@ import numpy as np
 
 from tf_transfer.errors import InputError
 
-# Input ranges of keras.applications models that rescale inside: 0..255.
-_RESCALE_INSIDE = ("EfficientNet", "MobileNetV3", "ConvNeXt")
-
 
 def small_encoder(
     image_shape: tuple[int, int, int], width: int = 8
@@ -27,6 +24,14 @@ def small_encoder(
     Returns:
         A model from images `[B, height, width, channels]` in 0..1 to
         features `[B, 128]`.
+
+    Raises:
+        InputError: for a width that cannot be.
+
+    Example:
+
+    >>> small_encoder((12, 12, 1), width=4).output_shape
+    (None, 128)
     """
     if width < 4 or width % 4:
         raise InputError(
@@ -46,55 +51,21 @@ def small_encoder(
     return keras.Sequential(stack, name="encoder")
 
 
-def encoder(
-    name: str, image_shape: tuple[int, int, int], width: int = 8
-) -> keras.Model:
-    """Returns a randomly initialised encoder by name.
+def classifier(encoder: keras.Model, num_classes: int) -> keras.Model:
+    """Returns `encoder` with a fresh linear head.
 
     Args:
-        name: `"small"`, or the name of a `keras.applications` model such as
-            `"MobileNetV3Small"` (three channels, at least 32 pixels).
-        image_shape: `(height, width, channels)` of images in 0..1.
-        width: filters of the small encoder's first convolution.
+        encoder: a model from images to features `[B, D]`.
+        num_classes: outputs of the head.
+
+    Returns:
+        A model from images to logits `[B, num_classes]`.
+
+    Example:
+
+    >>> classifier(small_encoder((12, 12, 1)), num_classes=3).output_shape
+    (None, 3)
     """
-    if name == "small":
-        return small_encoder(image_shape, width)
-    build = getattr(keras.applications, name, None)
-    if build is None or not name[:1].isupper():
-        raise InputError(
-            "Unknown encoder; choose small or the name of a "
-            f"keras.applications model. Received: {name!r}"
-        )
-    if image_shape[-1] != 3 or min(image_shape[:2]) < 32:
-        raise InputError(
-            f"{name} needs images of at least 32x32 with 3 channels. "
-            f"Received: {image_shape}"
-        )
-    try:
-        backbone = build(
-            include_top=False,
-            weights=None,
-            input_shape=image_shape,
-            pooling="avg",
-        )
-    except ValueError as error:
-        raise InputError(
-            f"{name} cannot be built for such images. Received: {image_shape}"
-        ) from error
-    inside = name.startswith(_RESCALE_INSIDE)
-    scale, offset = (255.0, 0.0) if inside else (2.0, -1.0)
-    return keras.Sequential(
-        [
-            keras.Input(image_shape),
-            keras.layers.Rescaling(scale, offset),
-            backbone,
-        ],
-        name="encoder",
-    )
-
-
-def classifier(encoder: keras.Model, num_classes: int) -> keras.Model:
-    """Returns `encoder` with a fresh linear head; outputs are logits."""
     return keras.Sequential([encoder, head(num_classes)], name="classifier")
 
 
@@ -122,6 +93,10 @@ def replace_head(
 
     Returns:
         A model from images to logits `[B, num_classes]`.
+
+    Raises:
+        InputError: for a model without an encoder, or a relation that does
+            not fit.
 
     Example:
 
@@ -175,6 +150,18 @@ def encoder_of(model: keras.Model) -> keras.Model:
             f"layer. Received: {model.name!r} with {len(layers)} layers"
         )
     return keras.Model(model.inputs, layers[-1].input, name="encoder")
+
+
+def with_shapes(encoder: keras.Model) -> keras.Model:
+    """Returns a built model that knows its output shape.
+
+    A subclassed one does not, and is wrapped; the layers are shared.
+    """
+    if hasattr(encoder, "output_shape"):
+        return encoder
+    shape = encoder.get_build_config()["input_shape"]
+    inputs = keras.Input(shape[1:])
+    return keras.Sequential([inputs, encoder], name=encoder.name)
 
 
 def load_classifier(

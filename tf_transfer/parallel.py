@@ -49,8 +49,9 @@ def side_by_side(function: Callable, calls: Sequence[tuple]) -> None:
         for call in calls
     ]
     try:
-        for process in processes:
-            process.start()
+        with _unheard(signal.SIGINT):
+            for process in processes:
+                process.start()
         running = {process.sentinel: process for process in processes}
         while running:
             for done in multiprocessing.connection.wait(list(running)):
@@ -62,6 +63,23 @@ def side_by_side(function: Callable, calls: Sequence[tuple]) -> None:
         for process in processes:
             if process.pid is not None:
                 process.join()
+
+
+@contextlib.contextmanager
+def _unheard(number: signal.Signals) -> Iterator[None]:
+    """Lets the processes started within ignore a signal.
+
+    Ctrl-C is sent to all: this process hears it, and asks the others to end,
+    which they do after saving.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def _processors() -> int:

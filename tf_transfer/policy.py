@@ -9,7 +9,6 @@ ones the refit on all labels.
 
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -17,6 +16,7 @@ import tensorflow as tf
 
 from tf_transfer import losses, randomness
 from tf_transfer.errors import InputError
+from tf_transfer.steps import Actions
 
 with warnings.catch_warnings():
     # Of TFP's own, about the standard library's distutils.
@@ -24,21 +24,6 @@ with warnings.catch_warnings():
     from tensorflow_probability import distributions as tfd
 
 _LEAST = 0.02
-
-
-class Actions(NamedTuple):
-    """What the policy does in one step.
-
-    Attributes:
-        weights: of the source classes, `[C]`.
-        scale: of the source loss, scalar.
-        levels: the drawn levels, `[C]` int32, and of the scale, int32; None
-            of a fixed policy.
-    """
-
-    weights: tf.Tensor
-    scale: tf.Tensor
-    levels: tuple[tf.Tensor, tf.Tensor] | None = None
 
 
 @keras.saving.register_keras_serializable("tf_transfer")
@@ -49,6 +34,14 @@ class FixedPolicy(keras.layers.Layer):
         num_source_classes: the number of source classes C.
         weights: `[C]`, not negative; all 1 by default.
         scale: weight of the source loss; the target's is 1.
+
+    Raises:
+        InputError: for weights or a scale that cannot be.
+
+    Example:
+
+    >>> FixedPolicy(3, [2.0, 1.0, 0.0]).expected_weights().numpy().tolist()
+    [2.0, 1.0, 0.0]
     """
 
     def __init__(
@@ -103,6 +96,8 @@ class FixedPolicy(keras.layers.Layer):
 class WeightPolicy(keras.layers.Layer):
     """Draws a weight level for every source class, and learns which.
 
+    The policy of Zhu et al. 2020, section 3.2.
+
     The levels are `k / (K - 1)`, k = 0..K-1, for the weights of the classes
     and for the scale of the source loss alike. Actions are a function of
     `seed` and step alone: replicas agree, and a continued run repeats.
@@ -118,6 +113,9 @@ class WeightPolicy(keras.layers.Layer):
             weights shall be proportional to at the start, as far as levels
             in 0..1 allow; flat by default.
         seed: of the actions.
+
+    Raises:
+        InputError: for levels, a coefficient or a start that cannot be.
 
     Example:
 

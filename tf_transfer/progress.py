@@ -15,8 +15,8 @@ _SHOWN = 12
 class Progress:
     """A line that tells what runs and how long is left.
 
-    It is rewritten in place on a terminal; elsewhere each new activity is a
-    line of its own.
+    It is rewritten in place on a terminal; elsewhere each new activity, and
+    each tenth of the work, is a line of its own.
 
     Args:
         planned: optimizer steps in all.
@@ -38,8 +38,9 @@ class Progress:
 
     def advance(self, steps: int) -> None:
         """Counts optimizer steps."""
+        tenth = 10 * self.done // max(1, self.planned)
         self.done += steps
-        if self.in_place:
+        if self.in_place or 10 * self.done // max(1, self.planned) > tenth:
             self._print()
 
     def close(self) -> None:

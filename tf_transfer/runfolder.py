@@ -37,7 +37,7 @@ class RunFolder:
     ):
         self.path = pathlib.Path(path)
         self.writes = writes
-        wanted = json.loads(json.dumps(dataclasses.asdict(experiment)))
+        wanted = _plain(dataclasses.asdict(experiment))
         wanted["fingerprints"] = data or {}
         found = self.read("config.json", dict)
         # For the others the chief may be making it at this moment.
@@ -46,8 +46,9 @@ class RunFolder:
                 "The folder is not empty and holds no run; choose another "
                 f"with --out. Received: {self.path}"
             )
-        if found is not None and found != wanted:
-            first = config_lib.differences(found, wanted)[0]
+        same = found and _plain(config_lib.completed(found))
+        if same not in (None, wanted):
+            first = config_lib.differences(same, wanted)[0]
             raise InputError(
                 "The folder holds a run of another configuration "
                 f"({first}); choose another with --out. Received: {self.path}"
@@ -204,6 +205,11 @@ def misfit(run: pathlib.Path, error: Exception) -> InputError:
     return InputError(
         f"The run's files do not fit together ({error!r}). Received: {run}"
     )
+
+
+def _plain(content: dict) -> dict:
+    """Returns what JSON makes of it: lists for tuples."""
+    return json.loads(json.dumps(content))
 
 
 def read_json(path: pathlib.Path, kind: type) -> Any:

@@ -75,6 +75,13 @@ def resample(
     Raises:
         InputError: for a dataset without labels, a rate or a seed that cannot
             be used.
+
+    Example:
+
+    >>> dataset = tf.data.Dataset.from_tensor_slices((["a", "b"], [0, 1]))
+    >>> drawn = resample(dataset, tf.constant([3.0, 0.0]), seed=0)
+    >>> [record.decode() for record, _ in drawn.as_numpy_iterator()]
+    ['a', 'a', 'a']
     """
     _check_seed(seed)
     if not 0 < rate < np.inf:
@@ -191,6 +198,16 @@ def index_draw(
 
     Returns:
         A dataset of int64 indices `[batch_size]`.
+
+    Raises:
+        InputError: for a batch size, a position or weights that cannot be.
+
+    Example:
+
+    >>> weights = tf.constant([2.0, 0.0])
+    >>> drawn = index_draw(np.array([1, 0, 1]), weights, batch_size=4, seed=0)
+    >>> next(iter(drawn)).numpy().tolist()
+    [1, 1, 1, 1]
     """
     _check_seed(seed)
     num_classes = class_weights.shape[0]
@@ -260,6 +277,15 @@ def elastic_order(
 
     Returns:
         Distinct indices into `labels`, `[at most N]` int64.
+
+    Raises:
+        InputError: for weights of classes that are negative or none.
+
+    Example:
+
+    >>> order = elastic_order(np.array([1, 0, 1, 0]), [1.0, 0.0], seed=0)
+    >>> sorted(order.tolist())
+    [1, 3]
     """
     _check_seed(seed)
     if np.ndim(class_weights) != 1:

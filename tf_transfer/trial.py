@@ -11,13 +11,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_transfer import metrics, models, relations
+from tf_transfer import metrics, models
 from tf_transfer.batches import Batches
 from tf_transfer.config import Training
 from tf_transfer.data import ImageData, draw_per_class
 from tf_transfer.datl import DATL, ImportanceWeights
-from tf_transfer.errors import InputError
 from tf_transfer.estimation import TargetPrior, estimate_target_prior
+from tf_transfer.records import Records
 from tf_transfer.runfolder import RunFolder
 from tf_transfer.splits import TargetSplit, hold_out
 from tf_transfer.training import ReusableModel, State, Steps
@@ -38,6 +38,7 @@ class Trial:
         seed: of the initialisations and orders.
         folder: where the generalist and the results' models are kept.
         advance: called with the number of optimizer steps taken.
+        records: of the stages, for TensorBoard; by default none.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Trial:
         seed: int,
         folder: RunFolder,
         advance: Callable[[int], None],
+        records: Records | None = None,
     ):
         self.bench = bench
         self.config = bench.config
@@ -55,6 +57,7 @@ class Trial:
         self.seed = seed
         self.folder = folder
         self.progress = Steps(advance)
+        self.records = records or Records(None)
         self.source, self.held_out = source, None
         datl = bench.config.datl
         if datl.calibrate or datl.estimator == "bbse":
@@ -109,6 +112,7 @@ class Trial:
         batches: Callable[[int], tf.data.Dataset],
         stage: Training,
         callbacks: Sequence[keras.callbacks.Callback] = (),
+        weights: Callable[[], np.ndarray] | None = None,
         **keep,
     ) -> None:
         """Trains one stage, or what an interruption left of it.
@@ -119,13 +123,16 @@ class Trial:
             batches: the endless data from a step on.
             stage: steps and learning rate.
             callbacks: of the stage.
+            weights: gives the importance weights, `[C]`, to be recorded.
             **keep: `also` and `fresh` of `ReusableModel.fit`.
         """
+        folder = next(self._stages)
+        recorded = self.records.stage(folder, name, weights)
         found = bench.fit(
             batches,
             stage,
-            [*callbacks, self.progress],
-            folder=next(self._stages),
+            [*callbacks, *recorded, self.progress],
+            folder=folder,
             every=self.config.checkpoint_every,
             **keep,
         )
@@ -225,6 +232,7 @@ class Trial:
             )
             callbacks.append(adapt)
             keep = {"also": [importance], "fresh": bool(datl.every)}
+            keep["weights"] = importance.numpy
         stage = self.config.pretraining
         images = self.batches.source(importance, stage, 2 * self.seed + 1)
         self.fit("pretraining", bench, images, stage, callbacks, **keep)
@@ -273,17 +281,7 @@ class Trial:
         keras.utils.set_random_seed(self.seed)
         relation = None
         if (head or self.config.finetuning.head) == "related":
-            last = source.layers[-1]
-            if not isinstance(last, keras.layers.Dense):
-                raise InputError(
-                    "A related target head needs a generalist that ends in a "
-                    "Dense layer; set `finetuning.head=fresh`, and leave out "
-                    "the method finetune_related. "
-                    f"Received: {type(last).__name__} {last.name!r}"
-                )
-            relation = relations.class_relation(
-                source, images.batches(_BATCH), images.num_classes
-            )
+            relation = self.bench.relation(source, images)
         return models.replace_head(source, images.num_classes, relation)
 
     def tune(

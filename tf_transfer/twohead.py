@@ -38,6 +38,8 @@ class TwoHeads(DistributedTrainer, keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if encoder.built:
+            encoder = models.with_shapes(encoder)
         if not encoder.built or len(encoder.output_shape) != 2:
             shape = encoder.output_shape if encoder.built else "not built"
             raise InputError(

@@ -114,6 +114,15 @@ def em_prior(
 
     Returns:
         P_t, `[C]`, sum 1.
+
+    Raises:
+        InputError: for a prior or probabilities that are none.
+
+    Example:
+
+    >>> probabilities = np.array([[0.9, 0.1]] * 3 + [[0.1, 0.9]])
+    >>> em_prior(probabilities, [0.5, 0.5]).round(2).tolist()
+    [0.81, 0.19]
     """
     source_prior = check_prior(source_prior)
     known = source_prior > 0
@@ -148,6 +157,15 @@ def bbse_prior(
     Returns:
         P_t, `[C]`, sum 1: non-negative least squares of
         `confusion @ weights = mean_prediction`, times P_s.
+
+    Raises:
+        InputError: for a prior that is none, or figures that do not fit.
+
+    Example:
+
+    >>> confusion = np.array([[0.45, 0.05], [0.05, 0.45]])
+    >>> bbse_prior([0.7, 0.3], confusion, [0.5, 0.5]).round(2).tolist()
+    [0.75, 0.25]
     """
     from scipy.optimize import nnls
 

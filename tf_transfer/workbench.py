@@ -5,12 +5,17 @@ import functools
 from collections.abc import Callable
 
 import keras
+import numpy as np
 
-from tf_transfer import distribution, models
+from tf_transfer import backbones, distribution, models, relations
 from tf_transfer.config import Experiment
+from tf_transfer.data import ImageData
+from tf_transfer.errors import InputError
 from tf_transfer.l2tl import L2TL
 from tf_transfer.policy import FixedPolicy, WeightPolicy
 from tf_transfer.training import ReusableL2TL, ReusableModel, State
+
+_BATCH = 512
 
 
 @dataclasses.dataclass
@@ -66,10 +71,30 @@ class Workbench:
         if self.given_generalist is not None:
             return keras.models.clone_model(self.given_generalist)
         settings = self.config.encoder
-        body = models.encoder(settings.name, self.image_shape, settings.width)
+        body = backbones.encoder(
+            settings.name, self.image_shape, settings.width, settings.weights
+        )
         model = models.classifier(body, self.num_source_classes)
         model.build((None, *self.image_shape))
         return model
+
+    def relation(self, source: keras.Model, images: ImageData) -> np.ndarray:
+        """Returns how much each target class looks like each source class.
+
+        Raises:
+            InputError: for a model from which no head can be mixed.
+        """
+        last = source.layers[-1]
+        if not isinstance(last, keras.layers.Dense):
+            raise InputError(
+                "A related target head needs a generalist that ends in a "
+                "Dense layer; set `finetuning.head=fresh`, and leave out "
+                "the method finetune_related. "
+                f"Received: {type(last).__name__} {last.name!r}"
+            )
+        return relations.class_relation(
+            source, images.batches(_BATCH), images.num_classes
+        )
 
     @functools.cached_property
     def joint(self) -> ReusableL2TL:

@@ -1,0 +1,58 @@
+import pytest
+
+from tf_transfer import config, limits
+from tf_transfer.errors import InputError
+
+
+def test_defaults_are_valid():
+    limits.check(config.get_config())
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("seeds", 0),
+        ("generalist.steps", 0),
+        ("pretraining.learning_rate", -1.0),
+        ("finetuning.batch_size", 0),
+        ("finetuning.learning_rates", ()),
+        ("finetuning.learning_rates", (0.1, 0.0)),
+        ("finetuning.head_steps", -1),
+        ("finetuning.head", "random"),
+        ("finetuning.head", ""),
+        ("data.source_per_class", -1),
+        ("datl.temperature", 0.0),
+        ("datl.temperature", -2.0),
+        ("datl.temper", -1.0),
+        ("datl.clip", -1.0),
+        ("datl.every", -1),
+        ("datl.estimator", "guess"),
+        ("datl.apply", "hope"),
+        ("datl.start", "middle"),
+        ("l2tl.steps", 0),
+        ("l2tl.learning_rate", 0.0),
+        ("l2tl.policy_learning_rate", -1.0),
+        ("l2tl.policy_warmup", -1),
+        ("l2tl.levels", 1),
+        ("l2tl.entropy", -0.1),
+        ("l2tl.joint_share", 0.0),
+        ("l2tl.joint_share", 1.5),
+        ("l2tl.oversample", 0),
+        ("l2tl.credit", "fair"),
+        ("l2tl.reward", "gold"),
+        ("l2tl.start", "warm"),
+        ("l2tl.relabel", "yes"),
+        ("l2tl.relabel", 2),
+        ("strategy", "parameter_server"),
+        ("checkpoint_every", 0),
+    ],
+)
+def test_refuses_and_names_the_field(path, value):
+    experiment = config.Experiment()
+    owner = experiment
+    *parents, name = path.split(".")
+    for parent in parents:
+        owner = getattr(owner, parent)
+    setattr(owner, name, value)
+    with pytest.raises(InputError, match=f"`{path}`.*Received: "):
+        limits.check(experiment)

@@ -1,0 +1,21 @@
+import tensorflow as tf
+
+from tf_transfer import steps
+
+
+def test_a_fixed_policy_has_actions_without_levels():
+    actions = steps.Actions(tf.ones(3), tf.constant(1.0))
+    assert actions.levels is None
+
+
+def test_what_a_step_shows_can_be_traced():
+    """A tf.function takes it apart and puts it together again."""
+    batch = steps.Batch(
+        tf.zeros((2, 4)), tf.zeros(2, tf.int32), tf.ones((2, 3))
+    )
+    actions = steps.Actions(tf.ones(3), tf.constant(0.5))
+    shown = steps.Evidence(actions, batch, batch, tf.constant(0.25))
+    again = tf.function(lambda evidence: evidence)(shown)
+    assert isinstance(again, steps.Evidence)
+    assert again.source.features.shape == (2, 3)
+    assert float(again.actions.scale) == 0.5

@@ -1,0 +1,44 @@
+"""What a training step of L2TL does, and what it shows."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Actions(NamedTuple):
+    """What the policy does in one step.
+
+    Attributes:
+        weights: of the source classes, `[C]`.
+        scale: of the source loss, scalar.
+        levels: the drawn levels, `[C]` int32, and of the scale, int32; None
+            of a fixed policy.
+    """
+
+    weights: tf.Tensor
+    scale: tf.Tensor
+    levels: tuple[tf.Tensor, tf.Tensor] | None = None
+
+
+class Batch(NamedTuple):
+    """Labelled images, `[B, ...]` and `[B]`, and their features `[B, D]`."""
+
+    images: tf.Tensor
+    labels: tf.Tensor
+    features: tf.Tensor
+
+
+class Evidence(NamedTuple):
+    """What one step has shown.
+
+    Attributes:
+        actions: that the policy took.
+        source: the source examples trained on, and their features then.
+        validation: the validation images, and their features after it.
+        reward: the metric on the validation images.
+    """
+
+    actions: Actions
+    source: Batch
+    validation: Batch
+    reward: tf.Tensor
