@@ -183,6 +183,9 @@ class Experiment:
             `distribution.strategy`.
         checkpoint_every: steps between the checkpoints from which an
             interrupted run goes on.
+
+    >>> Experiment(methods=("finetune", "datl"), seeds=3).pretraining.steps
+    300
     """
 
     data: Data = dataclasses.field(default_factory=Data)
@@ -309,10 +312,7 @@ def check(experiment: Experiment) -> None:
         "datl.estimator": (experiment.datl.estimator, "mean em bbse"),
         "datl.apply": (experiment.datl.apply, "draw resample elastic attach"),
         "datl.start": (experiment.datl.start, "generalist random"),
-        "l2tl.credit": (
-            experiment.l2tl.credit,
-            "feature gradient reinforce",
-        ),
+        "l2tl.credit": (experiment.l2tl.credit, "feature gradient reinforce"),
         "l2tl.reward": (
             experiment.l2tl.reward,
             "accuracy auc mean_per_class_accuracy negative_loss",
