@@ -17,6 +17,14 @@ FOLDER = conftest.REPOSITORY / "colab"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
 
 
+class ThisInterpreter(AsyncKernelManager):
+    """Starts this interpreter, whatever kernels are installed here."""
+
+    def __init__(self, **settings):
+        kernels = KernelSpecManager(kernel_dirs=[])
+        super().__init__(kernel_spec_manager=kernels, **settings)
+
+
 def read(name):
     return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
 
@@ -31,14 +39,10 @@ def execute(tmp_path_factory):
 
     @functools.cache
     def run(name):
-        # No kernel that is installed on this machine, but this interpreter.
-        manager = AsyncKernelManager(
-            kernel_spec_manager=KernelSpecManager(kernel_dirs=[])
-        )
         notebook = read(name)
         client = nbclient.NotebookClient(
             notebook,
-            km=manager,
+            kernel_manager_class=ThisInterpreter,
             timeout=600,
             resources={"metadata": {"path": tmp_path_factory.mktemp(name)}},
         )
