@@ -2,6 +2,7 @@
 
 import functools
 import os
+import pathlib
 import re
 
 import conftest
@@ -128,6 +129,8 @@ def test_your_own_data(execute):
         "results",
         "predict",
     ]
+    report = printed(found, "results").split("The report: ")[1].strip()
+    assert pathlib.Path(report).is_file()
     exported = printed(found, "export")
     assert re.search(r"method: (finetune|datl)\n", exported)
     assert "serve_bytes" in exported
