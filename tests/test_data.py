@@ -49,6 +49,19 @@ def test_from_dataset_takes_any_tf_data():
     assert found.labels.tolist() == [0, 1, 0, 1]
 
 
+def test_shuffled_batches_pass_over_all_images_in_new_orders():
+    images = conftest.blobs()
+    batches = images.shuffled_batches(60, seed=0).take(4)
+    seen = np.concatenate([pixels for pixels, _ in batches])
+    first, second = (
+        [image.tobytes() for image in half] for half in np.split(seen, 2)
+    )
+    (whole, _), *_ = images.batches(120)
+    assert sorted(first) == sorted(image.tobytes() for image in whole.numpy())
+    assert sorted(first) == sorted(second)
+    assert first != second
+
+
 def test_batches_and_gather_agree():
     images = conftest.blobs()
     indices = tf.data.Dataset.from_tensors(np.arange(7))

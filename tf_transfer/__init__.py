@@ -11,6 +11,7 @@ _HOMES = {
     "Appearance": "framing",
     "DATL": "datl",
     "DistributedTrainer": "distribution",
+    "Experiment": "config",
     "FeatureCredit": "credit",
     "FixedPolicy": "policy",
     "Frame": "framing",
@@ -47,6 +48,7 @@ _HOMES = {
     "resample": "sampling",
     "small_encoder": "models",
     "source_prior": "weights",
+    "split_target": "splits",
     "strategy": "distribution",
     "streams": "three_streams",
 }

@@ -193,6 +193,9 @@ class Experiment:
             `distribution.strategy`.
         checkpoint_every: steps between the checkpoints from which an
             interrupted run goes on.
+
+    >>> Experiment(methods=("finetune", "datl"), seeds=3).pretraining.steps
+    300
     """
 
     data: Data = dataclasses.field(default_factory=Data)

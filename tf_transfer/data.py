@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from tf_transfer import framing, loaders, weights
+from tf_transfer import framing, loaders, sampling, weights
 from tf_transfer.errors import InputError
 
 _MEASURED = 1000
@@ -135,6 +135,15 @@ class ImageData:
         arrays = (self.images, self.labels)
         dataset = tf.data.Dataset.from_tensor_slices(arrays)
         return quiet(dataset.batch(batch_size).map(_to_unit))
+
+    def shuffled_batches(self, batch_size: int, seed: int) -> tf.data.Dataset:
+        """Returns `(images in 0..1, labels)` without end, in a new order each
+        time round: give `fit` its `steps_per_epoch`.
+        """
+        count = len(self.labels)
+        return self.gather(
+            sampling.shuffled(count, batch_size=batch_size, seed=seed)
+        )
 
     @functools.cached_property
     def _stored(self) -> tuple[tf.Variable, tf.Variable]:

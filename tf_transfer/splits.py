@@ -47,6 +47,23 @@ def split_target(
 
     A data set without a test part of its own is halved, by a constant seed,
     so that no run's labelled image is another run's test image.
+
+    Args:
+        data: the whole target.
+        labels_per_class: labelled images of each class.
+        validation_per_class: how many of those are held out.
+        seed: of the draw.
+
+    Raises:
+        InputError: if a class has too few images, or the test part none.
+
+    Example:
+
+    >>> from tf_transfer import data
+    >>> digits = data.load("digits", size=8, channels=1)
+    >>> parts = split_target(digits, 10, 3, seed=0)
+    >>> [len(part.labels) for part in (parts.train, parts.validation)]
+    [70, 30]
     """
     if not 0 < validation_per_class < labels_per_class:
         raise InputError(
