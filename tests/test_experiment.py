@@ -192,7 +192,8 @@ def test_a_source_class_without_examples_is_a_warning(tmp_path, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("apply", ["draw", "resample", "attach"])
 def test_two_devices_equal_one_for_every_method(tmp_path, apply):
-    stage = config_lib.Training(steps=20, batch_size=16)
+    # Few steps: round-off grows with each, by how much differs by processor.
+    stage = config_lib.Training(steps=10, batch_size=16)
     settings = {
         "generalist": stage,
         "pretraining": stage,

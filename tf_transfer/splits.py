@@ -54,6 +54,9 @@ def split_target(
         validation_per_class: how many of those are held out.
         seed: of the draw.
 
+    Returns:
+        The parts; `labelled` is `train` and `validation` together.
+
     Raises:
         InputError: if a class has too few images, or the test part none.
 
