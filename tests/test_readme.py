@@ -35,6 +35,23 @@ def test_names_in_the_python_example_exist():
         assert name in tt.__all__, name
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
+def test_the_python_examples_run_one_after_the_other(tmp_path, monkeypatch):
+    """As written, but for the number of steps."""
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for example in blocks("python"):
+        example = re.sub(r"steps_per_epoch=\d+", "steps_per_epoch=2", example)
+        example = example.replace("epochs=10", "epochs=2")
+        example = example.replace("source.batches(64)", "few(source)")
+        names["few"] = lambda images: images.batches(64).take(2)
+        exec(compile(example, "README.md", "exec"), names)
+    assert names["weights"].updates.numpy() > 0
+    assert names["resume"].history()["loss"]
+    assert (tmp_path / "export" / "2" / "saved_model.pb").exists()
+
+
 @pytest.mark.parametrize("line", re.findall(r"tf-transfer [^\n`]+", README))
 def test_commands_parse(line, monkeypatch):
     monkeypatch.chdir(conftest.REPOSITORY)
