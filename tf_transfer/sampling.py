@@ -17,6 +17,8 @@ import tensorflow as tf
 from tf_transfer import randomness, weights
 from tf_transfer.errors import InputError
 
+_AHEAD = 2  # blocks that are chosen from at a time
+
 
 def _check_seed(seed: int) -> None:
     if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
@@ -98,7 +100,7 @@ def resample(
         )
         return tf.nest.map_structure(lambda x: tf.gather(x, mixed), element)
 
-    chosen = blocks.enumerate().map(choose)
+    chosen = blocks.enumerate().map(choose, num_parallel_calls=_AHEAD)
     endless = blocks.cardinality() == tf.data.INFINITE_CARDINALITY
     if not endless:
         # Tells tf.data, too, that the length is no longer known.
@@ -208,19 +210,14 @@ def index_draw(
         draws = tf.random.stateless_uniform(
             [2, batch_size], [seed, position], dtype=tf.float64
         )
-        # The last class with mass ends at the total: round-off cannot pass it.
         chosen = tf.searchsorted(reached, draws[0] * reached[-1], side="right")
-        chosen = tf.minimum(chosen, _last_with_mass(mass))
+        # The last class with mass reaches the total; round-off may pass it.
+        chosen = tf.minimum(chosen, tf.searchsorted(reached, reached[-1:]))
         inside = draws[1] * tf.cast(tf.gather(size, chosen), tf.float64)
         offset = tf.gather(first, chosen) + tf.cast(inside, tf.int64)
         return tf.gather(by_class, offset)
 
     return tf.data.Dataset.counter(start).map(draw)
-
-
-def _last_with_mass(mass: tf.Tensor) -> tf.Tensor:
-    positive = tf.cast(tf.where(mass > 0)[:, 0], tf.int32)
-    return tf.reduce_max(positive)
 
 
 def largest(
