@@ -20,12 +20,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-STARTED = time.perf_counter()
-
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import pairs
+import psutil
 
 import tf_transfer as tt
 from tf_transfer import checkpoint, data, experiment, relations, report, trial
@@ -106,7 +105,7 @@ def run(options: argparse.Namespace) -> dict:
         config.methods = tuple(options.methods)
     with tempfile.TemporaryDirectory() as folder:
         tt.compare(config, pathlib.Path(folder) / "run", quiet=True)
-    whole = time.perf_counter() - STARTED
+    whole = time.time() - psutil.Process().create_time()
     parts = clock.seconds
     parts["rest"] = whole - sum(parts.values())
     share = parts["steps"] / whole

@@ -13,7 +13,6 @@ peak of a process that resamples so many labelled records.
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable

@@ -144,7 +144,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--width", type=int, default=8)
     flags.add_argument("--classes", type=int, default=100)
     flags.add_argument("--many", type=int, default=1_000)
-    flags.add_argument("--targets", type=int, default=4_000)
+    flags.add_argument("--targets", type=int, default=8_000)
     # Beyond 10,000 images a sample of the predictions is kept.
     flags.add_argument(
         "--counts", type=int, nargs="+", default=[10_000, 50_000]
