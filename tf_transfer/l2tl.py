@@ -33,6 +33,11 @@ class L2TL(TwoHeads):
     what the validation images show. Called, evaluated or asked to predict,
     the model is the target classifier.
 
+    Beyond the passes of source, target and validation batch through the
+    encoder a step takes O(batch + classes levels) time, and as much memory;
+    the credit `"feature"` O(batch^2 + classes target classes), `"gradient"` a
+    backward and a forward-mode pass.
+
     Args:
         encoder: a built Keras model from images to features `[B, D]`.
         num_source_classes: the number of source classes C.

@@ -60,6 +60,9 @@ def resample(
     (the elastic sampler): no duplicates, but shares drift from the weighted
     ones wherever `rate * w` exceeds 1.
 
+    Takes O(1) time an example and O(classes + block_size) memory. Batches cost
+    less than single examples.
+
     Args:
         dataset: single examples, or batches; the result is the same kind,
             with the same batch size.
@@ -182,7 +185,8 @@ def index_draw(
 
     A class is drawn by its share of `count * weight`, then an example of it
     uniformly: independent draws from the weighted source. The batch at a
-    position depends on seed and position alone.
+    position depends on seed and position alone. A batch takes
+    O(classes + batch log classes) time; memory is O(examples + classes).
 
     Args:
         labels: the source's labels, `[N]`.
@@ -249,6 +253,7 @@ def elastic_order(
     The elastic sampler with random access: exponential keys (Efraimidis and
     Spirakis 2006) draw one example after another, by weight, without
     replacement. The first n entries are the sample of size n.
+    O(examples log examples) time, once.
 
     Args:
         labels: the source's labels, `[N]`.

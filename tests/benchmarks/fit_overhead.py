@@ -105,9 +105,10 @@ def compare(credit: str, options: argparse.Namespace) -> list[pairs.Row]:
     ]
 
 
-def run(options: argparse.Namespace) -> list[pairs.Row]:
+def run(options: argparse.Namespace) -> dict[str, list[pairs.Row]]:
     """Returns all rows."""
-    return [row for name in options.credits for row in compare(name, options)]
+    rows = [row for name in options.credits for row in compare(name, options)]
+    return {"rows": rows}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -124,7 +125,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     """Prints the rows."""
-    print(json.dumps({"rows": run(parser().parse_args())}, indent=1))
+    print(json.dumps(run(parser().parse_args()), indent=1))
 
 
 if __name__ == "__main__":

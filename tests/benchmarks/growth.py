@@ -220,7 +220,7 @@ def trace(name: str, curve: Curve, rounds: int) -> pairs.Row:
     )
 
 
-def run(options: argparse.Namespace) -> list[pairs.Row]:
+def run(options: argparse.Namespace) -> dict[str, list[pairs.Row]]:
     """Returns all rows."""
     curves = stages(options) | estimates(options) | trainings(options)
     chosen = {
@@ -228,9 +228,10 @@ def run(options: argparse.Namespace) -> list[pairs.Row]:
         for name, curve in curves.items()
         if not options.curves or name in options.curves
     }
-    return [
+    rows = [
         trace(name, curve, options.rounds) for name, curve in chosen.items()
     ]
+    return {"rows": rows}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -257,7 +258,7 @@ def main() -> None:
         tf.config.list_physical_devices("CPU")[0],
         [tf.config.LogicalDeviceConfiguration()] * 2,
     )
-    print(json.dumps({"rows": run(options)}, indent=1))
+    print(json.dumps(run(options), indent=1))
 
 
 if __name__ == "__main__":

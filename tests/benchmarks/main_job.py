@@ -19,6 +19,7 @@ import runpy
 import tempfile
 import time
 from collections.abc import Iterator
+from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -27,10 +28,32 @@ import pairs
 import psutil
 
 import tf_transfer as tt
-from tf_transfer import checkpoint, data, experiment, relations, report, trial
+from tf_transfer import (
+    checkpoint,
+    experiment,
+    models,
+    relations,
+    report,
+    runfolder,
+    trial,
+)
 from tf_transfer import training as training_lib
 
 CONFIG = "configs/glyphs_to_digits.py"
+WATCHED = (
+    (experiment, "_load", "loading the data"),
+    (experiment, "_bench", "making the models"),
+    (experiment, "_export_best", "export"),
+    (report, "write_weights", "plots"),
+    (report, "write_curves", "plots"),
+    (checkpoint.Resume, "save", "checkpoints"),
+    (runfolder.RunFolder, "save_model", "saved models"),
+    (training_lib.ReusableModel, "fit", "rest of fit"),
+    (training_lib.ReusableModel, "logits", "evaluation"),
+    (trial, "estimate_target_prior", "evaluation"),
+    (relations, "class_relation", "evaluation"),
+    (models, "replace_head", "heads"),
+)
 
 
 class Clock:
@@ -50,18 +73,18 @@ class Clock:
         self.inside[-1] += spent
         self.seconds[name] = self.seconds.get(name, 0.0) + own
 
-    def watch(self, owner: object, attribute: str, name: str) -> None:
-        """Times every call of a function of a module or class."""
+    def watch(self, owner: object, attribute: str, name: str):
+        """Times every call of a function of a module or class, in a context."""
         function = getattr(owner, attribute)
 
         def timed(*args, **kwargs):
             with self.of(name):
                 return function(*args, **kwargs)
 
-        setattr(owner, attribute, timed)
+        return mock.patch.object(owner, attribute, timed)
 
-    def watch_steps(self) -> None:
-        """Times every call of every training function of Keras."""
+    def watch_steps(self):
+        """Times every call of the training functions of Keras, likewise."""
         make = keras.Model.make_train_function
 
         def timed_make(model, force=False):
@@ -78,32 +101,24 @@ class Clock:
 
             model.train_function = step
 
-        keras.Model.make_train_function = timed_make
+        return mock.patch.object(keras.Model, "make_train_function", timed_make)
 
 
 def run(options: argparse.Namespace) -> dict:
     """Runs the job and returns the row and the parts."""
     clock = Clock()
-    clock.watch_steps()
-    for owner, attribute, name in (
-        (experiment, "_load", "loading the data"),
-        (experiment, "_bench", "making the models"),
-        (experiment, "_export_best", "export"),
-        (report, "write_weights", "plots"),
-        (report, "write_curves", "plots"),
-        (checkpoint.Resume, "save", "checkpoints"),
-        (training_lib.ReusableModel, "fit", "rest of fit"),
-        (training_lib.ReusableModel, "logits", "evaluation"),
-        (trial, "estimate_target_prior", "evaluation"),
-        (relations, "class_relation", "evaluation"),
-        (data, "streams", "streams"),
-    ):
-        clock.watch(owner, attribute, name)
     config = runpy.run_path(options.config)["get_config"]()
     config = dataclasses.replace(config, seeds=options.seeds)
     if options.methods:
         config.methods = tuple(options.methods)
-    with tempfile.TemporaryDirectory() as folder:
+    if options.quick:
+        config.data.source = config.data.target
+        config.finetuning.steps = 2
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        stack.enter_context(clock.watch_steps())
+        for owner, attribute, name in WATCHED:
+            stack.enter_context(clock.watch(owner, attribute, name))
         tt.compare(config, pathlib.Path(folder) / "run", quiet=True)
     whole = time.time() - psutil.Process().create_time()
     parts = clock.seconds
@@ -127,6 +142,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--config", default=str(root / CONFIG))
     flags.add_argument("--seeds", type=int, default=1)
     flags.add_argument("--methods", nargs="+")
+    flags.add_argument("--quick", action="store_true", help="a few steps")
     return flags
 
 

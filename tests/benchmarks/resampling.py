@@ -275,14 +275,16 @@ def memory(options: argparse.Namespace) -> pairs.Row:
     )
 
 
-def run(options: argparse.Namespace) -> list[pairs.Row]:
+def run(options: argparse.Namespace) -> dict[str, list[pairs.Row]]:
     """Returns all rows."""
-    return [
-        *streaming(options),
-        against_rejection(options),
-        *before_decoding(options),
-        memory(options),
-    ]
+    return {
+        "rows": [
+            *streaming(options),
+            against_rejection(options),
+            *before_decoding(options),
+            memory(options),
+        ]
+    }
 
 
 def parser() -> argparse.ArgumentParser:
@@ -312,7 +314,7 @@ def main() -> None:
     if options.pass_over:
         pass_over(options.pass_over, options.pass_classes)
     else:
-        print(json.dumps({"rows": run(options)}, indent=1))
+        print(json.dumps(run(options), indent=1))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def process(*arguments: str) -> Callable[[], None]:
     return run
 
 
-def run(options: argparse.Namespace) -> list[pairs.Row]:
+def run(options: argparse.Namespace) -> dict[str, list[pairs.Row]]:
     """Returns all rows."""
     calls = {name: process("-c", SNIPPETS[name]) for name in options.snippets}
     calls["help"] = process("-m", "tf_transfer.cli", "--help")
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> list[pairs.Row]:
     if "keras" in found and "l2tl" in found:
         ratios = found["l2tl"] / found["keras"]
         rows.append(pairs.row(SNIPPETS["l2tl"], SNIPPETS["keras"], ratios))
-    return rows
+    return {"rows": rows}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     """Prints the rows."""
-    print(json.dumps({"rows": run(parser().parse_args())}, indent=1))
+    print(json.dumps(run(parser().parse_args()), indent=1))
 
 
 if __name__ == "__main__":

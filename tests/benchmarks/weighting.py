@@ -104,6 +104,7 @@ def memory(options: argparse.Namespace) -> pairs.Row:
     peaks = {}
     for count in options.counts:
         command = [sys.executable, __file__, f"--only_estimate={count}"]
+        command.append(f"--batch={options.batch}")
         output = subprocess.check_output(command, stderr=subprocess.DEVNULL)
         peaks[count] = json.loads(output)
     first, last = options.counts[0], options.counts[-1]
@@ -125,14 +126,16 @@ def only_estimate(count: int, options: argparse.Namespace) -> None:
     print(json.dumps(pairs.peak_mb()))
 
 
-def run(options: argparse.Namespace) -> list[pairs.Row]:
+def run(options: argparse.Namespace) -> dict[str, list[pairs.Row]]:
     """Returns all rows."""
-    return [
-        attach(options),
-        estimate(options, options.classes),
-        estimate(options, options.many),
-        memory(options),
-    ]
+    return {
+        "rows": [
+            attach(options),
+            estimate(options, options.classes),
+            estimate(options, options.many),
+            memory(options),
+        ]
+    }
 
 
 def parser() -> argparse.ArgumentParser:
@@ -159,7 +162,7 @@ def main() -> None:
     if options.only_estimate:
         only_estimate(options.only_estimate, options)
     else:
-        print(json.dumps({"rows": run(options)}, indent=1))
+        print(json.dumps(run(options), indent=1))
 
 
 if __name__ == "__main__":
