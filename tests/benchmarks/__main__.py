@@ -25,7 +25,7 @@ HERE = pathlib.Path(__file__).parent
 PARTS = {
     "startup": "--rounds=1 --snippets tensorflow tf_transfer",
     "resampling": "--rounds=1 --count=500 --batch=8 --examples=64 "
-    "--rejected=16 --files=50 --side=16 --classes 4 --records 4000",
+    "--rejected=16 --files=50 --side=16 --classes 4 --skewed=4 --records 4000",
     "weighting": "--rounds=1 --steps=2 --batch=8 --width=4 --classes=4 "
     "--many=5 --targets=16 --counts 16",
     "label_shift": "--rounds=1 --rows 200",

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> dict[str, list[pairs.Row]]:
     calls["help"] = process("-m", "tf_transfer.cli", "--help")
     found = pairs.in_turn(calls, options.rounds)
     rows = [
-        pairs.row("tf-transfer --help, seconds", "1", found["help"], most=0.5)
+        pairs.row("tf-transfer --help", "one second", found["help"], most=0.5)
     ]
     for name, goal in (("tf_transfer", 1.1), ("datl", None), ("l2tl", None)):
         if name in found:
