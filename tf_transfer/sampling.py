@@ -17,7 +17,7 @@ import tensorflow as tf
 from tf_transfer import randomness, weights
 from tf_transfer.errors import InputError
 
-_AHEAD = 2  # blocks that are chosen from at a time
+_AHEAD = 2  # blocks or batches that are chosen at a time
 
 
 def _check_seed(seed: int) -> None:
@@ -204,10 +204,10 @@ def index_draw(
     counts = np.bincount(labels, minlength=num_classes)
     by_class = tf.constant(np.argsort(labels, kind="stable"))
     first = tf.constant(np.cumsum(counts) - counts)
-    size = tf.constant(counts)
+    size = tf.constant(counts, tf.float64)
 
     def draw(position):
-        mass = tf.cast(size, tf.float64) * tf.cast(class_weights, tf.float64)
+        mass = size * tf.cast(class_weights, tf.float64)
         reached = tf.cumsum(mass)
         message = "All classes with examples have weight 0. Received:"
         tf.debugging.Assert(reached[-1] > 0, [message, class_weights])
@@ -217,11 +217,12 @@ def index_draw(
         chosen = tf.searchsorted(reached, draws[0] * reached[-1], side="right")
         # The last class with mass reaches the total; round-off may pass it.
         chosen = tf.minimum(chosen, tf.searchsorted(reached, reached[-1:]))
-        inside = draws[1] * tf.cast(tf.gather(size, chosen), tf.float64)
+        inside = draws[1] * tf.gather(size, chosen)
         offset = tf.gather(first, chosen) + tf.cast(inside, tf.int64)
         return tf.gather(by_class, offset)
 
-    return tf.data.Dataset.counter(start).map(draw)
+    positions = tf.data.Dataset.counter(start)
+    return positions.map(draw, num_parallel_calls=_AHEAD)
 
 
 def largest(

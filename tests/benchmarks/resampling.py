@@ -3,8 +3,9 @@
 python tests/benchmarks/resampling.py
 
 Images of 32x32x3 bytes in memory, read as a shuffled stream of batches of 128
-and brought to floating point, with and without `ImportanceWeights.resample`,
-for 10, 1,000 and 18,291 classes of very unequal size and weight; the same for
+and brought to floating point, with and without `ImportanceWeights.resample`: of
+the images, of their indices before they are read, and of single images. For 10,
+1,000 and 18,291 classes of very unequal size and weight. The same for
 `ImportanceWeights.draw`, and for JPEG files that are decoded after the stage.
 `rejection_resample` is tf.data's own way to the same classes: slower, the
 larger the largest weight is, which the JSON tells. `memory`: the
@@ -69,6 +70,12 @@ class Source:
         indices = sampling.shuffled(self.count, batch_size=self.batch, seed=0)
         return self.look_up(indices)
 
+    def indices(self) -> tf.data.Dataset:
+        """Returns shuffled batches of (index, label)."""
+        labels = tf.constant(self.labels)
+        indices = sampling.shuffled(self.count, batch_size=self.batch, seed=0)
+        return indices.map(lambda i: (i, tf.gather(labels, i)))
+
     def singles(self) -> tf.data.Dataset:
         """Returns shuffled single examples."""
         arrays = (self.images, self.labels)
@@ -119,6 +126,11 @@ def streaming(options: argparse.Namespace) -> list[pairs.Row]:
         pipelines = {
             "plain": source.stream(),
             "resample": weights.resample(source.stream(), seed=0),
+            "resample before reading": source.look_up(
+                weights.resample(source.indices(), seed=0).map(
+                    lambda index, label: index
+                )
+            ),
             "draw": source.look_up(
                 weights.draw(source.labels, batch_size=options.batch, seed=0)
             ),
@@ -136,6 +148,7 @@ def streaming(options: argparse.Namespace) -> list[pairs.Row]:
         )
         for what, other, least in (
             ("resample", "plain", 0.9),
+            ("resample before reading", "plain", 0.9),
             ("draw", "plain", 0.95),
             ("resample single", "single", 0.9),
         ):
