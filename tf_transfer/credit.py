@@ -256,16 +256,14 @@ class FeatureCredit(ClassCredit):
 
     def effects(self, model, evidence: Evidence) -> tuple[tf.Tensor, tf.Tensor]:
         source, validation = evidence.source, evidence.validation
-        features = gathered(validation.features)
         gradients = gathered(_gradients(model.target_losses, validation))
         effects = losses.feature_effects(
             (source.features, _gradients(model.source_losses, source)),
-            (features, gradients),
+            (gathered(validation.features), gradients),
             self.sharpness,
         )
-        groups = tf.one_hot(
-            gathered(validation.labels), model.num_target_classes
-        )
+        labels = gathered(validation.labels)
+        groups = tf.one_hot(labels, model.num_target_classes)
         count = tf.reduce_sum(groups, axis=0)
         means = tf.math.divide_no_nan(tf.matmul(effects, groups), count)
         return means, tf.cast(count > 0, tf.float32)
