@@ -2,20 +2,47 @@
 
 import argparse
 import importlib.util
+import sys
 
 import conftest
 import pytest
+from benchmarks import __main__ as speed
 
 from tf_transfer import splits
 
+FOLDER = conftest.REPOSITORY / "tests" / "benchmarks"
+
 
 def load(name):
-    """Imports a script of tests/benchmarks."""
-    path = conftest.REPOSITORY / "tests" / "benchmarks" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
+    """Imports a script of tests/benchmarks, as if it were run there."""
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(FOLDER))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(FOLDER))
     return module
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", speed.PARTS)
+def test_every_part_of_the_table_is_measured(name):
+    script = load(name)
+    options = script.parser().parse_args(speed.PARTS[name].split())
+    found = script.run(options)
+    assert found["rows"] or found["absent"]
+    for row in found["rows"]:
+        assert row["ratio"] > 0
+        assert row["what"] in speed.table({name: found})
+
+
+def test_a_part_that_fails_or_takes_too_long_is_named():
+    late = speed.measure("startup", quick=True, limit=0.01)
+    failed = speed.measure("absent", quick=False, limit=60)
+    text = speed.table({"startup": late, "absent": failed})
+    assert "| startup | | | | | | not run: took more than 0 seconds |" in text
+    assert "No such file" in text
 
 
 @pytest.mark.slow
@@ -29,14 +56,6 @@ def test_the_policy_finds_the_useful_classes(shared_data):
     found = benchmark.train(source, split, "feature", seed=0)
     assert found["area"]["all"] > 0.85
     assert found["mean_weight"][0] > 1.5
-
-
-@pytest.mark.slow
-def test_the_cost_of_a_step_is_measured():
-    options = argparse.Namespace(batch=8, width=4, rounds=1, steps=2)
-    found = load("l2tl_step").compare("feature", 50, 5, options)
-    assert found["ratio"] > 0
-    assert found["state_mb"] >= 0
 
 
 @pytest.mark.slow

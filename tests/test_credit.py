@@ -25,16 +25,17 @@ def make(credit, classes=8):
     return model
 
 
-def batch(model, data, size):
-    images, labels = next(iter(data.batches(size)))
-    return Batch(images, labels, model.encoder(images))
+def batch(data, size):
+    return next(iter(data.batches(size)))
 
 
 def evidence(model, reward=0.5):
-    source = batch(model, conftest.blobs(classes=8), 24)
-    validation = batch(model, conftest.blobs(seed=1), 8)
+    source = model.look(*batch(conftest.blobs(classes=8), 24))
+    pair = batch(conftest.blobs(seed=1), 8)
+    validation, slope = model.credit.look(model, *pair)
     actions = model.policy.draw(0)
-    return Evidence(actions, source, validation, tf.constant(reward))
+    reward = tf.constant(reward)
+    return Evidence(actions, source, validation, reward, slope)
 
 
 def test_reinforce_compares_with_the_rewards_before():

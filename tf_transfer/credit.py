@@ -50,6 +50,10 @@ class Credit(keras.layers.Layer):
     def get_config(self) -> dict:
         return super().get_config() | {"decay": self.decay}
 
+    def look(self, model, images, labels) -> tuple[Batch, list | None]:
+        """Passes validation images through the encoder, once."""
+        return model.look(images, labels), None
+
     def policy_loss(self, model, evidence: Evidence, active: tf.Tensor):
         """Returns the loss by whose gradient the policy learns.
 
@@ -242,18 +246,14 @@ class FeatureCredit(ClassCredit):
 
     def effects(self, model, evidence: Evidence) -> tuple[tf.Tensor, tf.Tensor]:
         source, validation = evidence.source, evidence.validation
-        features, gradients = (
-            gathered(validation.features),
-            gathered(_gradients(model.target_losses, validation)),
-        )
+        gradients = gathered(_gradients(model.target_losses, validation))
         effects = losses.feature_effects(
             (source.features, _gradients(model.source_losses, source)),
-            (features, gradients),
+            (gathered(validation.features), gradients),
             self.sharpness,
         )
-        groups = tf.one_hot(
-            gathered(validation.labels), model.num_target_classes
-        )
+        labels = gathered(validation.labels)
+        groups = tf.one_hot(labels, model.num_target_classes)
         count = tf.reduce_sum(groups, axis=0)
         means = tf.math.divide_no_nan(tf.matmul(effects, groups), count)
         return means, tf.cast(count > 0, tf.float32)
@@ -305,24 +305,22 @@ class GradientCredit(ClassCredit):
         """Creates the table, with all validation images as one group."""
         super().build((input_shape[0], 1))
 
-    def effects(self, model, evidence: Evidence) -> tuple[tf.Tensor, tf.Tensor]:
-        source, validation = evidence.source, evidence.validation
-        variables = [v.value for v in model.encoder.trainable_variables]
-        count = total(tf.cast(tf.shape(validation.labels)[0], tf.float32))
+    def look(self, model, images, labels) -> tuple[Batch, list | None]:
+        values = [v.value for v in model.encoder.trainable_variables]
+        count = total(tf.cast(tf.shape(labels)[0], tf.float32))
         with tf.GradientTape() as tape:
-            logits = model(validation.images, training=False)
-            gain = self._gain(model, validation.labels, logits)
-            gain = tf.reduce_sum(gain) / count
-        direction = [
-            total(tf.convert_to_tensor(gradient))
-            for gradient in tape.gradient(
-                gain, variables, unconnected_gradients="zero"
-            )
-        ]
-        with tf.autodiff.ForwardAccumulator(variables, direction) as forward:
-            features = model.encoder(source.images, training=False)
-            logits = model.source_head(features)
-            gain = self._gain(model, source.labels, logits)
+            found = model.look(images, labels)
+            logits = model.target_head(found.features)
+            gain = tf.reduce_sum(self._gain(model, labels, logits)) / count
+        slope = tape.gradient(gain, values, unconnected_gradients="zero")
+        return found, [total(tf.convert_to_tensor(part)) for part in slope]
+
+    def effects(self, model, evidence: Evidence) -> tuple[tf.Tensor, tf.Tensor]:
+        images, labels, _ = evidence.source
+        values = [v.value for v in model.encoder.trainable_variables]
+        with tf.autodiff.ForwardAccumulator(values, evidence.slope) as forward:
+            logits = model.source_head(model.encoder(images, training=False))
+            gain = self._gain(model, labels, logits)
         return forward.jvp(gain)[:, None], tf.ones([1])
 
     def _gain(self, model, labels, logits) -> tf.Tensor:

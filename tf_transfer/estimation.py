@@ -114,6 +114,8 @@ def count_source_prior(
 ) -> np.ndarray:
     """Returns the share of every class in one pass over a labelled dataset.
 
+    O(examples + batches classes) time, O(batch + classes) memory.
+
     Args:
         dataset: finite; `(record, label)`, single examples or batches.
         num_classes: the number of source classes C.
@@ -160,6 +162,11 @@ def estimate_target_prior(
     bootstrap: int = 100,
 ) -> TargetPrior:
     """Estimates how often each source class occurs among target images.
+
+    Beyond the passes through the model it takes O(images classes) time, and
+    memory for a batch and for at most 10,000 rows of predictions. (Each
+    iteration of `"em"` costs as much again for the rows kept, and `"bbse"`
+    O(classes^2) memory.)
 
     Args:
         model: a source classifier (the generalist), from images to `[B, C]`.

@@ -33,6 +33,11 @@ class L2TL(TwoHeads):
     what the validation images show. Called, evaluated or asked to predict,
     the model is the target classifier.
 
+    Beyond the passes of source, target and validation batch through the
+    encoder a step takes O(batch + classes levels) time, and as much memory;
+    the credit `"feature"` O(batch^2 + classes target classes), `"gradient"` a
+    backward and a forward-mode pass.
+
     Args:
         encoder: a built Keras model from images to features `[B, D]`.
         num_source_classes: the number of source classes C.
@@ -215,10 +220,12 @@ class L2TL(TwoHeads):
         )
         logs["scale"] = actions.scale
         if learns:
-            validation = self._look(*data["validation"])
+            validation, slope = self.credit.look(self, *data["validation"])
             reward = self._reward(validation) - before
             kept = Batch(*source, features)
-            self._policy_phase(Evidence(actions, kept, validation, reward))
+            self._policy_phase(
+                Evidence(actions, kept, validation, reward, slope)
+            )
             logs["reward"] = reward
             logs["policy_entropy"] = self.policy.mean_entropy()
         self.steps_taken.assign_add(1)
@@ -255,7 +262,8 @@ class L2TL(TwoHeads):
         share = active / num_replicas()
         self.policy_optimizer.apply([g * share for g in gradients], learned)
 
-    def _look(self, images, labels) -> Batch:
+    def look(self, images, labels) -> Batch:
+        """Passes images through the encoder as it is, without dropout."""
         features = self.encoder(images, training=False)
         return Batch(images, labels, tf.cast(features, tf.float32))
 
@@ -266,7 +274,7 @@ class L2TL(TwoHeads):
 
     def _reward_before(self, data) -> tf.Tensor | float:
         if self.improvement:
-            return self._reward(self._look(*data["validation"]))
+            return self._reward(self.look(*data["validation"]))
         return 0.0
 
     def importance_weights(

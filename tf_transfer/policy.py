@@ -100,7 +100,8 @@ class WeightPolicy(keras.layers.Layer):
 
     The levels are `k / (K - 1)`, k = 0..K-1, for the weights of the classes
     and for the scale of the source loss alike. Actions are a function of
-    `seed` and step alone: replicas agree, and a continued run repeats.
+    `seed` and step alone: replicas agree, and a continued run repeats. Time
+    and memory are O(classes levels).
 
     Args:
         num_source_classes: the number of source classes C.

@@ -17,6 +17,8 @@ import tensorflow as tf
 from tf_transfer import randomness, weights
 from tf_transfer.errors import InputError
 
+_AHEAD = 2  # blocks or batches that are chosen at a time
+
 
 def _check_seed(seed: int) -> None:
     if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
@@ -57,6 +59,9 @@ def resample(
     Without replacement it is kept once with probability `min(1, rate * w)`
     (the elastic sampler): no duplicates, but shares drift from the weighted
     ones wherever `rate * w` exceeds 1.
+
+    Takes O(1) time an example and O(classes + block_size) memory. Batches cost
+    less than single examples.
 
     Args:
         dataset: single examples, or batches; the result is the same kind,
@@ -105,7 +110,7 @@ def resample(
         )
         return tf.nest.map_structure(lambda x: tf.gather(x, mixed), element)
 
-    chosen = blocks.enumerate().map(choose)
+    chosen = blocks.enumerate().map(choose, num_parallel_calls=_AHEAD)
     endless = blocks.cardinality() == tf.data.INFINITE_CARDINALITY
     if not endless:
         # Tells tf.data, too, that the length is no longer known.
@@ -187,7 +192,8 @@ def index_draw(
 
     A class is drawn by its share of `count * weight`, then an example of it
     uniformly: independent draws from the weighted source. The batch at a
-    position depends on seed and position alone.
+    position depends on seed and position alone. A batch takes
+    O(classes + batch log classes) time; memory is O(examples + classes).
 
     Args:
         labels: the source's labels, `[N]`.
@@ -215,29 +221,25 @@ def index_draw(
     counts = np.bincount(labels, minlength=num_classes)
     by_class = tf.constant(np.argsort(labels, kind="stable"))
     first = tf.constant(np.cumsum(counts) - counts)
-    size = tf.constant(counts)
+    size = tf.constant(counts, tf.float64)
 
     def draw(position):
-        mass = tf.cast(size, tf.float64) * tf.cast(class_weights, tf.float64)
+        mass = size * tf.cast(class_weights, tf.float64)
         reached = tf.cumsum(mass)
         message = "All classes with examples have weight 0. Received:"
         tf.debugging.Assert(reached[-1] > 0, [message, class_weights])
         draws = tf.random.stateless_uniform(
             [2, batch_size], [seed, position], dtype=tf.float64
         )
-        # The last class with mass ends at the total: round-off cannot pass it.
         chosen = tf.searchsorted(reached, draws[0] * reached[-1], side="right")
-        chosen = tf.minimum(chosen, _last_with_mass(mass))
-        inside = draws[1] * tf.cast(tf.gather(size, chosen), tf.float64)
+        # The last class with mass reaches the total; round-off may pass it.
+        chosen = tf.minimum(chosen, tf.searchsorted(reached, reached[-1:]))
+        inside = draws[1] * tf.gather(size, chosen)
         offset = tf.gather(first, chosen) + tf.cast(inside, tf.int64)
         return tf.gather(by_class, offset)
 
-    return tf.data.Dataset.counter(start).map(draw)
-
-
-def _last_with_mass(mass: tf.Tensor) -> tf.Tensor:
-    positive = tf.cast(tf.where(mass > 0)[:, 0], tf.int32)
-    return tf.reduce_max(positive)
+    positions = tf.data.Dataset.counter(start)
+    return positions.map(draw, num_parallel_calls=_AHEAD)
 
 
 def largest(
@@ -269,6 +271,7 @@ def elastic_order(
     The elastic sampler with random access: exponential keys (Efraimidis and
     Spirakis 2006) draw one example after another, by weight, without
     replacement. The first n entries are the sample of size n.
+    O(examples log examples) time, once.
 
     Args:
         labels: the source's labels, `[N]`.

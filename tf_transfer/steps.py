@@ -36,9 +36,11 @@ class Evidence(NamedTuple):
         source: the source examples trained on, and their features then.
         validation: the validation images, and their features after it.
         reward: the metric on the validation images.
+        slope: what else `look` found: the gradients of `GradientCredit`.
     """
 
     actions: Actions
     source: Batch
     validation: Batch
     reward: tf.Tensor
+    slope: list[tf.Tensor] | None = None

@@ -43,8 +43,10 @@ class WarmupCosine(keras.callbacks.Callback):
         self.steps = steps
 
     def on_train_batch_begin(self, batch, logs=None):
-        # The optimizer's own count goes on after an interruption.
-        step = int(self.model.optimizer.iterations.numpy())
+        if not batch:
+            # The optimizer's own count goes on after an interruption.
+            self.before = int(self.model.optimizer.iterations.numpy())
+        step = self.before + batch
         ramp = (step + 1) / max(1, self.steps // 10)
         cosine = 0.5 * (1 + math.cos(math.pi * step / self.steps))
         self.model.optimizer.learning_rate = self.peak * min(1, ramp) * cosine

@@ -79,7 +79,7 @@ class Trial:
     @functools.cached_property
     def generalist(self) -> State:
         """The model trained on the whole source, kept for a continued run."""
-        bench = self.bench.generalist
+        bench = self.bench.source  # which is traced for other stages, too
         given = self.bench.given_generalist
         kept = self.folder.model_path("generalist", self.seed)
         if given is None and kept.exists():

@@ -77,10 +77,11 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
         raise InputError(
             f"`temperature` must be positive. Received: {temperature=}"
         )
-    scaled = np.asarray(logits, np.float64) / temperature
+    scaled = np.divide(logits, temperature, dtype=np.float64)
     scaled -= scaled.max(axis=-1, keepdims=True)
-    exponentials = np.exp(scaled)
-    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+    np.exp(scaled, out=scaled)
+    scaled /= scaled.sum(axis=-1, keepdims=True)
+    return scaled
 
 
 def mean_prior(probabilities: np.ndarray) -> np.ndarray:

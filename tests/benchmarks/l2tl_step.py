@@ -2,32 +2,32 @@
 
 python tests/benchmarks/l2tl_step.py
 
-`ratio`: the step's time over that of a bare tf.function that does what no
-L2TL can do without: forward and backward on kept source and target batch with
-the optimizer's update, and forward on the validation batch; for the gradient
-credit also its backward pass on the validation batch and its forward-mode
-pass on the source batch. `plain`: over forward and backward on source and
-target alone. Medians over rounds in which all are timed in turn. `classes`:
-the same ratio, the policy's and credit's memory and the peak of the process
-for more classes and levels.
+`passes`: a bare tf.function that does what no L2TL can do without: forward and
+backward on kept source and target batch with the optimizer's update, and
+forward on the validation batch; for the gradient credit also its backward pass
+on the validation batch and its forward-mode pass on the source batch. `plain`:
+forward and backward on source and target alone. Everything else in a step,
+policy and metrics, costs the same for every encoder: so for two widths. The
+last rows are for more classes and levels, with the memory of policy and credit
+and the peak of the process.
 """
 
 import argparse
 import json
 import os
-import resource
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+import pairs
 import tensorflow as tf
 
 import tf_transfer as tt
 
 SIDE = 16
-CLASSES, TARGETS = 30, 10
+CLASSES, TARGETS, LEVELS = 30, 10, 11
+CREDITS = ("reinforce", "feature", "gradient")
 
 
 def batch(count: int, classes: int, seed: int):
@@ -76,24 +76,23 @@ def passes(model: tt.L2TL, data: dict, credit: str | None):
     return step
 
 
-def timed(functions: dict, rounds: int, steps: int) -> dict[str, float]:
-    """Returns the median seconds per step of functions run in turn."""
-    found: dict[str, list[float]] = {name: [] for name in functions}
-    for function in functions.values():
-        for _ in range(3):
+def repeated(function, steps: int):
+    """Returns a function that calls another several times."""
+
+    def run():
+        for _ in range(steps):
             function()
-    for _ in range(rounds):
-        for name, function in functions.items():
-            started = time.perf_counter()
-            for _ in range(steps):
-                function()
-            found[name].append((time.perf_counter() - started) / steps)
-    return {name: float(np.median(times)) for name, times in found.items()}
+
+    return run
 
 
 def compare(
-    credit: str, classes: int, levels: int, options: argparse.Namespace
-) -> dict:
+    credit: str,
+    classes: int,
+    levels: int,
+    width: int,
+    options: argparse.Namespace,
+) -> list[pairs.Row]:
     """Times one credit against its passes."""
     count = options.batch
     data = {
@@ -101,49 +100,72 @@ def compare(
         "target": batch(count, TARGETS, 1),
         "validation": batch(count, TARGETS, 2),
     }
-    model = make(credit, classes, levels, options.width)
+    model = make(credit, classes, levels, width)
     whole = tf.function(model.train_step)
-    found = timed(
-        {
-            "step": lambda: whole(data),
-            "passes": passes(model, data, credit),
-            "plain": passes(model, data, None),
-        },
+    calls = {
+        "step": lambda: whole(data),
+        "passes": passes(model, data, credit),
+        "plain": passes(model, data, None),
+    }
+    found = pairs.in_turn(
+        {name: repeated(call, options.steps) for name, call in calls.items()},
         options.rounds,
-        options.steps,
     )
     state = [*model.policy.variables, *model.credit.variables]
     state += model.policy_optimizer.variables
-    return {
-        "ratio": round(found["step"] / found["passes"], 3),
-        "plain": round(found["step"] / found["plain"], 3),
-        "step_ms": round(1e3 * found["step"], 2),
+    more = {
+        "step_ms": pairs.rounded(
+            1e3 * np.median(found["step"]) / options.steps
+        ),
         "state_mb": round(sum(4 * np.prod(v.shape) for v in state) / 2**20, 1),
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_mb": pairs.peak_mb(),
     }
+    what = f"L2TL step, {credit}, width {width}, {classes} classes"
+    few = classes == CLASSES
+    goals = {"passes": 1.0 if credit == "reinforce" else 1.05}
+    if credit != "reinforce":
+        goals["plain"] = 2.0
+    return [
+        pairs.row(
+            f"{what}, {levels} levels",
+            "the passes it needs" if other == "passes" else "plain joint steps",
+            found["step"] / found[other],
+            most=goals.get(other) if few else None,
+            **more,
+        )
+        for other in ("passes", "plain")
+    ]
+
+
+def run(options: argparse.Namespace) -> dict[str, list[pairs.Row]]:
+    """Returns all rows."""
+    rows = []
+    for width in options.widths:
+        for credit in options.credits:
+            rows += compare(credit, CLASSES, LEVELS, width, options)
+    for classes, levels in zip(options.classes, options.levels, strict=True):
+        rows += compare("feature", classes, levels, options.widths[0], options)
+    return {"rows": rows}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the flags."""
+    flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    flags.add_argument("--rounds", type=int, default=9)
+    flags.add_argument("--steps", type=int, default=20)
+    flags.add_argument("--batch", type=int, default=64)
+    flags.add_argument("--credits", nargs="*", default=CREDITS)
+    flags.add_argument("--widths", type=int, nargs="+", default=[8, 32])
+    flags.add_argument(
+        "--classes", type=int, nargs="*", default=[100, 1000, 18291]
+    )
+    flags.add_argument("--levels", type=int, nargs="*", default=[11, 100, 100])
+    return flags
 
 
 def main() -> None:
-    """Prints the ratios."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--width", type=int, default=8)
-    options = parser.parse_args()
-    credits = ("reinforce", "feature", "gradient")
-    found = {
-        "credits": {
-            name: compare(name, CLASSES, 11, options) for name in credits
-        },
-        "classes": {
-            f"{classes} classes, {levels} levels": compare(
-                "feature", classes, levels, options
-            )
-            for classes, levels in ((100, 11), (1000, 100), (18291, 100))
-        },
-    }
-    print(json.dumps(found, indent=1))
+    """Prints the rows."""
+    print(json.dumps(run(parser().parse_args()), indent=1))
 
 
 if __name__ == "__main__":

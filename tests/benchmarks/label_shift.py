@@ -1,0 +1,217 @@
+"""DATL's class weights against those of adapt and skada. JSON.
+
+python tests/benchmarks/label_shift.py
+
+Features of 10 classes, of which the target has other shares than the source:
+a known label shift, drawn anew in every round, in which all run in turn on the
+same rows. Ours is `estimate_target_prior`, its pass through the head of a
+generalist included; theirs are the adapters' `fit_weights` or `fit` and
+`compute_weights`, of which the mean over each class is taken. `error`: mean
+distance of the class weights from the true ones, ours over theirs; `seconds`:
+likewise. Kernels have the median distance as their width. Those that need a
+matrix of all pairs of rows, or its inverse, run on few rows alone.
+
+Needs `pip install adapt==0.4.5 skada`; what is absent is left out, and said.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pairs
+from sklearn.linear_model import LogisticRegression
+
+import tf_transfer as tt
+
+CLASSES, FEATURES = 10, 32
+SPREAD = 2.0
+FEW = 2_000
+ALL_PAIRS = ("adapt KMM", "skada KMM", "skada MMDTarS")
+
+
+def draw(rows: int, share: np.ndarray, rng: np.random.Generator):
+    """Returns features `[rows, FEATURES]` and labels of these shares."""
+    centres = np.random.default_rng(0).normal(size=(CLASSES, FEATURES))
+    labels = rng.choice(CLASSES, rows, p=share)
+    noise = SPREAD * rng.normal(size=(rows, FEATURES))
+    return centres[labels] + noise, labels
+
+
+def head(rng: np.random.Generator) -> keras.Model:
+    """Returns a classifier that was trained on other source rows."""
+    flat = np.full(CLASSES, 1 / CLASSES)
+    trained = LogisticRegression(max_iter=1000).fit(*draw(5_000, flat, rng))
+    model = keras.Sequential(
+        [keras.Input((FEATURES,)), keras.layers.Dense(CLASSES)]
+    )
+    model.set_weights([trained.coef_.T, trained.intercept_])
+    return model
+
+
+def ours(estimator: str, model: keras.Model, held_out) -> Callable:
+    """Returns the package's way to class weights."""
+
+    def weigh(source, labels, target):
+        prior = tt.source_prior(labels, CLASSES)
+        found = tt.estimate_target_prior(
+            model,
+            target,
+            prior,
+            estimator=estimator,
+            held_out=held_out,
+            bootstrap=0,
+        )
+        return tt.importance_weights(found.prior, prior)
+
+    return weigh
+
+
+def gamma_of(rows: np.ndarray) -> float:
+    """Returns the kernel width by the median heuristic."""
+    some = rows[:500]
+    distances = ((some[:, None] - some[None]) ** 2).sum(-1)
+    return float(1 / np.median(distances[distances > 0]))
+
+
+def rivals_of_adapt() -> dict[str, Callable]:
+    """Returns what adapt has."""
+    from adapt.instance_based import IWC, KLIEP, KMM
+
+    def weigh(make):
+        def run(source, labels, target):
+            adapter = make(gamma_of(source))
+            return of_classes(adapter.fit_weights(source, target), labels)
+
+        return run
+
+    quiet = {"verbose": 0, "random_state": 0}
+    return {
+        "adapt KLIEP": weigh(lambda gamma: KLIEP(gamma=gamma, **quiet)),
+        "adapt IWC": weigh(lambda gamma: IWC(**quiet)),
+        "adapt KMM": weigh(lambda gamma: KMM(gamma=gamma, **quiet)),
+    }
+
+
+def rivals_of_skada() -> dict[str, Callable]:
+    """Returns what skada has."""
+    from skada import (
+        DiscriminatorReweightAdapter,
+        KLIEPReweightAdapter,
+        KMMReweightAdapter,
+        MMDTarSReweightAdapter,
+    )
+
+    def weigh(make):
+        def run(source, labels, target):
+            rows = np.concatenate([source, target])
+            unknown = np.full(len(target), -1)
+            known = np.concatenate([labels, unknown])
+            domain = np.where(known < 0, -2, 1)
+            adapter = make(gamma_of(source))
+            adapter.fit(rows, known, sample_domain=domain)
+            found = adapter.compute_weights(rows, known, sample_domain=domain)
+            return of_classes(found[: len(source)], labels)
+
+        return run
+
+    return {
+        "skada KLIEP": weigh(lambda gamma: KLIEPReweightAdapter(gamma=gamma)),
+        "skada discriminator": weigh(lambda _: DiscriminatorReweightAdapter()),
+        "skada KMM": weigh(lambda gamma: KMMReweightAdapter(gamma=gamma)),
+        "skada MMDTarS": weigh(lambda g: MMDTarSReweightAdapter(gamma=g)),
+    }
+
+
+def of_classes(weights: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns the mean weight of each class, with mean 1 over the rows."""
+    sums = np.bincount(labels, weights, minlength=CLASSES)
+    return sums / np.bincount(labels, minlength=CLASSES) / weights.mean()
+
+
+def measure(
+    ways: dict[str, Callable], rows: int, rounds: int
+) -> tuple[pairs.Times, pairs.Times]:
+    """Returns seconds and errors of all ways, run in turn."""
+    seconds = {name: np.zeros(rounds) for name in ways}
+    errors = {name: np.zeros(rounds) for name in ways}
+    flat = np.full(CLASSES, 1 / CLASSES)
+    for i in range(rounds):
+        rng = np.random.default_rng(1 + i)
+        share = rng.dirichlet(np.ones(CLASSES))
+        source, labels = draw(rows, flat, rng)
+        target, _ = draw(rows, share, rng)
+        for name, way in ways.items():
+            started = time.perf_counter()
+            found = way(source, labels, target)
+            seconds[name][i] = time.perf_counter() - started
+            errors[name][i] = np.abs(found - share / flat).mean()
+    return seconds, errors
+
+
+def run(options: argparse.Namespace) -> dict:
+    """Returns all rows, and what could not run."""
+    rivals, absent = {}, []
+    for package, make in (
+        ("adapt", rivals_of_adapt),
+        ("skada", rivals_of_skada),
+    ):
+        if importlib.util.find_spec(package):
+            rivals |= make()
+        else:
+            absent.append(f"{package} is not installed")
+    rng = np.random.default_rng(0)
+    model = head(rng)
+    held_out = draw(2_000, np.full(CLASSES, 1 / CLASSES), rng)
+    import tensorflow as tf
+
+    batches = tf.data.Dataset.from_tensor_slices(held_out).batch(256)
+    mine = {name: ours(name, model, batches) for name in ("em", "mean", "bbse")}
+    measure(mine, FEW, 1)  # traces
+    rows = []
+    for count in options.rows:
+        others = {
+            name: way
+            for name, way in rivals.items()
+            if count <= FEW or name not in ALL_PAIRS
+        }
+        found = measure(mine | others, count, options.rounds)
+        for other in others:
+            for what, values in zip(("seconds", "error"), found, strict=True):
+                rows.append(
+                    pairs.row(
+                        f"DATL's weights (em), {count:,} rows: {what}",
+                        other,
+                        values["em"] / values[other],
+                        most=1.0,
+                        ours={
+                            name: pairs.rounded(np.median(values[name]))
+                            for name in mine
+                        },
+                        theirs=pairs.rounded(np.median(values[other])),
+                    )
+                )
+    return {"rows": rows, "absent": absent}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the flags."""
+    flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    flags.add_argument("--rounds", type=int, default=5)
+    flags.add_argument("--rows", type=int, nargs="+", default=[FEW, 20_000])
+    return flags
+
+
+def main() -> None:
+    """Prints the rows."""
+    print(json.dumps(run(parser().parse_args()), indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Where the time of the main job goes. JSON.
+
+python tests/benchmarks/main_job.py
+
+Runs `compare` on the embedded data in this process, for one seed, every
+method, and the training functions of Keras timed. `parts`: seconds of the
+process, which ends up in `rest` where nothing else is named; `tracing` is the
+first call of each training function. The row is the share of `steps`. More
+seeds share the tracing: `--config.seeds=5` is the whole job.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import runpy
+import tempfile
+import time
+from collections.abc import Iterator
+from unittest import mock
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import pairs
+import psutil
+
+import tf_transfer as tt
+from tf_transfer import (
+    checkpoint,
+    experiment,
+    models,
+    relations,
+    report,
+    runfolder,
+    trial,
+)
+from tf_transfer import training as training_lib
+
+CONFIG = "configs/glyphs_to_digits.py"
+WATCHED = (
+    (experiment, "_load", "loading the data"),
+    (experiment, "_bench", "making the models"),
+    (experiment, "_export_best", "export"),
+    (report, "write", "report"),
+    (checkpoint.Resume, "save", "checkpoints"),
+    (runfolder.RunFolder, "save_model", "saved models"),
+    (training_lib.ReusableModel, "fit", "rest of fit"),
+    (training_lib.ReusableModel, "logits", "evaluation"),
+    (trial, "estimate_target_prior", "evaluation"),
+    (relations, "class_relation", "evaluation"),
+    (models, "replace_head", "heads"),
+)
+
+
+class Clock:
+    """Seconds by name; what is timed inside something else leaves that."""
+
+    def __init__(self):
+        self.seconds: dict[str, float] = {}
+        self.inside = [0.0]
+
+    @contextlib.contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        self.inside.append(0.0)
+        yield
+        spent = time.perf_counter() - started
+        own = spent - self.inside.pop()
+        self.inside[-1] += spent
+        self.seconds[name] = self.seconds.get(name, 0.0) + own
+
+    def watch(self, owner: object, attribute: str, name: str):
+        """Times every call of a function of a module or class, in a context."""
+        function = getattr(owner, attribute)
+
+        def timed(*args, **kwargs):
+            with self.of(name):
+                return function(*args, **kwargs)
+
+        return mock.patch.object(owner, attribute, timed)
+
+    def watch_steps(self):
+        """Times every call of the training functions of Keras, likewise."""
+        make = keras.Model.make_train_function
+
+        def timed_make(model, force=False):
+            known = model.train_function
+            make(model, force)
+            if model.train_function is known and not force:
+                return
+            run, first = model.train_function, [True]
+
+            def step(iterator):
+                with self.of("tracing" if first.pop() else "steps"):
+                    first.append(False)
+                    return run(iterator)
+
+            model.train_function = step
+
+        return mock.patch.object(keras.Model, "make_train_function", timed_make)
+
+
+def run(options: argparse.Namespace) -> dict:
+    """Runs the job and returns the row and the parts."""
+    clock = Clock()
+    config = runpy.run_path(options.config)["get_config"]()
+    config = dataclasses.replace(config, seeds=options.seeds)
+    if options.methods:
+        config.methods = tuple(options.methods)
+    if options.quick:
+        config.data.source = config.data.target
+        config.finetuning.steps = 2
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        stack.enter_context(clock.watch_steps())
+        for owner, attribute, name in WATCHED:
+            stack.enter_context(clock.watch(owner, attribute, name))
+        tt.compare(config, pathlib.Path(folder) / "run", quiet=True)
+    whole = time.time() - psutil.Process().create_time()
+    parts = clock.seconds
+    parts["rest"] = whole - sum(parts.values())
+    share = parts["steps"] / whole
+    row = pairs.row(
+        f"main job, {options.seeds} seed(s): seconds in the steps",
+        "seconds of the process",
+        share,
+        least=0.8,
+        whole=round(whole, 1),
+    )
+    parts = {name: round(spent, 2) for name, spent in parts.items()}
+    return {"rows": [row], "parts": parts}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the flags."""
+    flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    root = pathlib.Path(__file__).parents[2]
+    flags.add_argument("--config", default=str(root / CONFIG))
+    flags.add_argument("--seeds", type=int, default=1)
+    flags.add_argument("--methods", nargs="+")
+    flags.add_argument("--quick", action="store_true", help="a few steps")
+    return flags
+
+
+def main() -> None:
+    """Prints the share and the parts."""
+    print(json.dumps(run(parser().parse_args()), indent=1))
+
+
+if __name__ == "__main__":
+    main()
