@@ -1,9 +1,11 @@
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from tf_transfer import evidence
+from tf_transfer.config import Experiment
 from tf_transfer.errors import InputError
 
 # Gains of .04 +- .0248 and .0167 +- .0143 (Student's t of 2 degrees: 4.3027).
@@ -130,14 +132,23 @@ def test_says_what_is_not_finished(tmp_path):
     )
 
 
-def test_names_the_config_of_the_same_name(tmp_path, monkeypatch):
-    folder = run(tmp_path / "runs" / "mine")
+def test_names_the_config_that_gives_the_run(tmp_path, monkeypatch):
+    settings = dataclasses.asdict(Experiment(methods=tuple(ACCURACY), seeds=3))
+    folder = run(tmp_path / "runs" / "mine", **settings)
     monkeypatch.chdir(tmp_path)
     command = "`tf-transfer compare --config=configs/mine.py`"
     assert command not in evidence.document([folder], "")
     (tmp_path / "configs").mkdir()
-    (tmp_path / "configs" / "mine.py").write_text("")
-    assert command in evidence.document([folder], "")
+    config = tmp_path / "configs" / "mine.py"
+    for seeds, named in ((3, True), (4, False)):
+        config.write_text(
+            "from tf_transfer.config import Experiment\n"
+            "def get_config():\n"
+            f"    return Experiment(methods={tuple(ACCURACY)}, seeds={seeds})\n"
+        )
+        assert (command in evidence.document([folder], "")) == named
+    config.write_text("no python")
+    assert command not in evidence.document([folder], "")
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """RESULTS.md: one document from the figures of several runs."""
 
 import contextlib
+import dataclasses
 import os
 import pathlib
+import runpy
 import urllib.parse
 from collections.abc import Sequence
 from typing import Any
@@ -10,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from tf_transfer import comparison, pictures
+from tf_transfer import config as config_lib
 from tf_transfer.comparison import BASELINE, points
 from tf_transfer.data import part_names
 from tf_transfer.errors import InputError
-from tf_transfer.runfolder import read_json
+from tf_transfer.runfolder import plain, read_json
 
 _INTRODUCTION = """# Results
 
@@ -207,7 +210,7 @@ class _Run:
             f"{' and '.join(sorted(machines))}."
         )
         config = pathlib.Path("configs", f"{self.folder.name}.py")
-        if config.is_file():
+        if _gives(config, self.config):
             said += f" `tf-transfer compare --config={config.as_posix()}`"
         return said
 
@@ -247,6 +250,17 @@ class _Run:
             for r in self.results
             if r["method"] == method and r.get("weight_area") is not None
         ]
+
+
+def _gives(path: pathlib.Path, wanted: dict[str, Any]) -> bool:
+    """Whether a config file gives the settings of a run as they were."""
+    try:
+        config = runpy.run_path(str(path))["get_config"]()
+        found = plain(dataclasses.asdict(config))
+    except Exception:  # whatever the file is, it is not the run's
+        return False
+    given = {name: wanted[name] for name in found if name in wanted}
+    return plain(config_lib.completed(given)) == found
 
 
 def _check(results: Sequence[dict[str, Any]]) -> None:

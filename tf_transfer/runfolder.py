@@ -37,7 +37,7 @@ class RunFolder:
     ):
         self.path = pathlib.Path(path)
         self.writes = writes
-        wanted = _plain(dataclasses.asdict(experiment))
+        wanted = plain(dataclasses.asdict(experiment))
         wanted["fingerprints"] = data or {}
         found = self.read("config.json", dict)
         # For the others the chief may be making it at this moment.
@@ -46,7 +46,7 @@ class RunFolder:
                 "The folder is not empty and holds no run; choose another "
                 f"with --out. Received: {self.path}"
             )
-        same = found and _plain(config_lib.completed(found))
+        same = found and plain(config_lib.completed(found))
         if same not in (None, wanted):
             first = config_lib.differences(same, wanted)[0]
             raise InputError(
@@ -207,7 +207,7 @@ def misfit(run: pathlib.Path, error: Exception) -> InputError:
     )
 
 
-def _plain(content: dict) -> dict:
+def plain(content: dict) -> dict:
     """Returns what JSON makes of it: lists for tuples."""
     return json.loads(json.dumps(content))
 
