@@ -30,8 +30,10 @@ tf.config.set_logical_device_configuration(
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
     """Draws the embedded data into a cache of the test run's own."""
-    folder = tmp_path_factory.mktemp("cache")
-    os.environ["TF_TRANSFER_CACHE"] = str(folder)
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # which the test processes share
+    os.environ["TF_TRANSFER_CACHE"] = str(root / "cache")
 
 
 @pytest.fixture(autouse=True)

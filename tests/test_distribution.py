@@ -128,7 +128,9 @@ def test_distributed_takes_an_odd_first_batch(mirrored):
     assert np.isfinite(history.history["loss"]).all()
 
 
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    "weighted", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_a_compiled_step_equals_the_graphs(weighted):
     """XLA on the CPU stands in for a TPU: static shapes, no strings."""
     images = conftest.blobs(per_class=4)

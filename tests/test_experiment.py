@@ -210,9 +210,8 @@ def test_two_devices_equal_one_for_every_method(tmp_path, apply):
     conftest.same_models(tmp_path / "none", tmp_path / "mirrored", atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "steps", [29, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 15))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [3, 15, 29])
 def test_interrupted_in_mid_epoch_it_ends_bitwise_the_same(
     tmp_path, monkeypatch, steps
 ):

@@ -156,7 +156,7 @@ def replicas_equal_one(mirrored, **settings):
     [
         {},
         slow({"credit": "gradient"}),
-        {"credit": "reinforce", "reward": "auc", "improvement": True},
+        slow({"credit": "reinforce", "reward": "auc", "improvement": True}),
         {"policy": tt.FixedPolicy},
         {"policy": tt.FixedPolicy, "relabel": True},
         slow({"relabel": True}),
@@ -357,7 +357,10 @@ def test_compiled_by_xla_it_takes_the_same_step(credit):
         np.testing.assert_allclose(a, b, atol=2e-3)
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "precision",
+    ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)],
+)
 def test_mixed_precision(precision):
     keras.config.set_dtype_policy(precision)
     try:

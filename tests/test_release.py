@@ -132,7 +132,9 @@ def test_refuses_formats_it_does_not_have(run):
     release.data["target"] = None
     with pytest.raises(InputError, match="given them as arrays"):
         release.write("tflite", int8=True)
-    release.data["target"] = "glyphs"
+    other = conftest.blobs()
+    np.savez(run / "other.npz", x_train=other.images, y_train=other.labels)
+    release.data["target"] = f"npz:{run}/other.npz"
     with pytest.raises(InputError, match="no longer the data of the run"):
         release.write("tflite", int8=True)
     assert not (run / "tflite").exists()
