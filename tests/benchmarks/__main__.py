@@ -37,7 +37,7 @@ PARTS = {
     "--images 16 32 --batch 4 8",
     "main_job": "--methods scratch --quick",
 }
-LIMIT = 600
+LIMIT = 900
 
 
 def measure(name: str, quick: bool, limit: float) -> dict:
