@@ -202,6 +202,21 @@ def test_advice_where_nothing_is_told_to_help():
     ]
 
 
+def test_advice_where_the_chosen_control_gains():
+    results = (
+        of("finetune", 0.80, 0.90)
+        + of("finetune_related", 0.83, 0.93)
+        + of("datl", 0.80, 0.92)
+    )
+    methods = ["finetune", "finetune_related", "datl"]
+    assert comparison.advice(results, methods) == [
+        "datl is not told from fine-tuning here (+1.0 +- 12.7 points); no "
+        "better than finetune_related.",
+        "finetune_related gains 3.0 +- 0.0 points here.",
+        "By the validation images finetune_related is the choice.",
+    ]
+
+
 def test_advice_of_plain_fine_tuning_alone():
     results = of("scratch", 0.5, 0.6) + of("finetune", 0.80, 0.90)
     assert comparison.advice(results, ["scratch", "finetune"]) == [

@@ -3,6 +3,8 @@
 import os
 import pathlib
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +12,7 @@ import conftest
 import numpy as np
 import pytest
 import tensorflow as tf
+import test_cli
 
 import tf_transfer as tt
 from tf_transfer import cli, experiment
@@ -69,11 +72,50 @@ def test_files_and_methods_named_in_the_readme_exist():
         assert method in README, method
 
 
-def serving_commands():
-    """The commands of the section on serving, each on one line."""
-    section = README.split("## Serve it")[1].split("\n## ")[0]
-    found = "".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL))
+def commands(text):
+    """The commands of a part of the README, each on one line."""
+    found = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
     return found.replace("\\\n", " ").splitlines()
+
+
+def serving_commands():
+    return commands(README.split("## Serve it")[1].split("\n## ")[0])
+
+
+def made_up_data():
+    """Puts what the section on a user's own data names into this folder."""
+    shutil.copytree(conftest.REPOSITORY / "configs", "configs")
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (60, 20, 24, 3)).astype(np.uint8)
+    np.savez("mine.npz", x_train=images, y_train=np.arange(60) % 2)
+    for i, image in enumerate(images[:20]):
+        path = pathlib.Path("photos", f"class {i % 4}", f"{i}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(tf.io.encode_png(image).numpy())
+
+
+@pytest.mark.slow
+def test_the_commands_before_serving_run(tmp_path, monkeypatch, capsys):
+    """As written but for the budget, in the order of the README."""
+    monkeypatch.chdir(tmp_path)
+    made_up_data()
+    small = [*test_cli.TINY, "--config.methods=('finetune','datl')"]
+    shown = {}
+    for line in commands(README.split("## Serve it")[0]):
+        if "tf-transfer " not in line:
+            continue
+        _, command, *flags = shlex.split(line.split("&& ")[-1])
+        given = {flag.split("=")[0] for flag in flags}
+        if command in ("compare", "weights"):
+            flags += [f for f in small if f.split("=")[0] not in given]
+        answer = test_cli.call(monkeypatch, capsys, command, *flags)
+        assert answer[0] == 0, answer
+        shown.setdefault(command, []).append(answer[1])
+    counts = {command: len(answers) for command, answers in shown.items()}
+    assert counts == {"compare": 3, "results": 1, "report": 1, "weights": 2}
+    assert "Most like it (weight):" in shown["weights"][1]
+    assert "target accuracy %" in shown["compare"][2]
+    assert "## Five labels" in (tmp_path / "runs" / "results.md").read_text()
 
 
 @pytest.mark.slow

@@ -183,13 +183,14 @@ def advice(results: Sequence[Result], methods: Sequence[str]) -> list[str]:
     if BASELINE not in methods or len({r["seed"] for r in results}) < 2:
         return []
     sentences, helped = [], False
-    for method in (m for m in CONTROLS if m in methods):
+    chosen = choose(results, methods)
+    judged = [method for method in CONTROLS if method in methods]
+    for method in judged + [chosen] * (chosen not in judged):
         found = gain(results, method, BASELINE)
         if found is None:
             continue
         helped |= found.told and found.mean > 0
         sentences.append(_sentence(method, found) + _controls(results, method))
-    chosen = choose(results, methods)
     if sentences and not helped:
         sentences.append(
             "Nothing here is told to help: more labels, more seeds or another "
@@ -216,7 +217,7 @@ def _sentence(method: str, found: Gain) -> str:
 def _controls(results: Sequence[Result], method: str) -> str:
     """Says than which controls a method is better."""
     beaten, others = [], []
-    for control in CONTROLS[method]:
+    for control in CONTROLS.get(method, ()):
         found = gain(results, method, control)
         if found is not None:
             better = found.told and found.mean > 0
