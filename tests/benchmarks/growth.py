@@ -170,11 +170,7 @@ def trainings(options: argparse.Namespace) -> dict[str, Curve]:
     """L2TL's step by classes, batch and devices."""
 
     def on_devices(count):
-        names = [d.name for d in tf.config.list_logical_devices("CPU")[:count]]
-        scope = tf.distribute.get_strategy()
-        if count > 1:
-            scope = tf.distribute.MirroredStrategy(names)
-        with scope.scope():
+        with tt.strategy("mirrored" if count > 1 else "none").scope():
             return step(TARGETS, options.batch[-1], options)
 
     order = "O(batch + classes levels)"
