@@ -3,7 +3,8 @@
 tf-transfer compare --config=configs/cifar100_to_vehicles.py
 
 About ten of the hundred source classes, of 200 images each, are relevant.
-RESULTS.md has cost and figures.
+RESULTS.md has the figures; its minutes are those of a machine that was busy
+with other work, three to four times those of an idle one.
 """
 
 from tf_transfer.config import (

@@ -476,7 +476,7 @@ def test_sigterm_ends_the_jobs_too_and_they_go_on(tmp_path):
     command = [
         *(sys.executable, "-m", "tf_transfer.cli", "compare", "--jobs=2"),
         *(f for f in TINY if "seeds" not in f and "finetuning.steps" not in f),
-        "--config.finetuning.steps=600",
+        "--config.finetuning.steps=1500",
         "--config.checkpoint_every=20",
         "--config.methods=('finetune',)",
         *("--config.seeds=2", f"--out={out}"),
@@ -494,7 +494,7 @@ def test_sigterm_ends_the_jobs_too_and_they_go_on(tmp_path):
     assert child.returncode == 0, errors
     assert "By the validation images plain fine-tuning is the choice" in shown
     for seed in (1, 2):
-        assert errors.count(f"seed {seed}/2, finetune") == 1
+        assert errors.count(f"[  0%] seed {seed}/2, finetune") == 1
         assert (out / "checkpoints" / f"finetune-{seed - 1}.keras").exists()
     assert not (out / "checkpoints" / "stages").exists()
 
