@@ -94,6 +94,17 @@ def made_up_data():
         path.write_bytes(tf.io.encode_png(image).numpy())
 
 
+def tensorboard_says(command):
+    """Starts TensorBoard by the README's command; returns its first word."""
+    tool = pathlib.Path(sys.executable).with_name("tensorboard")
+    _, *flags = shlex.split(command)
+    with conftest.started([str(tool), *flags, "--port=0"]) as child:
+        for line in child.stderr:
+            if " at http" in line:
+                return line
+    return "nothing"
+
+
 @pytest.mark.slow
 def test_the_commands_before_serving_run(tmp_path, monkeypatch, capsys):
     """As written but for the budget, in the order of the README."""
@@ -102,6 +113,9 @@ def test_the_commands_before_serving_run(tmp_path, monkeypatch, capsys):
     small = [*test_cli.TINY, "--config.methods=('finetune','datl')"]
     shown = {}
     for line in commands(README.split("## Serve it")[0]):
+        if "tensorboard " in line:
+            said = tensorboard_says(line.split("&& ")[-1])
+            assert re.match(r"TensorBoard [\d.]+ at http://localhost", said)
         if "tf-transfer " not in line:
             continue
         _, command, *flags = shlex.split(line.split("&& ")[-1])
