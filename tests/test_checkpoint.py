@@ -191,6 +191,18 @@ def test_sigterm_saves_and_stops(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def test_sigterm_after_the_last_step_stops_what_follows(tmp_path):
+    class Terminate(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped):
+        train(Joint, tmp_path, Terminate())
+    assert Resume(Joint().model, tmp_path).step == 18
+    train(Joint, tmp_path)
+
+
 def test_nan_loss_names_step_and_batch_and_keeps_the_last_checkpoint(tmp_path):
     class Spoil(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):

@@ -15,7 +15,6 @@ import tensorflow as tf
 import tf_transfer as tt
 from tf_transfer import cli, usage
 from tf_transfer.config import Experiment
-from tf_transfer.runfolder import read_json
 
 TINY = [
     "--config.data.image_size=8",
@@ -489,15 +488,13 @@ def test_sigterm_ends_the_jobs_too_and_they_go_on(tmp_path):
     assert status == 143, errors
     assert "stopped and saved; give the same command to go on" in errors
     assert "Traceback" not in errors
-    # A process may have finished its seed at that moment.
-    done = read_json(out / "results.json", list) or []
+    assert not (out / "results.json").exists()
     with conftest.started(command) as child:
         shown, errors = child.communicate(timeout=400)
     assert child.returncode == 0, errors
     assert "By the validation images plain fine-tuning is the choice" in shown
     for seed in (1, 2):
-        again = seed - 1 not in [result["seed"] for result in done]
-        assert errors.count(f"[  0%] seed {seed}/2, finetune") == again
+        assert errors.count(f"[  0%] seed {seed}/2, finetune") == 1
         assert (out / "checkpoints" / f"finetune-{seed - 1}.keras").exists()
     assert not (out / "checkpoints" / "stages").exists()
 

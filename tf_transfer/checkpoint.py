@@ -184,6 +184,8 @@ class Resume(keras.callbacks.Callback):
         if self._scratch:
             shutil.rmtree(self._scratch)
             self._scratch = self._manager = None
+        if self._asked:  # after the last step's check
+            raise Stopped
 
     def history(self) -> dict[str, list]:
         """Returns the logs by name, like Keras' `History`."""
