@@ -29,5 +29,6 @@ def get_config() -> Experiment:
         finetuning=FineTuning(steps=300, head="fresh"),
         datl=Datl(start="random"),
         methods=("finetune", "datl", "datl_uniform", "datl_reversed"),
+        seeds=10,
         relevant=tuple("0123456789"),
     )

@@ -53,7 +53,7 @@ def test_target_labels_are_those_that_a_fine_tuned_model_sees(tmp_path):
     policy = made.bench.joint.model.policy
     np.testing.assert_allclose(policy.weights_of_classes, 8 * np.eye(8)[0])
     rate = made.config.finetuning.learning_rates[0]
-    state = made.tune(made.unweighted, made.target.labelled, rate)
+    state = made.tune(made.unweighted, made.target.labelled, rate, made.head)
     made.bench.target.load(state)
     found = np.array(made.bench.joint.model.relation)
     expected = relations.class_relation(

@@ -61,6 +61,7 @@ RANKS = {
     "release": 7,
     "methods": 8,
     "report": 9,
+    "rounds": 9,
     "experiment": 10,
     "cli": 11,
 }

@@ -193,22 +193,18 @@ def test_a_related_head_starts_from_what_the_images_look_like(tmp_path):
     relation = np.array(
         [shares[images.labels == c].mean(axis=0) for c in range(4)]
     )
-    for head in (None, "related"):
-        found = made.target_head(source, images, head)
-        np.testing.assert_allclose(
-            found(images.images / np.float32(255)),
-            logits @ relation.T,
-            atol=1e-5,
-        )
+    found = made.target_head(source, images, "related")
+    np.testing.assert_allclose(
+        found(images.images / np.float32(255)), logits @ relation.T, atol=1e-5
+    )
 
 
 def test_a_fresh_head_is_drawn_by_the_seed(tmp_path):
-    tuning = config_lib.FineTuning(head="fresh", learning_rates=(0.02,))
     drawn = []
     for seed in (0, 0, 1):
-        made, _ = make(tmp_path / str(seed), seed=seed, finetuning=tuning)
+        made, _ = make(tmp_path / str(seed), seed=seed)
         source = conftest.tiny_classifier(classes=8)
-        found = made.target_head(source, made.target.train)
+        found = made.target_head(source, made.target.train, "fresh")
         drawn.append(found.layers[-1].get_weights())
         assert equal(found.get_weights()[:-2], source.get_weights()[:-2])
     assert equal(drawn[0], drawn[1])
@@ -228,7 +224,7 @@ def test_a_head_that_cannot_be_related_is_a_sentence(tmp_path):
     with pytest.raises(InputError, match=wanted):
         made.finetune(made.generalist)
     assert steps == []
-    made.config.finetuning.head = "fresh"
+    made.head = "fresh"
     outcome = made.finetune(made.generalist)
     assert [value.shape for value in outcome.state][-2:] == [(7, 4), (4,)]
 

@@ -13,6 +13,12 @@ Result = dict[str, Any]
 
 BASELINE = "finetune"
 CANDIDATES = ("scratch", "finetune", "finetune_related", "datl", "l2tl")
+# How the target head starts where the method itself says so.
+HEADS = {
+    "scratch": "fresh",
+    "finetune": "fresh",
+    "finetune_related": "related",
+}
 # What a method must beat for a gain to be its own.
 CONTROLS = {
     "datl": ("finetune_related", "datl_uniform", "datl_reversed"),
@@ -78,21 +84,40 @@ def choose(results: Sequence[Result], methods: Sequence[str]) -> str:
     accurate. Controls are no candidates unless there is nothing else.
     """
     candidates = [m for m in methods if m in CANDIDATES] or methods
-    seeds = {result["seed"] for result in results}
-    plain = BASELINE not in methods or len(seeds) < 2
-
-    def score(method: str) -> tuple[float, float]:
-        mine = [r["validation"] for r in results if r["method"] == method]
-        merit = 0.0 if method == BASELINE else -np.inf
+    if BASELINE not in methods or len({r["seed"] for r in results}) < 2:
+        return most_accurate(results, candidates)
+    merits = dict.fromkeys(candidates, -np.inf) | {BASELINE: 0.0}
+    for method in candidates:
         found = gain(results, method, BASELINE, "validation")
-        if plain:
-            merit = np.mean([m["accuracy"] for m in mine])
-        elif found:
-            merit = found.mean - found.error
-        # Equal but for rounding is equal.
-        return round(float(merit), 9), -np.mean([m["loss"] for m in mine])
+        if found:
+            # Equal but for rounding is equal.
+            merits[method] = round(found.mean - found.error, 9)
+    best = [m for m in candidates if merits[m] == max(merits.values())]
+    return min(best, key=lambda method: _mean_validation(results, method)[1])
 
-    return max(candidates, key=score)
+
+def most_accurate(results: Sequence[Result], methods: Sequence[str]) -> str:
+    """Returns the method of the largest mean validation accuracy.
+
+    Between equals the smaller loss decides.
+    """
+
+    def merit(method: str) -> tuple[float, float]:
+        accuracy, loss = _mean_validation(results, method)
+        return round(accuracy, 9), -loss  # equal but for rounding is equal
+
+    return max(methods, key=merit)
+
+
+def _mean_validation(
+    results: Sequence[Result], method: str
+) -> tuple[float, float]:
+    """Returns a method's mean accuracy and loss on validation images."""
+    mine = [r["validation"] for r in results if r["method"] == method]
+    return tuple(
+        float(np.mean([found[name] for found in mine]))
+        for name in ("accuracy", "loss")
+    )
 
 
 def best_seed(results: Sequence[Result], method: str) -> Result:

@@ -88,15 +88,18 @@ class FineTuning:
         learning_rates: the grid; each method's rate is chosen on validation
             images.
         head: the target head starts `related`, each target class as the
-            mixture of source classes that its labelled images look like, or
-            `fresh`; always fresh in `scratch` and `finetune`.
+            mixture of source classes that its labelled images look like,
+            `fresh`, or `chosen`: whichever of the two fine-tunes better, by
+            the validation images of all seeds, where both `finetune` and
+            `finetune_related` are run, and else `related`. Always fresh in
+            `scratch` and `finetune`.
     """
 
     steps: int = 80
     head_steps: int = 0
     batch_size: int = 32
     learning_rates: tuple[float, ...] = (0.02, 0.05)
-    head: str = "related"
+    head: str = "chosen"
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)

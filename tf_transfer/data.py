@@ -130,7 +130,7 @@ class ImageData:
             self.frame,
         )
 
-    def batches(self, batch_size: int) -> tf.data.Dataset:
+    def batches(self, batch_size: int = 512) -> tf.data.Dataset:
         """Returns `(images in 0..1, labels)` once, in order."""
         arrays = (self.images, self.labels)
         dataset = tf.data.Dataset.from_tensor_slices(arrays)

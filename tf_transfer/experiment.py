@@ -1,11 +1,8 @@
 """Whole experiments: methods and controls compared over seeds."""
 
-import dataclasses
 import hashlib
 import os
 import pathlib
-import platform
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -13,9 +10,7 @@ from tf_transfer import (
     comparison,
     data,
     distribution,
-    export,
     limits,
-    metrics,
     parallel,
     pictures,
     records,
@@ -27,9 +22,9 @@ from tf_transfer import (
 from tf_transfer.config import Experiment
 from tf_transfer.data import ImageData
 from tf_transfer.errors import InputError
-from tf_transfer.methods import METHODS, steps_left, unfinished
+from tf_transfer.methods import METHODS, unfinished
 from tf_transfer.progress import Progress, note, verdict, warn
-from tf_transfer.records import Records
+from tf_transfer.rounds import Rounds
 from tf_transfer.runfolder import RunFolder
 from tf_transfer.splits import TargetSplit
 from tf_transfer.trial import Trial
@@ -110,7 +105,8 @@ def compare(
             parallel.side_by_side(_train_some, calls)
             folder.refresh()
         table = []
-        for trial in _trained(config, folder, source, target, splits, quiet):
+        rounds = Rounds(config, folder, source, target, splits, quiet)
+        for trial in rounds.run():
             if set(config.methods) != {"scratch"}:
                 learned = folder.result("l2tl", trial.seed) or {}
                 table += _weight_rows(trial, learned.get("weights"))
@@ -122,24 +118,6 @@ def compare(
             _export_best(folder, target, names)
             report.write(folder.path, source, target)
         return rows
-
-
-def _records(folder: RunFolder) -> Records:
-    return Records(folder.path if folder.writes else None)
-
-
-def _judged(result: dict, config: Experiment, source: ImageData) -> dict:
-    """Returns where a result was made, and how right its weights are."""
-    cores, kind = os.cpu_count(), platform.machine()
-    found = {
-        "versions": export.package_versions(),
-        "machine": f"{cores} cores, {kind}",
-    }
-    relevant = np.isin(source.class_names, config.relevant)
-    if "weights" in result and relevant.any() and not relevant.all():
-        area = metrics.roc_area(relevant, result["weights"])
-        found["weight_area"] = area
-    return found
 
 
 def _check_jobs(jobs: int, strategy: str) -> None:
@@ -156,35 +134,8 @@ def _train_some(config: Experiment, out, given: dict, quiet: bool, seeds):
     source, target, prints = _load(config, **given, quiet=True)
     splits = {seed: _split(config, target, seed) for seed in seeds}
     with RunFolder(out, config, prints) as folder:
-        for _ in _trained(config, folder, source, target, splits, quiet):
+        for _ in Rounds(config, folder, source, target, splits, quiet).run():
             pass
-
-
-def _trained(
-    config: Experiment,
-    folder: RunFolder,
-    source: ImageData,
-    target: ImageData,
-    splits: dict[int, TargetSplit],
-    quiet: bool,
-) -> Iterator[Trial]:
-    """Yields the trial of every seed when all its methods are finished."""
-    bench = _bench(config, source, target)
-    steps, kept = steps_left(config, folder, splits), _records(folder)
-    progress = Progress(steps, quiet or not folder.writes)
-    for seed, split in splits.items():
-        trial = Trial(
-            bench, source, split, seed, folder, progress.advance, kept
-        )
-        for method in config.methods:
-            if folder.result(method, seed) is None:
-                progress.says(f"seed {seed + 1}/{config.seeds}, {method}")
-                result = trial.measure(method, METHODS[method])
-                kept.result(result, dataclasses.asdict(config))
-                folder.add(result | _judged(result, config, source))
-        folder.forget_stages(seed)
-        yield trial
-    progress.close()
 
 
 def look(

@@ -137,7 +137,8 @@ def _restart(trial: Trial, bench: ReusableL2TL, images: ImageData) -> None:
     """Starts anew from the whole source; source images keep their labels."""
     source = trial.bench.source
     source.load(trial.unweighted)
-    bench.restart(source.model, trial.target_head(source.model, images))
+    head = trial.target_head(source.model, images, trial.head)
+    bench.restart(source.model, head)
 
 
 def _relate(
@@ -150,8 +151,7 @@ def _relate(
     """
     relation = None
     if trial.config.l2tl.relabel:
-        head = trial.config.finetuning.head
-        trial.bench.target.load(trial.tuned(head, images, rate))
+        trial.bench.target.load(trial.tuned(trial.head, images, rate))
         relation = relations.class_relation(
             trial.bench.target.model,
             trial.some_source,

@@ -113,7 +113,10 @@ def check(experiment: Experiment) -> None:
             "accuracy auc mean_per_class_accuracy negative_loss",
         ),
         "l2tl.start": (experiment.l2tl.start, "flat datl"),
-        "finetuning.head": (experiment.finetuning.head, "related fresh"),
+        "finetuning.head": (
+            experiment.finetuning.head,
+            "chosen related fresh",
+        ),
         "strategy": (experiment.strategy, "none mirrored multi_worker tpu"),
     }
     for name, (value, allowed) in choices.items():

@@ -14,8 +14,6 @@ from tf_transfer.data import ImageData
 from tf_transfer.distribution import distributed, stream_outputs
 from tf_transfer.errors import InputError
 
-_BATCH = 512
-
 State = list[np.ndarray]
 """Values of a model's variables, random states included."""
 
@@ -168,7 +166,7 @@ class ReusableModel:
 
     def logits(self, images: ImageData) -> np.ndarray:
         """Returns the outputs for images, `[N, C]`."""
-        outputs = stream_outputs(self.model, images.batches(_BATCH))
+        outputs = stream_outputs(self.model, images.batches())
         return np.concatenate([rows for rows, _ in outputs])
 
 

@@ -24,7 +24,6 @@ from tf_transfer.training import ReusableModel, State, Steps
 from tf_transfer.workbench import Outcome, Workbench
 
 _HELD_OUT = 0.1
-_BATCH = 512
 _PER_CLASS = 60
 
 
@@ -38,6 +37,8 @@ class Trial:
         seed: of the initialisations and orders.
         folder: where the generalist and the results' models are kept.
         advance: called with the number of optimizer steps taken.
+        head: how the target head starts where a method does not say:
+            `related` or `fresh`.
         records: of the stages, for TensorBoard; by default none.
     """
 
@@ -49,6 +50,7 @@ class Trial:
         seed: int,
         folder: RunFolder,
         advance: Callable[[int], None],
+        head: str = "related",
         records: Records | None = None,
     ):
         self.bench = bench
@@ -57,6 +59,7 @@ class Trial:
         self.seed = seed
         self.folder = folder
         self.progress = Steps(advance)
+        self.head = head
         self.records = records or Records(None)
         self.source, self.held_out = source, None
         datl = bench.config.datl
@@ -143,7 +146,7 @@ class Trial:
     def some_source(self) -> tf.data.Dataset:
         """Some images of every source class."""
         chosen = draw_per_class(self.source.labels, _PER_CLASS, self.seed)
-        return self.source.take(chosen).batches(_BATCH)
+        return self.source.take(chosen).batches()
 
     @functools.cached_property
     def estimation(self) -> dict[str, Any]:
@@ -154,7 +157,7 @@ class Trial:
             "estimator": datl.estimator,
             "temperature": datl.temperature,
             "calibrate": datl.calibrate,
-            "held_out": held_out and held_out.batches(_BATCH),
+            "held_out": held_out and held_out.batches(),
         }
 
     @functools.cached_property
@@ -163,7 +166,7 @@ class Trial:
         self.bench.generalist.load(self.generalist)
         return estimate_target_prior(
             self.bench.generalist.model,
-            self.target.labelled.batches(_BATCH),
+            self.target.labelled.batches(),
             self.source.prior,
             **self.estimation,
         )
@@ -224,7 +227,7 @@ class Trial:
             self.bench.generalist.load(self.generalist)
             adapt = DATL(
                 importance,
-                self.target.labelled.batches(_BATCH),
+                self.target.labelled.batches(),
                 self.source.prior,
                 self.bench.generalist.model,
                 every=datl.every or None,
@@ -264,8 +267,9 @@ class Trial:
 
         Args:
             state: of the source model.
-            head: how the target head starts; None as configured.
+            head: how the target head starts; None as in this trial.
         """
+        head = head or self.head
         return self.choose(
             lambda images, rate: self.tune(state, images, rate, head)
         )
@@ -275,21 +279,17 @@ class Trial:
         return self.choose(functools.partial(self.tuned, head))
 
     def target_head(
-        self, source: keras.Model, images: ImageData, head: str | None = None
+        self, source: keras.Model, images: ImageData, head: str
     ) -> keras.Model:
         """Returns a source model's encoder with the target head's start."""
         keras.utils.set_random_seed(self.seed)
         relation = None
-        if (head or self.config.finetuning.head) == "related":
+        if head == "related":
             relation = self.bench.relation(source, images)
         return models.replace_head(source, images.num_classes, relation)
 
     def tune(
-        self,
-        state: State,
-        images: ImageData,
-        rate: float,
-        head: str | None = None,
+        self, state: State, images: ImageData, rate: float, head: str
     ) -> State:
         """Trains the target model from a source state at one rate."""
         settings, bench = self.config.finetuning, self.bench.target

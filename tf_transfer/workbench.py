@@ -15,8 +15,6 @@ from tf_transfer.l2tl import L2TL
 from tf_transfer.policy import FixedPolicy, WeightPolicy
 from tf_transfer.training import ReusableL2TL, ReusableModel, State
 
-_BATCH = 512
-
 
 @dataclasses.dataclass
 class Outcome:
@@ -93,7 +91,7 @@ class Workbench:
                 f"Received: {type(last).__name__} {last.name!r}"
             )
         return relations.class_relation(
-            source, images.batches(_BATCH), images.num_classes
+            source, images.batches(), images.num_classes
         )
 
     @functools.cached_property

@@ -58,7 +58,7 @@ Curves = dict[str, dict[str, list[float]]]
 
 
 def load_config(name: str, **data) -> config_lib.Experiment:
-    """Returns a config of the repository, with the paper's start."""
+    """Returns a config of the repository, from the paper's start."""
     path = CONFIGS / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
@@ -67,7 +67,6 @@ def load_config(name: str, **data) -> config_lib.Experiment:
     for field, value in data.items():
         setattr(config.data, field, value)
     config.datl.start = "random"
-    config.finetuning.head = "fresh"
     return config
 
 
@@ -90,7 +89,9 @@ def trials(
     with RunFolder(out, config, prints) as folder:
         for seed in seeds:
             split = splits.split_target(target, *labels, seed)
-            yield Trial(bench, source, split, seed, folder, lambda steps: None)
+            yield Trial(
+                bench, source, split, seed, folder, lambda steps: None, "fresh"
+            )
 
 
 def accuracy(trial: Trial, importance, steps: int = BUDGET) -> float:

@@ -1,0 +1,129 @@
+"""The order in which the methods and seeds of an experiment are trained."""
+
+import dataclasses
+import os
+import platform
+import time
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from tf_transfer import comparison, export, metrics
+from tf_transfer.comparison import HEADS
+from tf_transfer.config import Experiment
+from tf_transfer.data import ImageData
+from tf_transfer.methods import METHODS, steps_left
+from tf_transfer.progress import Progress
+from tf_transfer.records import Records
+from tf_transfer.runfolder import RunFolder
+from tf_transfer.splits import TargetSplit
+from tf_transfer.trial import Trial
+from tf_transfer.workbench import Workbench
+
+_JUDGES = ("finetune", "finetune_related")
+_PAUSE = 0.5
+
+
+class Rounds:
+    """Trains what is left of some seeds, in one process.
+
+    The methods that no setting of the head touches come first, of all seeds,
+    if the others wait for the better head: see `config.FineTuning`.
+
+    Args:
+        config: the experiment.
+        folder: of the run, in which other processes may train other seeds.
+        source: all labelled source images.
+        target: the target.
+        splits: the target's parts of every seed to train.
+        quiet: print no progress.
+    """
+
+    def __init__(
+        self,
+        config: Experiment,
+        folder: RunFolder,
+        source: ImageData,
+        target: ImageData,
+        splits: dict[int, TargetSplit],
+        quiet: bool = False,
+    ):
+        self.config = config
+        self.folder = folder
+        self.source = source
+        self.splits = splits
+        self.bench = Workbench(
+            config,
+            source.images.shape[1:],
+            source.num_classes,
+            target.num_classes,
+        )
+        self.records = Records(folder.path if folder.writes else None)
+        self.progress = Progress(
+            steps_left(config, folder, splits), quiet or not folder.writes
+        )
+
+    def run(self) -> Iterator[Trial]:
+        """Yields the trial of every seed when all its methods are finished."""
+        methods, head = self.config.methods, self.config.finetuning.head
+        if head == "chosen":
+            head = "related"
+            if set(_JUDGES) <= set(methods):
+                for seed in self.splits:
+                    self._train(self._trial(seed), set(HEADS))
+                head = self._chosen_head()
+        for seed in self.splits:
+            trial = self._trial(seed, head)
+            self._train(trial, set(methods))
+            self.folder.forget_stages(seed)
+            yield trial
+        self.progress.close()
+
+    def _trial(self, seed: int, head: str = "related") -> Trial:
+        return Trial(
+            self.bench,
+            self.source,
+            self.splits[seed],
+            seed,
+            self.folder,
+            self.progress.advance,
+            head,
+            self.records,
+        )
+
+    def _train(self, trial: Trial, wanted: Iterable[str]) -> None:
+        """Trains those of the methods that have no result yet."""
+        config, seed = self.config, trial.seed
+        for method in config.methods:
+            if method in wanted and self.folder.result(method, seed) is None:
+                self.progress.says(f"seed {seed + 1}/{config.seeds}, {method}")
+                result = trial.measure(method, METHODS[method])
+                result["head"] = HEADS.get(method, trial.head)
+                self.records.result(result, dataclasses.asdict(config))
+                self.folder.add(result | self._judged(result))
+
+    def _chosen_head(self) -> str:
+        """Returns the better head by the validation images of all seeds.
+
+        Those that other processes train are waited for.
+        """
+        seeds = range(self.config.seeds)
+        while not all(
+            self.folder.result(m, seed) for m in _JUDGES for seed in seeds
+        ):
+            time.sleep(_PAUSE)
+            self.folder.refresh()
+        return HEADS[comparison.most_accurate(self.folder.results, _JUDGES)]
+
+    def _judged(self, result: dict) -> dict:
+        """Returns where a result was made, and how right its weights are."""
+        cores, kind = os.cpu_count(), platform.machine()
+        found = {
+            "versions": export.package_versions(),
+            "machine": f"{cores} cores, {kind}",
+        }
+        relevant = np.isin(self.source.class_names, self.config.relevant)
+        if "weights" in result and relevant.any() and not relevant.all():
+            area = metrics.roc_area(relevant, result["weights"])
+            found["weight_area"] = area
+        return found
