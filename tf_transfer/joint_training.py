@@ -137,8 +137,7 @@ def _restart(trial: Trial, bench: ReusableL2TL, images: ImageData) -> None:
     """Starts anew from the whole source; source images keep their labels."""
     source = trial.bench.source
     source.load(trial.unweighted)
-    head = trial.target_head(source.model, images, trial.head)
-    bench.restart(source.model, head)
+    bench.restart(source.model, trial.target_head(images, trial.head))
 
 
 def _relate(

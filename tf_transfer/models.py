@@ -114,15 +114,25 @@ def replace_head(
     new = classifier(copy, num_classes)
     if relation is not None:
         new.layers[-1].set_weights(
-            _mixed(model.layers[-1], num_classes, relation)
+            mixed_head(model.layers[-1], num_classes, relation)
         )
     return new
 
 
-def _mixed(
+def fresh_head(num_features: int, num_classes: int) -> list[np.ndarray]:
+    """Returns a random kernel `[D, C]` and a bias of zeros."""
+    layer = head(num_classes)
+    layer.build((None, num_features))
+    return layer.get_weights()
+
+
+def mixed_head(
     old: keras.layers.Layer, num_classes: int, relation: np.ndarray
 ) -> list[np.ndarray]:
-    """Returns kernel and bias whose columns are mixtures of the old ones."""
+    """Returns kernel and bias whose columns are mixtures of the old ones.
+
+    Args, errors: as `replace_head`; `old` is the last layer of its model.
+    """
     if not isinstance(old, keras.layers.Dense):
         raise InputError(
             "`relation` needs a model that ends in a Dense layer. "

@@ -182,14 +182,13 @@ class ReusableL2TL(ReusableModel):
     def optimizers(self) -> list[keras.optimizers.Optimizer]:
         return [self.model.optimizer, self.model.policy_optimizer]
 
-    def restart(self, generalist: keras.Model, target: keras.Model) -> None:
-        """Forgets everything, and starts from trained classifiers.
+    def restart(self, generalist: keras.Model, head: list[np.ndarray]) -> None:
+        """Forgets everything, and starts from a trained classifier.
 
         Args:
             generalist: gives encoder and source head.
-            target: gives the target head.
+            head: weights of the target head.
         """
         self.load(self.initial)
         self.model.warm_start(generalist)
-        head = target.layers[-1]
-        self.model.target_head.set_weights(head.get_weights())
+        self.model.target_head.set_weights(head)

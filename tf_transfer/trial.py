@@ -24,7 +24,7 @@ from tf_transfer.training import ReusableModel, State, Steps
 from tf_transfer.workbench import Outcome, Workbench
 
 _HELD_OUT = 0.1
-_PER_CLASS = 60
+_PER_CLASS = 20
 
 
 class Trial:
@@ -37,8 +37,7 @@ class Trial:
         seed: of the initialisations and orders.
         folder: where the generalist and the results' models are kept.
         advance: called with the number of optimizer steps taken.
-        head: how the target head starts where a method does not say:
-            `related` or `fresh`.
+        head: `related` or `fresh`, where a method does not say.
         records: of the stages, for TensorBoard; by default none.
     """
 
@@ -278,15 +277,19 @@ class Trial:
         """Trains the target model from `unweighted`, as `tuned` does."""
         return self.choose(functools.partial(self.tuned, head))
 
-    def target_head(
-        self, source: keras.Model, images: ImageData, head: str
-    ) -> keras.Model:
-        """Returns a source model's encoder with the target head's start."""
-        keras.utils.set_random_seed(self.seed)
-        relation = None
+    def target_head(self, images: ImageData, head: str) -> list[np.ndarray]:
+        """Returns the weights at which the target head starts.
+
+        Args:
+            images: the labelled target images to train with.
+            head: `fresh`, or `related` to the source model as it is loaded.
+        """
+        source, count = self.bench.source.model, images.num_classes
         if head == "related":
             relation = self.bench.relation(source, images)
-        return models.replace_head(source, images.num_classes, relation)
+            return models.mixed_head(source.layers[-1], count, relation)
+        keras.utils.set_random_seed(self.seed)
+        return models.fresh_head(source.layers[-1].input.shape[-1], count)
 
     def tune(
         self, state: State, images: ImageData, rate: float, head: str
@@ -294,8 +297,8 @@ class Trial:
         """Trains the target model from a source state at one rate."""
         settings, bench = self.config.finetuning, self.bench.target
         self.bench.source.load(state)
-        start = self.target_head(self.bench.source.model, images, head)
-        bench.load([np.array(variable) for variable in start.variables])
+        body = len(state) - len(self.bench.source.model.layers[-1].variables)
+        bench.load([*state[:body], *self.target_head(images, head)])
         batches = self.batches.target(images)
         if settings.head_steps:
             body = models.encoder_of(bench.model)

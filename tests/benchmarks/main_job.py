@@ -31,7 +31,6 @@ import tf_transfer as tt
 from tf_transfer import (
     checkpoint,
     experiment,
-    models,
     relations,
     report,
     runfolder,
@@ -51,7 +50,6 @@ WATCHED = (
     (training_lib.ReusableModel, "logits", "evaluation"),
     (trial, "estimate_target_prior", "evaluation"),
     (relations, "class_relation", "evaluation"),
-    (models, "replace_head", "heads"),
 )
 
 
