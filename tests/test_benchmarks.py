@@ -45,6 +45,21 @@ def test_a_part_that_fails_or_takes_too_long_is_named():
     assert "No such file" in text
 
 
+def test_findings_say_what_the_weights_save():
+    findings = load("findings")
+    whole = {"75": [0.5, 0.6], "300": [0.7, 0.8]}
+    found = findings.saving(whole, {"75": [0.7, 0.7], "150": [0.75, 0.76]})
+    assert found == (
+        "The whole source ends at 75.0 % after 300 steps; the weighted source "
+        "is there after 150, 0.50 of them."
+    )
+    assert findings.saving(whole, {"300": [0.7, 0.7]}).endswith("reach that.")
+    curves = {"a, whole": whole, "a, weighted": {"75": [0.8], "300": [0.8]}}
+    page = findings.page({"efficiency": curves})
+    assert "| a, whole | 55.0 +- 63.5 | 75.0 +- 63.5 |" in page
+    assert "a: The whole source ends at 75.0 % after 300 steps" in page
+
+
 @pytest.mark.slow
 def test_the_policy_finds_the_useful_classes(shared_data):
     benchmark = load("policy_learns")
