@@ -214,8 +214,10 @@ def test_nan_loss_names_step_and_batch_and_keeps_the_last_checkpoint(tmp_path):
         r"Training diverged at step 10 \(batch 4 of its epoch\); lower the "
         r"learning rate; the checkpoint of step 8 is kept. Received: loss=nan"
     )
+    before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(InputError, match=sentence):
         train(Joint, tmp_path, Spoil())
+    assert signal.getsignal(signal.SIGTERM) is before
     assert Resume(Joint().model, tmp_path).step == 8
 
 

@@ -224,6 +224,39 @@ def test_advice_of_plain_fine_tuning_alone():
     ]
 
 
+@pytest.mark.parametrize(
+    ("head", "controls", "said"),
+    [
+        (
+            "fresh",
+            "no better than datl_uniform",
+            "All methods but finetune_related start from a fresh head.",
+        ),
+        (
+            "related",
+            "better than finetune_related; no better than datl_uniform",
+            "scratch and finetune start from a fresh head, the other methods "
+            "from a related one.",
+        ),
+    ],
+)
+def test_a_gain_of_the_head_is_not_the_methods(head, controls, said):
+    results = (
+        of("finetune", 0.80, 0.90)
+        + of("finetune_related", 0.70, 0.80)
+        + of("datl", 0.83, 0.93)
+        + of("datl_uniform", 0.83, 0.93)
+    )
+    for result in results:
+        result["head"] = comparison.HEADS.get(result["method"], head)
+    methods = ["finetune", "finetune_related", "datl", "datl_uniform"]
+    assert comparison.advice(results, methods) == [
+        f"datl gains 3.0 +- 0.0 points here; {controls}.",
+        said,
+        "By the validation images datl is the choice.",
+    ]
+
+
 def test_no_advice_without_seeds_or_fine_tuning():
     one = of("finetune", 0.8) + of("datl", 0.9)
     assert comparison.advice(one, ["finetune", "datl"]) == []

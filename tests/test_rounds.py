@@ -37,7 +37,7 @@ class Trial:
 def made(tmp_path, monkeypatch):
     """Makes the rounds of some seeds of one run, with its methods and head."""
     monkeypatch.setattr(rounds, "Trial", Trial)
-    monkeypatch.setattr(rounds, "Workbench", lambda *args: None)
+    monkeypatch.setattr(rounds.Workbench, "of", lambda *args: None)
     monkeypatch.setattr(
         rounds.Records, "result", lambda self, result, settings: None
     )
@@ -96,12 +96,13 @@ def test_the_seeds_of_another_process_are_waited_for(made, monkeypatch):
     monkeypatch.setattr(rounds, "_PAUSE", 0.01)
     methods = ("finetune", "finetune_related", "datl")
     first = made(methods, seeds=(0,))
-    thread = threading.Thread(target=heads, args=(first,))
+    thread = threading.Thread(target=heads, args=(first,), daemon=True)
     thread.start()
-    while len(first.folder.results) < 2:
+    deadline = time.monotonic() + 60
+    while len(first.folder.results) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert first.folder.result("datl", 0) is None
     found = heads(made(methods, seeds=(1,)))
-    thread.join()
+    thread.join(timeout=60)
     assert ("datl", 1, "fresh") in found
     assert first.folder.result("datl", 0)["head"] == "fresh"

@@ -106,6 +106,9 @@ def test_forgets_the_stages_of_a_finished_seed_alone(tmp_path):
     folder = RunFolder(tmp_path / "run", conftest.tiny_experiment())
     for seed in (1, 11):
         (folder.stages("datl", seed) / "0").mkdir(parents=True)
+    (folder.stages("joint", 11) / "0").mkdir(parents=True)
+    folder.forget_stages(11, "joint")
+    assert not folder.stages("joint", 11).exists()
     folder.forget_stages(0)
     folder.forget_stages(1)
     assert not folder.stages("datl", 1).exists()

@@ -109,6 +109,8 @@ class Resume(keras.callbacks.Callback):
             self._record = tf.Variable("", dtype=tf.string, trainable=False)
         self._manager = None
         self._scratch = None
+        self._asked = False
+        self._previous = None
         self._found = self._newest_whole()
         if self._found:
             self._restore()
@@ -144,7 +146,6 @@ class Resume(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._asked = False
-        self._previous = None
         if threading.current_thread() is threading.main_thread():
             self._previous = signal.signal(signal.SIGTERM, self._ask)
 
@@ -211,6 +212,7 @@ class Resume(keras.callbacks.Callback):
             alone = self._workers() == 1
             if isinstance(error, tf.errors.OpError) and not alone:
                 raise  # more likely another worker is gone
+            self._stop_listening()
             raise InputError(
                 f"The checkpoint cannot be written ({_reason(error)}). "
                 f"Received: {self.folder}"
@@ -301,8 +303,10 @@ class Resume(keras.callbacks.Callback):
     def _stop_listening(self) -> None:
         if self._previous is not None:
             signal.signal(signal.SIGTERM, self._previous)
+        self._previous = None
 
     def _fail(self, received: str, batch: int | None = None) -> None:
+        self._stop_listening()
         kept = "no checkpoint was kept"
         if self._saved and self.folder:
             kept = f"the checkpoint of step {self._saved} is kept"

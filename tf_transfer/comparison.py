@@ -221,13 +221,22 @@ def advice(results: Sequence[Result], methods: Sequence[str]) -> list[str]:
             "Nothing here is told to help: more labels, more seeds or another "
             "source may."
         )
-    if chosen == BASELINE:
-        sentences.append(
-            "By the validation images plain fine-tuning is the choice."
-        )
-    else:
-        sentences.append(f"By the validation images {chosen} is the choice.")
-    return sentences
+    name = "plain fine-tuning" if chosen == BASELINE else chosen
+    choice = f"By the validation images {name} is the choice."
+    return [*sentences, *_heads(results), choice]
+
+
+def _heads(results: Sequence[Result]) -> list[str]:
+    """Says from which heads the methods start."""
+    heads = {r.get("head") for r in results if r["method"] not in HEADS}
+    if heads == {"fresh"}:
+        return ["All methods but finetune_related start from a fresh head."]
+    if heads == {"related"}:
+        return [
+            "scratch and finetune start from a fresh head, the other methods "
+            "from a related one."
+        ]
+    return []
 
 
 def _sentence(method: str, found: Gain) -> str:
@@ -242,9 +251,11 @@ def _sentence(method: str, found: Gain) -> str:
 def _controls(results: Sequence[Result], method: str) -> str:
     """Says than which controls a method is better."""
     beaten, others = [], []
+    # A control with another head would count the head as the method's gain.
+    heads = {r.get("head", "related") for r in results if r["method"] == method}
     for control in CONTROLS.get(method, ()):
         found = gain(results, method, control)
-        if found is not None:
+        if found is not None and HEADS.get(control) in (None, *heads):
             better = found.told and found.mean > 0
             (beaten if better else others).append(control)
     parts = []

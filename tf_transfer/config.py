@@ -83,7 +83,8 @@ class FineTuning:
 
     Attributes:
         steps: optimizer steps with all layers trainable.
-        head_steps: steps before those that train the fresh head alone.
+        head_steps: steps before those that train the head alone; not in joint
+            training.
         batch_size: images per step.
         learning_rates: the grid; each method's rate is chosen on validation
             images.

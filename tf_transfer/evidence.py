@@ -13,7 +13,7 @@ import numpy as np
 
 from tf_transfer import comparison, pictures
 from tf_transfer import config as config_lib
-from tf_transfer.comparison import BASELINE, HEADS, points
+from tf_transfer.comparison import BASELINE, points
 from tf_transfer.data import part_names
 from tf_transfer.errors import InputError
 from tf_transfer.runfolder import plain, read_json
@@ -28,9 +28,8 @@ learning rates to choose from by validation images. `+-` is a 95 % interval
 over seeds (Student's t), a gain the paired difference in points. `chosen` is
 the method that the tool picks by validation images alone, `error` how much
 smaller its error is than that of fine-tuning. `finetune` starts from a fresh
-head, `finetune_related` from the related one; the methods below them start,
-where not said otherwise, from whichever fine-tunes better by the validation
-images, so that a gain over the one with that head is what they add to it.
+head, `finetune_related` from a related one, and the other methods from the head
+that is named: a gain over the one with that head is what they add to it.
 The area is that under the ROC curve of the class weights, for telling the
 source classes that are known to be right from the others. Minutes and hours
 are without the training of the generalists.
@@ -202,14 +201,11 @@ class _Run:
         seeds = len({r["seed"] for r in results})
         hours = sum(r["seconds"] for r in results) / 3600
         machines = {r.get("machine", "an unknown machine") for r in results}
-        others = [r for r in results if r["method"] not in HEADS]
-        heads = {r["head"] for r in others if "head" in r}
         said = (
             f"{stems(names['source'])} -> {stems(names['target'])}, "
             f"{settings['labels_per_class']} labels a class "
             f"({settings['validation_per_class']} of them for validation), "
             f"{seeds} {'seed' if seeds == 1 else 'seeds'}{self._unfinished()}; "
-            f"{''.join(f'{head} heads; ' for head in sorted(heads))}"
             f"{hours:.1f} hours of training on "
             f"{' and '.join(sorted(machines))}."
         )

@@ -96,7 +96,7 @@ def compare(
             note(_WITHOUT_TENSORBOARD)
         seeds = range(config.seeds)
         # For all seeds, before anything is trained.
-        splits = {seed: _split(config, target, seed) for seed in seeds}
+        parts = {seed: _split(config, target, seed) for seed in seeds}
         waiting = [seed for seed in seeds if unfinished(config, folder, seed)]
         jobs = min(jobs, len(waiting))
         if jobs > 1:
@@ -105,14 +105,15 @@ def compare(
             parallel.side_by_side(_train_some, calls)
             folder.refresh()
         table = []
-        rounds = Rounds(config, folder, source, target, splits, quiet)
+        rounds = Rounds(config, folder, source, target, parts, quiet)
         for trial in rounds.run():
             if set(config.methods) != {"scratch"}:
                 learned = folder.result("l2tl", trial.seed) or {}
                 table += _weight_rows(trial, learned.get("weights"))
+            del trial  # with its states, before the next one is trained
         rows = comparison.summary(folder.results, config.methods)
         if chief:
-            first = splits[0].labelled
+            first = parts[0].labelled
             pictures.write_weights(folder.path, table, source, first)
             pictures.write_curves(folder.path, folder.results)
             _export_best(folder, target, names)
@@ -132,9 +133,9 @@ def _check_jobs(jobs: int, strategy: str) -> None:
 def _train_some(config: Experiment, out, given: dict, quiet: bool, seeds):
     """Trains some of the seeds, in a process of its own."""
     source, target, prints = _load(config, **given, quiet=True)
-    splits = {seed: _split(config, target, seed) for seed in seeds}
+    parts = {seed: _split(config, target, seed) for seed in seeds}
     with RunFolder(out, config, prints) as folder:
-        for _ in Rounds(config, folder, source, target, splits, quiet).run():
+        for _ in Rounds(config, folder, source, target, parts, quiet).run():
             pass
 
 
@@ -155,7 +156,7 @@ def look(
     """
     source, target, prints = _load(config, source, target, quiet)
     split = _split(config, target, seed=0)
-    bench = _bench(config, source, target)
+    bench = Workbench.of(config, source, target)
     chief = distribution.is_chief(bench.strategy)
     with RunFolder(out, config, prints, writes=chief) as folder:
         steps = 0 if config.generalist_path else config.generalist.steps
@@ -253,13 +254,6 @@ def _split(config: Experiment, target: ImageData, seed: int) -> TargetSplit:
     return splits.split_target(
         target, settings.labels_per_class, settings.validation_per_class, seed
     )
-
-
-def _bench(
-    config: Experiment, source: ImageData, target: ImageData
-) -> Workbench:
-    shape = source.images.shape[1:]
-    return Workbench(config, shape, source.num_classes, target.num_classes)
 
 
 def _export_best(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from tf_transfer import joint_training
+from tf_transfer.comparison import HEADS
 from tf_transfer.config import Experiment
 from tf_transfer.runfolder import RunFolder
 from tf_transfer.trial import Trial
@@ -11,17 +12,17 @@ from tf_transfer.workbench import Outcome
 
 def scratch(trial: Trial) -> Outcome:
     """Trains on the target alone, from random weights."""
-    return trial.finetune(trial.random_state(), head="fresh")
+    return trial.finetune(trial.random_state(), HEADS["scratch"])
 
 
 def finetune(trial: Trial) -> Outcome:
     """Pre-trains on the whole source, then fine-tunes with a fresh head."""
-    return trial.finetune_unweighted("fresh")
+    return trial.finetune_unweighted(HEADS["finetune"])
 
 
 def finetune_related(trial: Trial) -> Outcome:
-    """Control: fine-tuning, but for the head that all others start from."""
-    return trial.finetune_unweighted("related")
+    """Control: as fine-tuning, with a head mixed from related classes."""
+    return trial.finetune_unweighted(HEADS["finetune_related"])
 
 
 def datl(trial: Trial) -> Outcome:
@@ -99,7 +100,8 @@ def steps_left(
         joint = {"joint", "l2tl", "l2tl_frozen"}
         left += len(waiting) * tuned + len(waiting - joint) * heads
         relabel = config.l2tl.relabel and waiting & {"l2tl", "l2tl_frozen"}
-        if relabel and "finetune_related" not in waiting:
+        shares = "finetune" if tuning.head == "fresh" else "finetune_related"
+        if relabel and shares not in waiting:
             left += tuned + heads
         left += config.l2tl.steps * ("l2tl" in waiting)
         # Fine-tuning and joint training share the unweighted pre-training.

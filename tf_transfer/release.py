@@ -101,6 +101,7 @@ class Release:
         names = ("method", "seed", "validation", "test", "learning_rate")
         return {
             **{name: self.result[name] for name in names},
+            "head": self.result.get("head"),
             "source": self.data["source"],
             "target": self.data["target"],
             "fingerprints": self.config["fingerprints"],

@@ -1,10 +1,11 @@
 """The order in which the methods and seeds of an experiment are trained."""
 
 import dataclasses
+import itertools
 import os
 import platform
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from tf_transfer.splits import TargetSplit
 from tf_transfer.trial import Trial
 from tf_transfer.workbench import Workbench
 
-_JUDGES = ("finetune", "finetune_related")
+_FINE_TUNINGS = ("finetune", "finetune_related")
 _PAUSE = 0.5
 
 
@@ -52,12 +53,7 @@ class Rounds:
         self.folder = folder
         self.source = source
         self.splits = splits
-        self.bench = Workbench(
-            config,
-            source.images.shape[1:],
-            source.num_classes,
-            target.num_classes,
-        )
+        self.bench = Workbench.of(config, source, target)
         self.records = Records(folder.path if folder.writes else None)
         self.progress = Progress(
             steps_left(config, folder, splits), quiet or not folder.writes
@@ -68,15 +64,14 @@ class Rounds:
         methods, head = self.config.methods, self.config.finetuning.head
         if head == "chosen":
             head = "related"
-            if set(_JUDGES) <= set(methods):
-                for seed in self.splits:
-                    self._train(self._trial(seed), set(HEADS))
+            if set(methods) - set(HEADS) and set(_FINE_TUNINGS) <= set(methods):
                 head = self._chosen_head()
         for seed in self.splits:
             trial = self._trial(seed, head)
-            self._train(trial, set(methods))
+            self._train(trial, methods)
             self.folder.forget_stages(seed)
             yield trial
+            del trial  # with its states, before the next one is trained
         self.progress.close()
 
     def _trial(self, seed: int, head: str = "related") -> Trial:
@@ -91,7 +86,7 @@ class Rounds:
             self.records,
         )
 
-    def _train(self, trial: Trial, wanted: Iterable[str]) -> None:
+    def _train(self, trial: Trial, wanted: Collection[str]) -> None:
         """Trains those of the methods that have no result yet."""
         config, seed = self.config, trial.seed
         for method in config.methods:
@@ -100,22 +95,31 @@ class Rounds:
                 result = trial.measure(method, METHODS[method])
                 result["head"] = HEADS.get(method, trial.head)
                 self.records.result(result, dataclasses.asdict(config))
-                self.folder.add(result | self._judged(result))
+                self.folder.add(result | self._origin(result))
+                self.folder.forget_stages(seed, method)
 
     def _chosen_head(self) -> str:
         """Returns the better head by the validation images of all seeds.
 
-        Those that other processes train are waited for.
+        Trains what that takes; what others train is waited for.
         """
-        seeds = range(self.config.seeds)
-        while not all(
-            self.folder.result(m, seed) for m in _JUDGES for seed in seeds
-        ):
+        for seed in self.splits:
+            self._train(self._trial(seed), HEADS)
+        if self._waiting():
+            self.progress.says("waiting for the other processes")
+        while self._waiting():
             time.sleep(_PAUSE)
             self.folder.refresh()
-        return HEADS[comparison.most_accurate(self.folder.results, _JUDGES)]
+        chosen = comparison.most_accurate(self.folder.results, _FINE_TUNINGS)
+        return HEADS[chosen]
 
-    def _judged(self, result: dict) -> dict:
+    def _waiting(self) -> bool:
+        """Whether the head cannot be chosen yet."""
+        seeds = range(self.config.seeds)
+        wanted = itertools.product(_FINE_TUNINGS, seeds)
+        return any(self.folder.result(*each) is None for each in wanted)
+
+    def _origin(self, result: dict) -> dict:
         """Returns where a result was made, and how right its weights are."""
         cores, kind = os.cpu_count(), platform.machine()
         found = {

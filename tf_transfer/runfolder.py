@@ -137,15 +137,21 @@ class RunFolder:
         """Where the stages of what is not finished keep their checkpoints."""
         return self.path / "checkpoints" / "stages" / f"{name}-{seed}"
 
-    def forget_stages(self, seed: int) -> None:
-        """Removes those checkpoints of a seed, when it is finished."""
+    def forget_stages(self, seed: int, name: str = "*") -> None:
+        """Removes those checkpoints of a seed, when it is finished.
+
+        Args:
+            seed: of the trial.
+            name: of what is finished; by default the whole seed.
+        """
         stages = self.stages("", seed).parent
         if not (self.writes and stages.exists()):
             return
-        for folder in stages.glob(f"*-{seed}"):
+        for folder in stages.glob(f"{name}-{seed}"):
             shutil.rmtree(folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # it holds those of other seeds
-            stages.rmdir()
+        if name == "*":
+            with contextlib.suppress(OSError):  # it holds those of other seeds
+                stages.rmdir()
 
     def save_model(self, model, name: str, seed: int) -> None:
         """Saves a Keras model whole or not at all."""

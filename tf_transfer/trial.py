@@ -286,7 +286,7 @@ class Trial:
         """
         source, count = self.bench.source.model, images.num_classes
         if head == "related":
-            relation = self.bench.relation(source, images)
+            relation = self.bench.relation(images)
             return models.mixed_head(source.layers[-1], count, relation)
         keras.utils.set_random_seed(self.seed)
         return models.fresh_head(source.layers[-1].input.shape[-1], count)
@@ -297,8 +297,8 @@ class Trial:
         """Trains the target model from a source state at one rate."""
         settings, bench = self.config.finetuning, self.bench.target
         self.bench.source.load(state)
-        body = len(state) - len(self.bench.source.model.layers[-1].variables)
-        bench.load([*state[:body], *self.target_head(images, head)])
+        own = len(self.bench.source.model.layers[-1].variables)
+        bench.load([*state[:-own], *self.target_head(images, head)])
         batches = self.batches.target(images)
         if settings.head_steps:
             body = models.encoder_of(bench.model)

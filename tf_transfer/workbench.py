@@ -64,6 +64,14 @@ class Workbench:
                 models.replace_head(self.source.model, num_target_classes)
             )
 
+    @classmethod
+    def of(
+        cls, config: Experiment, source: ImageData, target: ImageData
+    ) -> "Workbench":
+        """Returns the models for images and classes of source and target."""
+        shape = source.images.shape[1:]
+        return cls(config, shape, source.num_classes, target.num_classes)
+
     def new_source_model(self) -> keras.Model:
         """Returns a randomly initialised source classifier."""
         if self.given_generalist is not None:
@@ -76,12 +84,15 @@ class Workbench:
         model.build((None, *self.image_shape))
         return model
 
-    def relation(self, source: keras.Model, images: ImageData) -> np.ndarray:
+    def relation(self, images: ImageData) -> np.ndarray:
         """Returns how much each target class looks like each source class.
+
+        As the source model sees it that is loaded.
 
         Raises:
             InputError: for a model from which no head can be mixed.
         """
+        source = self.source.model
         last = source.layers[-1]
         if not isinstance(last, keras.layers.Dense):
             raise InputError(

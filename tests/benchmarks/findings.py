@@ -59,6 +59,7 @@ SUPERCLASSES = (
 
 GAIN = "gain of the weights, points"
 ACCURACY = "target accuracy, %"
+WHOLE, WEIGHTED = ", whole", ", weighted"
 
 Curves = dict[str, dict[str, list[float]]]
 """By curve and place along it, one value for every seed."""
@@ -74,6 +75,7 @@ def load_config(name: str, **data) -> config_lib.Experiment:
     for field, value in data.items():
         setattr(config.data, field, value)
     config.datl.start = "random"
+    config.finetuning.head = "fresh"
     return config
 
 
@@ -89,15 +91,14 @@ def trials(
         groups = np.array(SUPERCLASSES.split(), np.int32)
         names = [f"superclass {c}" for c in range(groups.max() + 1)]
         source = tt.ImageData(source.images, groups[source.labels], names)
-    bench = Workbench(
-        config, source.images.shape[1:], source.num_classes, target.num_classes
-    )
+    bench = Workbench.of(config, source, target)
+    head = config.finetuning.head
     labels = config.data.labels_per_class, config.data.validation_per_class
     with RunFolder(out, config, prints) as folder:
         for seed in seeds:
             split = splits.split_target(target, *labels, seed)
             yield Trial(
-                bench, source, split, seed, folder, lambda steps: None, "fresh"
+                bench, source, split, seed, folder, lambda steps: None, head
             )
 
 
@@ -162,7 +163,7 @@ def efficiency(out: pathlib.Path, seeds: range) -> Curves:
                 importance = trial.importance()
                 whole[str(steps)].append(accuracy(trial, None, steps))
                 weighted[str(steps)].append(accuracy(trial, importance, steps))
-        found |= {f"{name}, whole": whole, f"{name}, weighted": weighted}
+        found |= {name + WHOLE: whole, name + WEIGHTED: weighted}
     return found
 
 
@@ -227,7 +228,11 @@ def saving(whole: dict[str, list], weighted: dict[str, list]) -> str:
     """Says how many steps the weighted source takes for the same accuracy."""
     most = max(map(int, whole))
     wanted = np.mean(whole[str(most)])
-    enough = [int(n) for n in weighted if np.mean(weighted[n]) >= wanted]
+    enough = []
+    for steps in sorted(map(int, weighted), reverse=True):
+        if np.mean(weighted[str(steps)]) < wanted:
+            break
+        enough.append(steps)
     said = f"The whole source ends at {100 * wanted:.1f} % after {most} steps; "
     if not enough:
         return f"{said}the weighted source does not reach that."
@@ -249,9 +254,10 @@ def page(found: dict[str, Curves]) -> str:
     for name, curves in found.items():
         _, x_label, y_label = FIGURES[name]
         places = list(next(iter(curves.values())))
+        seeds = len(curves[next(iter(curves))][places[0]])
         lines += ["", f"## {TITLES[name]}", "", f"![]({name}.png)", ""]
         lines += [
-            f"{y_label[0].upper()}{y_label[1:]}, by {x_label}:",
+            f"{y_label[0].upper()}{y_label[1:]}, by {x_label}; {seeds} seeds:",
             "",
             f"| | {' | '.join(places)} |",
             f"|---|{'---:|' * len(places)}",
@@ -261,10 +267,9 @@ def page(found: dict[str, Curves]) -> str:
             cells = [comparison.points(mean, half) for mean, half in rows]
             lines.append(f"| {curve} | {' | '.join(cells)} |")
         if name == "efficiency":
-            pairs = zip(*[iter(curves.items())] * 2, strict=True)
-            for (curve, whole), (_, weighted) in pairs:
-                task = curve.removesuffix(", whole")
-                lines += ["", f"{task}: {saving(whole, weighted)}"]
+            for task in (c.removesuffix(WHOLE) for c in curves if WHOLE in c):
+                said = saving(curves[task + WHOLE], curves[task + WEIGHTED])
+                lines += ["", f"{task}: {said}"]
     return "\n".join(lines) + "\n"
 
 

@@ -35,13 +35,14 @@ from tf_transfer import (
     report,
     runfolder,
     trial,
+    workbench,
 )
 from tf_transfer import training as training_lib
 
 CONFIG = "configs/glyphs_to_digits.py"
 WATCHED = (
     (experiment, "_load", "loading the data"),
-    (experiment, "_bench", "making the models"),
+    (workbench.Workbench, "of", "making the models"),
     (experiment, "_export_best", "export"),
     (report, "write", "report"),
     (checkpoint.Resume, "save", "checkpoints"),
