@@ -51,6 +51,5 @@ def get_config() -> Experiment:
         ),
         datl=Datl(start="random"),
         methods=("finetune", "datl", "datl_uniform", "datl_reversed"),
-        seeds=10,
         relevant=RELEVANT,
     )

@@ -112,7 +112,11 @@ def tiny_experiment(**changes) -> config_lib.Experiment:
     return config_lib.Experiment(**settings | changes)
 
 
-def tiny_command(folder: pathlib.Path, out: str = "run") -> list[str]:
+def tiny_command(
+    folder: pathlib.Path,
+    out: str = "run",
+    methods: tuple[str, ...] = ("finetune", "l2tl"),
+) -> list[str]:
     """A `compare` of a few seconds of steps, on data of its own."""
     for name, classes, seed in (("source", 8, 0), ("target", 4, 1)):
         data = blobs(per_class=20, classes=classes, seed=seed)
@@ -146,7 +150,7 @@ def tiny_command(folder: pathlib.Path, out: str = "run") -> list[str]:
         "tf_transfer.cli",
         "compare",
         f"--out={folder / out}",
-        "--config.methods=('finetune', 'l2tl')",
+        f"--config.methods={methods}",
         *(f"--config.{name}={value}" for name, value in settings.items()),
     ]
 

@@ -206,10 +206,14 @@ class Cluster:
 
 @pytest.mark.slow
 def test_two_workers_equal_one_process_and_the_chief_writes(tmp_path):
-    command = conftest.tiny_command(tmp_path, "pair")
-    with Cluster(command) as pair:
-        pair.finish()
-    with conftest.started(conftest.tiny_command(tmp_path, "alone")) as alone:
+    methods = "finetune", "l2tl", "finetune_related"  # which runs before
+    pair, alone = (
+        conftest.tiny_command(tmp_path, name, methods)
+        for name in ("pair", "alone")
+    )
+    with Cluster(pair) as workers:
+        workers.finish()
+    with conftest.started(alone) as alone:
         status, errors = conftest.ended(alone, timeout=400)
     assert status == 0, errors
     conftest.same_models(tmp_path / "pair", tmp_path / "alone", atol=1e-4)
