@@ -205,6 +205,10 @@ def test_a_fresh_head_is_drawn_by_the_seed(tmp_path):
     for seed in (0, 0, 1):
         made, _ = make(tmp_path / str(seed), seed=seed)
         drawn.append(made.target_head(made.target.train, "fresh"))
+        state = made.random_state()
+        found = made.tune(state, made.target.train, 1e-9, "fresh")
+        for a, b in zip(state[:-2], found[:-2], strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
     assert equal(drawn[0], drawn[1])
     assert not equal(drawn[0], drawn[2])
 

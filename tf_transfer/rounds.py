@@ -103,8 +103,9 @@ class Rounds:
 
         Trains what that takes; what others train is waited for.
         """
-        for seed in self.splits:
-            self._train(self._trial(seed), HEADS)
+        if self._waiting():  # on a finished run there is nothing to set up
+            for seed in self.splits:
+                self._train(self._trial(seed), HEADS)
         if self._waiting():
             self.progress.says("waiting for the other processes")
         while self._waiting():

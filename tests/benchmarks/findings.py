@@ -47,7 +47,6 @@ PARTS = ("mnist", "fashion_mnist", "notmnist", "emnist_letters")
 TEMPERS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 STEPS = (75, 150, 300, 600, 1200)
 BUDGET = 600
-BATCH = 512
 # Of the classes in alphabetical order.
 SUPERCLASSES = (
     "4 1 14 8 0 6 7 7 18 3 3 14 9 18 7 11 3 9 7 11 6 11 5 10 7 6 13 15 3 15 "
@@ -180,7 +179,7 @@ def areas(out: pathlib.Path, seeds: range) -> Curves:
             for kind, values in found[name].items():
                 estimate = estimation.estimate_target_prior(
                     trial.bench.generalist.model,
-                    trial.target.labelled.batches(BATCH),
+                    trial.target.labelled.batches(),
                     trial.source.prior,
                     **trial.estimation | {"estimator": kind},
                 )
