@@ -103,7 +103,10 @@ def test_exports_the_best_method_by_validation(tmp_path):
     out = tmp_path / "run"
     tt.compare(config, out, quiet=True, **data())
     results = json.loads((out / "results.json").read_text())
-    best = max(results, key=lambda r: r["validation"]["accuracy"])
+    best = max(
+        (result["validation"] | result for result in results),
+        key=lambda result: (result["accuracy"], -result["loss"]),
+    )
     model = tf.keras.models.load_model(
         out / "checkpoints" / f"{best['method']}-0.keras"
     )
