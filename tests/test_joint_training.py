@@ -35,7 +35,7 @@ def test_fixed_weights_matter_and_training_repeats(tmp_path):
     assert equal(first.state, again.state)
     assert not equal(first.state, other.state)
     stages = {"generalist", "pretraining", "joint", "finetuning"}
-    assert set(made.history) == stages
+    assert set(made.ledger.history) == stages
     assert first.validation["accuracy"] <= 1
 
 
@@ -44,7 +44,7 @@ def test_the_result_is_a_target_model(tmp_path):
     outcome = joint_training.train_weighted(made, ones(made), scale=0.5)
     made.bench.target.load(outcome.state)
     assert made.evaluate(made.target.test)["accuracy"] > 0.2
-    np.testing.assert_allclose(made.history["joint"]["scale"], 0.5)
+    np.testing.assert_allclose(made.ledger.history["joint"]["scale"], 0.5)
 
 
 def test_target_labels_are_those_that_a_fine_tuned_model_sees(tmp_path):
@@ -71,7 +71,7 @@ def test_uniform_training_keeps_the_source_labels(tmp_path):
     assert sum(steps) == 20 + 4 + 2 * 4
     np.testing.assert_array_equal(model.relation, np.zeros((8, 4)))
     np.testing.assert_array_equal(model.policy.weights_of_classes, ones(made))
-    np.testing.assert_allclose(made.history["joint"]["scale"], 1)
+    np.testing.assert_allclose(made.ledger.history["joint"]["scale"], 1)
     assert equal(outcome.state, joint_training.train_uniform(made).state)
 
 
@@ -89,7 +89,7 @@ def test_a_share_of_one_trains_jointly_to_the_end(tmp_path):
     settings = config_lib.L2tl(joint_share=1.0, steps=4, policy_warmup=1)
     made, steps = make(tmp_path, l2tl=settings)
     joint_training.train_uniform(made)
-    assert "finetuning" not in made.history
+    assert "finetuning" not in made.ledger.history
     assert sum(steps) == 20 + 4 + 2 * 4
 
 
@@ -99,7 +99,7 @@ def test_weights_are_learned_from_the_train_and_validation_parts(tmp_path):
     assert weights @ made.source.prior == pytest.approx(1)
     assert (weights != weights[0]).any()
     assert 0 < scale < 1
-    history = made.history["learning"]
+    history = made.ledger.history["learning"]
     assert len(history["reward"]) == 2
     assert "baseline" not in history
     # At the start, which is flat but for DATL's weights, and after each epoch.
@@ -131,7 +131,7 @@ def test_a_frozen_policy_gives_the_weights_where_it_starts(tmp_path, start):
     made, steps = make(tmp_path, l2tl=settings)
     weights, scale = joint_training.learn_weights(made, frozen=True)
     assert sum(steps) == 20 * (start == "datl")
-    assert "learning" not in made.history
+    assert "learning" not in made.ledger.history
     expected = ones(made)
     if start == "datl":
         importance = made.importance()

@@ -38,6 +38,7 @@ RANKS = {
     "credit": 3,
     "data": 3,
     "estimation": 3,
+    "ledger": 3,
     "relations": 3,
     "reward": 3,
     "signatures": 3,

@@ -24,7 +24,7 @@ def endless(batch_size):
 
 def test_learning_rate_ramps_up_and_decays():
     rates = Rates()
-    bench = training.ReusableModel(conftest.tiny_classifier())
+    bench = training.ReusableModel(conftest.tiny_classifier(), [1])
     stage = Training(steps=20, learning_rate=0.1)
     logs = bench.fit(endless(6), stage, [rates]).history()
     assert len(rates.seen) == 20
@@ -33,6 +33,35 @@ def test_learning_rate_ramps_up_and_decays():
     assert rates.seen[-1] < 0.002
     assert np.all(np.diff(rates.seen[1:]) < 0)
     assert len(logs["loss"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("stages", "expected"),
+    [([300], 10), ([80, 0, 32], 8), ([150], 5), ([7, 300], 1), ([0], 10)],
+)
+def test_as_many_steps_at_once_as_divide_every_epoch(stages, expected):
+    assert training.steps_at_once(stages) == expected
+
+
+@pytest.mark.parametrize("steps", [40, 35, 3])
+def test_a_stage_takes_its_steps_whatever_the_model_was_made_for(steps):
+    rates = Rates()
+    bench = training.ReusableModel(conftest.tiny_classifier(), [40])
+    resume = bench.fit(endless(16), Training(steps=steps), [rates])
+    assert resume.step == steps
+    assert int(bench.model.optimizer.iterations) == steps
+    assert len(rates.seen) == steps // bench.model.steps_per_execution
+
+
+def test_steps_at_once_have_the_rate_of_their_middle():
+    rates = Rates()
+    bench = training.ReusableModel(conftest.tiny_classifier(), [20])
+    bench.fit(endless(6), Training(steps=20, learning_rate=0.1), [rates])
+    each = Rates()
+    one = training.ReusableModel(conftest.tiny_classifier(), [1])
+    one.fit(endless(6), Training(steps=20, learning_rate=0.1), [each])
+    pairs = np.reshape(each.seen[2:], (-1, 2)).mean(axis=1)
+    np.testing.assert_allclose(rates.seen[1:], pairs, rtol=0.1)
 
 
 def test_a_reused_model_trains_like_a_new_one():

@@ -72,7 +72,7 @@ def test_a_given_generalist_is_used_and_sets_the_encoder(tmp_path):
 def test_every_way_of_applying_the_weights_trains(tmp_path, apply):
     made, _ = make(tmp_path, datl=config_lib.Datl(apply=apply))
     weighted = made.pretrain(made.importance())
-    assert made.history["pretraining"]["datl_ess"][0] < 1
+    assert made.ledger.history["pretraining"]["datl_ess"][0] < 1
     assert not equal(weighted, made.pretrain(None))
 
 
@@ -82,7 +82,7 @@ def test_estimators_and_calibration(tmp_path, estimator):
     made, _ = make(tmp_path, datl=datl)
     assert made.target_prior.prior.sum() == pytest.approx(1)
     made.pretrain(made.importance())
-    assert made.history["pretraining"]["datl_ess"][-1] < 1
+    assert made.ledger.history["pretraining"]["datl_ess"][-1] < 1
 
 
 def test_start_from_random_or_from_the_generalist(tmp_path):
@@ -110,7 +110,7 @@ def test_head_first_leaves_the_encoder_alone(tmp_path):
     outcome = made.finetune(state)
     for a, b in zip(state[:-2], outcome.state[:-2], strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
-    assert made.history["head"]["loss"]
+    assert made.ledger.history["head"]["loss"]
     assert sum(steps) == 2 * 4
 
 
@@ -166,12 +166,12 @@ def test_unweighted_pre_training_is_shared_and_each_method_pays(tmp_path):
     made, steps = make(tmp_path)
     first = made.unweighted
     spent = sum(steps)
-    logs = made.history.pop("pretraining")
+    logs = made.ledger.history.pop("pretraining")
     assert equal(made.unweighted, first)
     assert sum(steps) == spent
-    assert made.history["pretraining"] == logs
+    assert made.ledger.history["pretraining"] == logs
     result = made.measure("finetune", lambda t: t.finetune(t.unweighted))
-    assert result["seconds"] > made._shared["unweighted"][2]
+    assert result["seconds"] > made.ledger._shared["unweighted"][2]
 
 
 def test_some_source_holds_every_class_and_at_most_twenty_images(tmp_path):
@@ -234,16 +234,16 @@ def test_a_head_that_cannot_be_related_is_a_sentence(tmp_path):
 def test_what_methods_share_is_trained_once_and_paid_for_once(tmp_path):
     made, steps = make(tmp_path)
     _ = made.generalist
-    made.history = {}
+    made.ledger.begin()
     images = made.target.train
     first = made.tuned("related", images, 0.02)
     spent = sum(steps)
-    made.history, made._borrowed, made._charged = {}, 0.0, set()
+    made.ledger.begin()
     for _ in range(3):
         assert made.tuned("related", images, 0.02) is first
     assert sum(steps) == spent
-    shared = sum(seconds for *_, seconds in made._shared.values())
-    assert made._borrowed == pytest.approx(shared)
-    assert set(made.history) == {"pretraining", "finetuning"}
+    shared = sum(seconds for *_, seconds in made.ledger._shared.values())
+    assert made.ledger._borrowed == pytest.approx(shared)
+    assert set(made.ledger.history) == {"pretraining", "finetuning"}
     assert made.tuned("fresh", images, 0.02) is not first
     assert made.tuned("related", made.target.labelled, 0.02) is not first

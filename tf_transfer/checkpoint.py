@@ -36,9 +36,10 @@ class Resume(keras.callbacks.Callback):
             model.fit(data(start), callbacks=[..., resume], **span)
 
     A checkpoint is whole or absent. A damaged one is passed over, with a
-    warning, for the one before. SIGTERM saves at the end of the step and
-    raises `Stopped`; a loss that is not finite ends the training before it is
-    saved. With several workers all of them need the folder; the chief writes.
+    warning, for the one before. SIGTERM saves at the end of the step (of
+    several, with `steps_per_execution`) and raises `Stopped`; a loss that is
+    not finite ends the training before it is saved. With several workers all
+    of them need the folder; the chief writes.
 
     Args:
         model: built and compiled.

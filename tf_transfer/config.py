@@ -230,6 +230,11 @@ class Experiment:
     strategy: str = "none"
     checkpoint_every: int = 100
 
+    @property
+    def joint_steps(self) -> int:
+        """How many of the steps of fine-tuning are joint."""
+        return round(self.l2tl.joint_share * self.finetuning.steps)
+
 
 def completed(found: dict) -> dict:
     """Returns an `asdict` configuration with the defaults of later fields.

@@ -99,7 +99,7 @@ def _learn(trial: Trial, bench: ReusableL2TL) -> None:
     logbook.set_model(bench.model)
     start = logbook.read()
     trial.fit("learning", bench, batches, stage, [logbook], weights=learned)
-    history = trial.history["learning"]
+    history = trial.ledger.history["learning"]
     # A training that an older version had finished kept neither.
     for name in start.keys() & history.keys():
         history[name].insert(0, start[name])
@@ -194,8 +194,7 @@ def _fit(
     importance: ImportanceWeights | None = None,
 ) -> State:
     """Trains jointly, and in the rest of the steps on the target alone."""
-    settings = trial.config.finetuning
-    shared = round(trial.config.l2tl.joint_share * settings.steps)
+    shared = trial.config.joint_steps
     batch_size = (
         trial.config.pretraining.batch_size * trial.config.l2tl.oversample
     )
@@ -208,10 +207,11 @@ def _fit(
     trial.fit("joint", bench, _streams(trial, source, images), stage)
     model = bench.model.classifier()
     state = [np.array(variable) for variable in model.variables]
-    if shared == settings.steps:
+    alone = trial.config.finetuning.steps - shared
+    if not alone:
         return state
     target = trial.bench.target
     target.load(state)
-    stage = Training(steps=settings.steps - shared, learning_rate=rate)
+    stage = Training(steps=alone, learning_rate=rate)
     trial.fit("finetuning", target, trial.batches.target(images), stage)
     return target.state()

@@ -2,7 +2,7 @@
 
 import math
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import keras
 import numpy as np
@@ -22,8 +22,9 @@ class WarmupCosine(keras.callbacks.Callback):
     """Ramps the learning rate up over a tenth of the steps, then to zero.
 
     Linear, then a half cosine (Ngiam et al. 2018, section 4), by the steps
-    that the optimizer has counted. A callback rather than a schedule keeps the
-    rate a variable, so that one traced step serves every rate.
+    that the optimizer has counted; in the steps of one execution the rate is
+    that of their middle. A callback rather than a schedule keeps the rate a
+    variable, so that one traced step serves every rate.
 
     Args:
         peak: the largest learning rate.
@@ -44,7 +45,7 @@ class WarmupCosine(keras.callbacks.Callback):
         if not batch:
             # The optimizer's own count goes on after an interruption.
             self.before = int(self.model.optimizer.iterations.numpy())
-        step = self.before + batch
+        step = self.before + batch + (self.model.steps_per_execution - 1) / 2
         ramp = (step + 1) / max(1, self.steps // 10)
         cosine = 0.5 * (1 + math.cos(math.pi * step / self.steps))
         self.model.optimizer.learning_rate = self.peak * min(1, ramp) * cosine
@@ -61,6 +62,32 @@ class Steps(keras.callbacks.Callback):
         self.advance(self.params["steps"])
 
 
+def epochs_of(steps: int) -> int:
+    """Returns the number of epochs of a stage: up to ten, of equal length."""
+    return math.gcd(steps, 10)
+
+
+def steps_at_once(stages: Iterable[int]) -> int:
+    """Returns how many steps a model can take per execution.
+
+    Every call of a traced function costs about a millisecond.
+
+    Args:
+        stages: the steps of everything that the model is trained for.
+
+    Returns:
+        The largest number up to ten that divides all of their epochs.
+
+    Example:
+
+    >>> steps_at_once([300, 120])  # epochs of 30 and 12 steps
+    6
+    """
+    epochs = [steps // epochs_of(steps) for steps in stages if steps]
+    common = math.gcd(*epochs)
+    return max(n for n in range(1, 11) if common % n == 0)
+
+
 def sgd() -> keras.optimizers.SGD:
     """Returns the optimizer of all stages; see `config.Training`."""
     return keras.optimizers.SGD(momentum=0.9, nesterov=True, weight_decay=5e-3)
@@ -74,10 +101,13 @@ class ReusableModel:
 
     Args:
         model: a built classifier that returns logits.
+        stages: the steps of everything that it will be trained for; steps
+            that do not go with them make it trace again.
     """
 
-    def __init__(self, model: keras.Model):
+    def __init__(self, model: keras.Model, stages: Iterable[int] = ()):
         self.model = model
+        self.at_once = steps_at_once(stages)
         with model.distribute_strategy.scope():
             self._trained = distributed(model)
         self.variables = list(model.variables)
@@ -93,6 +123,7 @@ class ReusableModel:
                 optimizer,
                 keras.losses.SparseCategoricalCrossentropy(from_logits=True),
                 metrics=["accuracy"],
+                steps_per_execution=self.at_once,
             )
         self._build_metrics(self.model.output_shape[-1])
 
@@ -146,14 +177,17 @@ class ReusableModel:
         Returns:
             The finished training, with its logs.
         """
+        epochs = epochs_of(stage.steps)
+        steps = stage.steps // epochs
+        if steps % self.at_once:
+            self.at_once = steps_at_once([stage.steps])
+            self.compile()
         for optimizer in self.optimizers():
             for variable in optimizer.variables:
                 if variable is not optimizer.learning_rate:
                     variable.assign(keras.ops.zeros_like(variable))
-        epochs = math.gcd(stage.steps, 10)
         schedule = WarmupCosine(stage.learning_rate, stage.steps)
         resume = Resume(self._trained, folder, every=every, also=also)
-        steps = stage.steps // epochs
         for start, span in resume.spans(epochs, steps, fresh):
             self._trained.fit(
                 batches(start),
@@ -173,11 +207,19 @@ class ReusableModel:
 class ReusableL2TL(ReusableModel):
     """An `L2TL` model that is trained again and again."""
 
+    def __init__(self, model: keras.Model, stages: Iterable[int] = ()):
+        super().__init__(model, stages)
+        self.initial = self.state()
+
     def compile(self) -> None:
         with self.model.distribute_strategy.scope():
-            self.model.compile(sgd(), "adam", metrics=["accuracy"])
+            self.model.compile(
+                sgd(),
+                "adam",
+                metrics=["accuracy"],
+                steps_per_execution=self.at_once,
+            )
         self._build_metrics(self.model.num_target_classes)
-        self.initial = self.state()
 
     def optimizers(self) -> list[keras.optimizers.Optimizer]:
         return [self.model.optimizer, self.model.policy_optimizer]

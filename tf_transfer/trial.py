@@ -1,10 +1,7 @@
 """The stages of one seed's run, from which the methods are composed."""
 
-import contextlib
 import functools
-import itertools
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -17,6 +14,7 @@ from tf_transfer.config import Training
 from tf_transfer.data import ImageData, draw_per_class
 from tf_transfer.datl import DATL, ImportanceWeights
 from tf_transfer.estimation import TargetPrior, estimate_target_prior
+from tf_transfer.ledger import Ledger
 from tf_transfer.records import Records
 from tf_transfer.runfolder import RunFolder
 from tf_transfer.splits import TargetSplit, hold_out
@@ -66,12 +64,8 @@ class Trial:
             kept, held = hold_out(source, _HELD_OUT, seed)
             self.source, self.held_out = source.take(kept), source.take(held)
         self.batches = Batches(bench.config, self.source, seed)
-        self.history: dict[str, dict[str, list]] = {}
+        self.ledger = Ledger(folder, seed)
         self.learned: dict[str, Any] = {}
-        self._shared: dict[str, tuple[State, dict, float]] = {}
-        self._charged: set[str] = set()
-        self._borrowed = 0.0
-        self._stages = itertools.repeat(None)
 
     def random_state(self) -> State:
         """Returns the seed's random initialisation of a source model."""
@@ -94,18 +88,10 @@ class Trial:
         stage = self.config.generalist
         # Another order than that of the further pre-training.
         images = self.batches.source(None, stage, 2 * self.seed)
-        with self._keeping("generalist"):
+        with self.ledger.keeping("generalist"):
             self.fit("generalist", bench, images, stage)
         self.folder.save_model(bench.model, "generalist", self.seed)
         return bench.state()
-
-    @contextlib.contextmanager
-    def _keeping(self, name: str) -> Iterator[None]:
-        """Names the folders of the stages that are trained within."""
-        kept, folder = self._stages, self.folder.stages(name, self.seed)
-        self._stages = (folder / str(i) for i in itertools.count())
-        yield
-        self._stages = kept
 
     def fit(
         self,
@@ -128,7 +114,7 @@ class Trial:
             weights: gives the importance weights, `[C]`, to be recorded.
             **keep: `also` and `fresh` of `ReusableModel.fit`.
         """
-        folder = next(self._stages)
+        folder = self.ledger.next_folder()
         recorded = self.records.stage(folder, name, weights)
         found = bench.fit(
             batches,
@@ -138,8 +124,7 @@ class Trial:
             every=self.config.checkpoint_every,
             **keep,
         )
-        self.history[name] = found.history()
-        self._borrowed += found.seconds
+        self.ledger.add(name, found.history(), found.seconds)
 
     @functools.cached_property
     def some_source(self) -> tf.data.Dataset:
@@ -184,7 +169,7 @@ class Trial:
     @property
     def unweighted(self) -> State:
         """The model further trained on the whole source; methods share it."""
-        return self._share("unweighted", lambda: self.pretrain(None))
+        return self.ledger.share("unweighted", lambda: self.pretrain(None))
 
     def tuned(self, head: str, images: ImageData, rate: float) -> State:
         """The model fine-tuned from `unweighted`; methods share it.
@@ -195,26 +180,10 @@ class Trial:
             rate: the learning rate.
         """
         state = self.unweighted
-        return self._share(
+        return self.ledger.share(
             f"{head}-{len(images.labels)}-{rate}",
             lambda: self.tune(state, images, rate, head),
         )
-
-    def _share(self, name: str, train: Callable[[], State]) -> State:
-        """Trains once for all methods; each bears the seconds, once."""
-        if name not in self._shared:
-            kept, self.history = self.history, {}
-            started = time.monotonic() + self._borrowed
-            with self._keeping(name):
-                state = train()
-            spent = time.monotonic() - started + self._borrowed
-            self._shared[name] = state, self.history, spent
-            self.history = kept
-        elif name not in self._charged:
-            self._borrowed += self._shared[name][2]
-        self._charged.add(name)
-        self.history |= self._shared[name][1]
-        return self._shared[name][0]
 
     def pretrain(self, importance: ImportanceWeights | None) -> State:
         """Trains a source model on the weighted, or the whole, source."""
@@ -327,10 +296,9 @@ class Trial:
         """
         if name != "scratch":
             _ = self.generalist
-        started = time.monotonic()
-        self.history, self.learned, self._borrowed = {}, {}, 0.0
-        self._charged = set()
-        with self._keeping(name):
+        self.ledger.begin()
+        self.learned = {}
+        with self.ledger.keeping(name):
             outcome = method(self)
         self.bench.target.load(outcome.state)
         logits = self.bench.target.logits(self.target.test)
@@ -344,7 +312,7 @@ class Trial:
             "test": metrics.classification_metrics(logits, labels),
             "validation": outcome.validation,
             "learning_rate": outcome.learning_rate,
-            "seconds": round(time.monotonic() - started + self._borrowed, 2),
-            "history": dict(self.history),
+            "seconds": round(self.ledger.seconds(), 2),
+            "history": self.ledger.history,
             **self.learned,
         }

@@ -57,11 +57,16 @@ class Workbench:
             self.given_generalist = models.load_classifier(
                 config.generalist_path, image_shape, num_source_classes
             )
+        tuning, joint = config.finetuning, config.joint_steps
         with self.strategy.scope():
             self.generalist = ReusableModel(self.new_source_model())
-            self.source = ReusableModel(self.new_source_model())
+            self.source = ReusableModel(
+                self.new_source_model(),
+                [config.generalist.steps, config.pretraining.steps],
+            )
             self.target = ReusableModel(
-                models.replace_head(self.source.model, num_target_classes)
+                models.replace_head(self.source.model, num_target_classes),
+                [tuning.steps, tuning.head_steps, tuning.steps - joint],
             )
 
     @classmethod
@@ -110,6 +115,7 @@ class Workbench:
         """Joint training with fixed class weights."""
         return self._l2tl(
             lambda: FixedPolicy(self.num_source_classes),
+            self.config.joint_steps,
             self.config.l2tl.relabel,
         )
 
@@ -122,12 +128,14 @@ class Workbench:
                 self.num_source_classes,
                 settings.levels,
                 entropy=settings.entropy,
-            )
+            ),
+            settings.steps,
         )
 
     def _l2tl(
         self,
         policy: Callable[[], FixedPolicy | WeightPolicy],
+        steps: int,
         relabel: bool = False,
     ) -> ReusableL2TL:
         settings = self.config.l2tl
@@ -145,4 +153,4 @@ class Workbench:
                 policy_warmup=settings.policy_warmup,
                 relabel=relabel,
             )
-            return ReusableL2TL(model)
+            return ReusableL2TL(model, [steps])

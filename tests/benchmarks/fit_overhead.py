@@ -77,7 +77,7 @@ def compare(credit: str, options: argparse.Namespace) -> list[pairs.Row]:
     by_hand, fitted, ours = (make(credit, options) for _ in range(3))
     for model in (by_hand, fitted):
         model.compile(keras.optimizers.SGD(0.01), metrics=["accuracy"])
-    reusable = ReusableL2TL(ours)
+    reusable = ReusableL2TL(ours, [steps])
     found = pairs.in_turn(
         {
             "loop": loop(by_hand, data, steps),
