@@ -132,9 +132,16 @@ class ImageData:
 
     def batches(self, batch_size: int = 512) -> tf.data.Dataset:
         """Returns `(images in 0..1, labels)` once, in order."""
-        arrays = (self.images, self.labels)
-        dataset = tf.data.Dataset.from_tensor_slices(arrays)
-        return quiet(dataset.batch(batch_size).map(_to_unit))
+        if batch_size not in self._ordered:  # made once for all evaluations
+            arrays = (self.images, self.labels)
+            dataset = tf.data.Dataset.from_tensor_slices(arrays)
+            ordered = quiet(dataset.batch(batch_size).map(_to_unit))
+            self._ordered[batch_size] = ordered
+        return self._ordered[batch_size]
+
+    @functools.cached_property
+    def _ordered(self) -> dict[int, tf.data.Dataset]:
+        return {}
 
     def shuffled_batches(self, batch_size: int, seed: int) -> tf.data.Dataset:
         """Returns `(images in 0..1, labels)` without end, in a new order each

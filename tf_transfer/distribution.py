@@ -223,16 +223,23 @@ def stream_outputs(
     """
     scope = model.distribute_strategy
     forward = _forward(model)
+    if scope.num_replicas_in_sync == 1:
+        for batch in dataset:
+            images, *labels = batch if isinstance(batch, tuple) else (batch,)
+            (outputs,) = forward((images,))
+            yield outputs.numpy(), labels[0].numpy() if labels else None
+        return
     placed = dataset.map(_with_places)
     for batch in scope.experimental_distribute_dataset(placed):
-        place, outputs, *labels = (part.numpy() for part in forward(batch))
-        order = np.argsort(place)
-        yield outputs[order], labels[0][order] if labels else None
+        outputs, *rest = (part.numpy() for part in forward(batch))
+        order = np.argsort(rest[-1])
+        yield outputs[order], rest[0][order] if len(rest) > 1 else None
 
 
 def _with_places(images, *labels):
     """Numbers the rows of a batch: several workers return them mixed."""
-    return tf.range(tf.shape(tf.nest.flatten(images)[0])[0]), images, *labels
+    places = tf.range(tf.shape(tf.nest.flatten(images)[0])[0])
+    return images, *labels[:1], places
 
 
 _FORWARDS = weakref.WeakKeyDictionary()
@@ -251,8 +258,8 @@ def _forward(model: keras.Model) -> Callable:
 def _forward_step(model: weakref.ref, batch: tuple) -> Sequence[tf.Tensor]:
     scope = model().distribute_strategy
 
-    def step(place, images, *labels):
-        return place, model()(images, training=False), *labels[:1]
+    def step(images, *rest):
+        return model()(images, training=False), *rest
 
     parts = scope.run(step, batch)
     if scope.num_replicas_in_sync > 1:

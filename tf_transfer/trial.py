@@ -189,7 +189,7 @@ class Trial:
         """Trains a source model on the weighted, or the whole, source."""
         datl, bench = self.config.datl, self.bench.source
         continued = datl.start == "generalist"
-        bench.load(self.generalist if continued else self.random_state())
+        start = self.generalist if continued else self.random_state()
         callbacks, keep = [], {}
         if importance is not None:
             self.bench.generalist.load(self.generalist)
@@ -206,6 +206,7 @@ class Trial:
             keep["weights"] = importance.numpy
         stage = self.config.pretraining
         images = self.batches.source(importance, stage, 2 * self.seed + 1)
+        bench.load(start)  # at last: the generalist may be trained in it, too
         self.fit("pretraining", bench, images, stage, callbacks, **keep)
         if importance is not None:
             self.learned = {"weights": importance.numpy().tolist()}
