@@ -53,7 +53,7 @@ def test_findings_say_what_the_weights_save():
         "The whole source ends at 75.0 % after 300 steps; the weighted source "
         "is there after 150, 0.50 of them."
     )
-    assert findings.saving(whole, {"300": [0.7, 0.7]}).endswith("reach that.")
+    assert findings.saving(whole, {"300": [0.7, 0.7]}).endswith("end there.")
     curves = {"a, whole": whole, "a, weighted": {"75": [0.8], "300": [0.8]}}
     page = findings.page({"efficiency": curves})
     assert "| a, whole | 55.0 +- 63.5 | 75.0 +- 63.5 |" in page

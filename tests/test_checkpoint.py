@@ -262,6 +262,10 @@ def test_refuses(tmp_path):
         Resume(made.model, tmp_path, every=0)
     with pytest.raises(InputError, match="built and compiled"):
         Resume(conftest.tiny_classifier(), tmp_path)
+    made.model.steps_per_execution = 4
+    wanted = "multiple of `steps_per_execution`, 4. Received: 6"
+    with pytest.raises(InputError, match=wanted):
+        next(Resume(made.model, None).spans(epochs=3, steps_per_epoch=6))
     (tmp_path / "file").write_text("")
     resume = Resume(made.model, tmp_path / "file")
     with pytest.raises(InputError, match="checkpoint cannot be written"):

@@ -1,3 +1,5 @@
+import pickle
+
 import conftest
 import numpy as np
 import pytest
@@ -60,6 +62,15 @@ def test_shuffled_batches_pass_over_all_images_in_new_orders():
     assert sorted(first) == sorted(image.tobytes() for image in whole.numpy())
     assert sorted(first) == sorted(second)
     assert first != second
+
+
+def test_images_can_be_sent_to_another_process_after_use():
+    images = conftest.blobs()
+    for used in (images.batches(8), images.shuffled_batches(8, seed=0)):
+        next(iter(used))
+    again = pickle.loads(pickle.dumps(images))
+    assert again.fingerprint() == images.fingerprint()
+    assert "_stored" not in vars(again)
 
 
 def test_batches_and_gather_agree():

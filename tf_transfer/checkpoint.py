@@ -130,9 +130,19 @@ class Resume(keras.callbacks.Callback):
             steps_per_epoch: likewise.
             fresh: a span for every epoch, for data that changes with what a
                 callback does at an epoch's end.
+
+        Raises:
+            InputError: if executions of several steps do not fill an epoch.
         """
         while self.step < epochs * steps_per_epoch:
             epoch, done = divmod(self.step, steps_per_epoch)
+            at_once = self.model.steps_per_execution
+            if (steps_per_epoch - done) % at_once:
+                raise InputError(
+                    "The steps left of an epoch must be a multiple of "
+                    f"`steps_per_execution`, {at_once}. "
+                    f"Received: {steps_per_epoch - done}"
+                )
             alone = fresh or done
             yield (
                 self.step,

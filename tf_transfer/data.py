@@ -133,11 +133,14 @@ class ImageData:
     def batches(self, batch_size: int = 512) -> tf.data.Dataset:
         """Returns `(images in 0..1, labels)` once, in order."""
         if batch_size not in self._ordered:  # made once for all evaluations
-            arrays = (self.images, self.labels)
-            dataset = tf.data.Dataset.from_tensor_slices(arrays)
-            ordered = quiet(dataset.batch(batch_size).map(_to_unit))
-            self._ordered[batch_size] = ordered
+            places = tf.data.Dataset.range(len(self.labels)).batch(batch_size)
+            self._ordered[batch_size] = self.gather(places)
         return self._ordered[batch_size]
+
+    def __getstate__(self) -> dict:
+        """Returns what another process needs: not what is made of it here."""
+        made = ("_ordered", "_stored")
+        return {k: v for k, v in self.__dict__.items() if k not in made}
 
     @functools.cached_property
     def _ordered(self) -> dict[int, tf.data.Dataset]:

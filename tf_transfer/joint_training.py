@@ -87,7 +87,6 @@ def _learn(trial: Trial, bench: ReusableL2TL) -> None:
     settings = trial.config.l2tl
     _restart(trial, bench, trial.target.train)
     _start_policy(trial, bench)
-    bench.model.policy_optimizer.learning_rate = settings.policy_learning_rate
     stage = Training(steps=settings.steps, learning_rate=settings.learning_rate)
     count = trial.config.pretraining.batch_size
     source = trial.batches.whole_source(count * settings.oversample)

@@ -33,6 +33,7 @@ class Ledger:
         """Opens the account of another method."""
         self.history: dict[str, dict[str, list]] = {}
         self._charged: set[str] = set()
+        # Spent in an earlier call, or by another method, for this one, too.
         self._borrowed = 0.0
         self._started = time.monotonic()
 
@@ -45,8 +46,10 @@ class Ledger:
         """Names the folders of the stages that are trained within."""
         kept, folder = self._stages, self._folder.stages(name, self._seed)
         self._stages = (folder / str(i) for i in itertools.count())
-        yield
-        self._stages = kept
+        try:
+            yield
+        finally:
+            self._stages = kept
 
     def next_folder(self) -> pathlib.Path | None:
         """Returns where the next stage keeps its checkpoints, if anywhere."""

@@ -28,8 +28,9 @@ _PAUSE = 0.5
 class Rounds:
     """Trains what is left of some seeds, in one process.
 
-    The methods that no setting of the head touches come first, of all seeds,
-    if the others wait for the better head: see `config.FineTuning`.
+    With `finetuning.head="chosen"`, `scratch`, `finetune` and
+    `finetune_related` are trained for all seeds first, and the other methods
+    then start from the better head: see `config.FineTuning`.
 
     Args:
         config: the experiment.

@@ -14,41 +14,43 @@ from tf_transfer.data import ImageData
 from tf_transfer.distribution import distributed, stream_outputs
 from tf_transfer.errors import InputError
 
+_SMALL = 1_000_000  # parameters
+
 State = list[np.ndarray]
 """Values of a model's variables, random states included."""
 
 
-class WarmupCosine(keras.callbacks.Callback):
-    """Ramps the learning rate up over a tenth of the steps, then to zero.
+class WarmupCosine(keras.optimizers.SGD):
+    """SGD whose learning rate ramps up over a tenth of the steps, then falls.
 
-    Linear, then a half cosine (Ngiam et al. 2018, section 4), by the steps
-    that the optimizer has counted; in the steps of one execution the rate is
-    that of their middle. A callback rather than a schedule keeps the rate a
-    variable, so that one traced step serves every rate.
-
-    Args:
-        peak: the largest learning rate.
-        steps: optimizer steps in all.
+    Linear, then a half cosine to zero (Ngiam et al. 2018, section 4), by the
+    steps that it has counted; for the rest see `config.Training`. Peak and
+    length are variables, so that one traced step serves every stage.
     """
 
-    def __init__(self, peak: float, steps: int):
-        super().__init__()
+    def __init__(self):
+        super().__init__(momentum=0.9, nesterov=True, weight_decay=5e-3)
+        settings = {"trainable": False, "aggregation": "only_first_replica"}
+        self.peak = keras.Variable(0.0, dtype="float32", **settings)
+        self.length = keras.Variable(1.0, dtype="float32", **settings)
+
+    def plan(self, peak: float, steps: int) -> None:
+        """Sets the largest learning rate, and the steps in all."""
         if not (peak > 0 and steps > 0):
             raise InputError(
                 f"`peak` and `steps` must be positive. Received: {peak=}, "
                 f"{steps=}"
             )
-        self.peak = peak
-        self.steps = steps
+        self.peak.assign(peak)
+        self.length.assign(steps)
 
-    def on_train_batch_begin(self, batch, logs=None):
-        if not batch:
-            # The optimizer's own count goes on after an interruption.
-            self.before = int(self.model.optimizer.iterations.numpy())
-        step = self.before + batch + (self.model.steps_per_execution - 1) / 2
-        ramp = (step + 1) / max(1, self.steps // 10)
-        cosine = 0.5 * (1 + math.cos(math.pi * step / self.steps))
-        self.model.optimizer.learning_rate = self.peak * min(1, ramp) * cosine
+    def apply(self, grads, trainable_variables=None):
+        step = tf.cast(self.iterations.value, tf.float32)
+        ramp = (step + 1) / tf.maximum(1.0, self.length.value // 10)
+        cosine = 0.5 * (1 + tf.cos(math.pi * step / self.length.value))
+        rate = self.peak.value * tf.minimum(1.0, ramp) * cosine
+        self.learning_rate.assign(rate)
+        super().apply(grads, trainable_variables)
 
 
 class Steps(keras.callbacks.Callback):
@@ -67,16 +69,15 @@ def epochs_of(steps: int) -> int:
     return math.gcd(steps, 10)
 
 
-def steps_at_once(stages: Iterable[int]) -> int:
+def steps_at_once(stages: Iterable[int], most: int = 10) -> int:
     """Returns how many steps a model can take per execution.
-
-    Every call of a traced function costs about a millisecond.
 
     Args:
         stages: the steps of everything that the model is trained for.
+        most: the largest answer.
 
     Returns:
-        The largest number up to ten that divides all of their epochs.
+        The largest number that divides all of their epochs.
 
     Example:
 
@@ -85,45 +86,55 @@ def steps_at_once(stages: Iterable[int]) -> int:
     """
     epochs = [steps // epochs_of(steps) for steps in stages if steps]
     common = math.gcd(*epochs)
-    return max(n for n in range(1, 11) if common % n == 0)
-
-
-def sgd() -> keras.optimizers.SGD:
-    """Returns the optimizer of all stages; see `config.Training`."""
-    return keras.optimizers.SGD(momentum=0.9, nesterov=True, weight_decay=5e-3)
+    return max(n for n in range(1, most + 1) if common % n == 0)
 
 
 class ReusableModel:
     """A compiled classifier that is trained again and again.
 
     Tracing a model costs more than a short training, so the methods and
-    seeds of an experiment share it, and load their own state into it.
+    seeds of an experiment share it, and load their own state into it. The
+    model itself stays uncompiled, and is saved without an optimizer.
 
     Args:
         model: a built classifier that returns logits.
-        stages: the steps of everything that it will be trained for; steps
-            that do not go with them make it trace again.
+        stages: the steps of everything that it will be trained for; for steps
+            that do not go with them it is traced again.
     """
 
     def __init__(self, model: keras.Model, stages: Iterable[int] = ()):
         self.model = model
-        self.at_once = steps_at_once(stages)
-        with model.distribute_strategy.scope():
-            self._trained = distributed(model)
         self.variables = list(model.variables)
+        # A call of a traced function costs a millisecond, which a small model
+        # feels; a large one would only be late to hear that it shall stop.
+        small = model.count_params() < _SMALL
+        self.at_once = steps_at_once(stages, most=10 if small else 1)
+        with model.distribute_strategy.scope():
+            self._trained = self._trainer()
         self.compile()
 
-    def compile(self) -> None:
-        """Compiles again, for a change of what is trainable."""
+    def _trainer(self) -> keras.Model:
+        """Returns what is compiled: a model over the same layers."""
+        trained = distributed(self.model)
+        if trained is self.model:
+            return keras.Model(self.model.inputs, self.model.outputs)
+        return trained
+
+    def compile(self, at_once: int | None = None) -> None:
+        """Compiles again, for a change of what is trainable.
+
+        Args:
+            at_once: steps per execution, if not as many as usual.
+        """
         with self.model.distribute_strategy.scope():
-            optimizer = sgd()
+            optimizer = WarmupCosine()
             # Unbuilt, the optimizer would make `fit` trace twice.
             optimizer.build(self._trained.trainable_variables)
             self._trained.compile(
                 optimizer,
                 keras.losses.SparseCategoricalCrossentropy(from_logits=True),
                 metrics=["accuracy"],
-                steps_per_execution=self.at_once,
+                steps_per_execution=at_once or self.at_once,
             )
         self._build_metrics(self.model.output_shape[-1])
 
@@ -179,19 +190,19 @@ class ReusableModel:
         """
         epochs = epochs_of(stage.steps)
         steps = stage.steps // epochs
-        if steps % self.at_once:
-            self.at_once = steps_at_once([stage.steps])
-            self.compile()
+        at_once = math.gcd(steps, self.at_once)
+        if at_once != self._trained.steps_per_execution:
+            self.compile(at_once)
         for optimizer in self.optimizers():
             for variable in optimizer.variables:
                 if variable is not optimizer.learning_rate:
                     variable.assign(keras.ops.zeros_like(variable))
-        schedule = WarmupCosine(stage.learning_rate, stage.steps)
+        self._trained.optimizer.plan(stage.learning_rate, stage.steps)
         resume = Resume(self._trained, folder, every=every, also=also)
         for start, span in resume.spans(epochs, steps, fresh):
             self._trained.fit(
                 batches(start),
-                callbacks=[schedule, *callbacks, resume],
+                callbacks=[*callbacks, resume],
                 verbose=0,
                 shuffle=False,
                 **span,
@@ -205,19 +216,34 @@ class ReusableModel:
 
 
 class ReusableL2TL(ReusableModel):
-    """An `L2TL` model that is trained again and again."""
+    """An `L2TL` model that is trained again and again.
 
-    def __init__(self, model: keras.Model, stages: Iterable[int] = ()):
+    Args:
+        model: to be compiled here.
+        stages: the steps of everything that it will be trained for.
+        policy_learning_rate: of Adam on the policy.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        stages: Iterable[int] = (),
+        policy_learning_rate: float = 0.001,
+    ):
+        self.policy_learning_rate = policy_learning_rate
         super().__init__(model, stages)
         self.initial = self.state()
 
-    def compile(self) -> None:
+    def _trainer(self) -> keras.Model:
+        return self.model
+
+    def compile(self, at_once: int | None = None) -> None:
         with self.model.distribute_strategy.scope():
             self.model.compile(
-                sgd(),
-                "adam",
+                WarmupCosine(),
+                keras.optimizers.Adam(self.policy_learning_rate),
                 metrics=["accuracy"],
-                steps_per_execution=self.at_once,
+                steps_per_execution=at_once or self.at_once,
             )
         self._build_metrics(self.model.num_target_classes)
 

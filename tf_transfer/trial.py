@@ -206,7 +206,8 @@ class Trial:
             keep["weights"] = importance.numpy
         stage = self.config.pretraining
         images = self.batches.source(importance, stage, 2 * self.seed + 1)
-        bench.load(start)  # at last: the generalist may be trained in it, too
+        # Not before: asking for the generalist may have trained it in there.
+        bench.load(start)
         self.fit("pretraining", bench, images, stage, callbacks, **keep)
         if importance is not None:
             self.learned = {"weights": importance.numpy().tolist()}

@@ -92,7 +92,7 @@ class Workbench:
     def relation(self, images: ImageData) -> np.ndarray:
         """Returns how much each target class looks like each source class.
 
-        As the source model sees it that is loaded.
+        As `source` sees it with the state that was loaded last.
 
         Raises:
             InputError: for a model from which no head can be mixed.
@@ -153,4 +153,4 @@ class Workbench:
                 policy_warmup=settings.policy_warmup,
                 relabel=relabel,
             )
-            return ReusableL2TL(model, [steps])
+            return ReusableL2TL(model, [steps], settings.policy_learning_rate)

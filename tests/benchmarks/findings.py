@@ -245,7 +245,7 @@ def saving(whole: dict[str, list], weighted: dict[str, list]) -> str:
         enough.append(steps)
     said = f"The whole source ends at {100 * wanted:.1f} % after {most} steps; "
     if not enough:
-        return f"{said}the weighted source does not reach that."
+        return f"{said}the weighted source does not end there."
     return (
         f"{said}the weighted source is there after {min(enough)}, "
         f"{min(enough) / most:.2f} of them."
@@ -261,7 +261,7 @@ def page(found: dict[str, Curves]) -> str:
         "paper's own protocol, from random weights and with a fresh head; but",
         "for one finding the source steps go on from the generalist, which the",
         "weights are estimated by in any case.",
-        "Means over seeds with 95 % intervals, test images read once for each.",
+        "Means over seeds with 95 % intervals, test images read once a value.",
     ]
     for name, curves in found.items():
         _, x_label, y_label = FIGURES[name]
