@@ -249,3 +249,10 @@ def test_interrupted_in_mid_epoch_it_ends_bitwise_the_same(
     assert one == other
     left = (tmp_path / "broken" / "checkpoints").iterdir()
     assert {path.suffix for path in left} == {".keras"}
+
+
+def test_all_seeds_share_one_copy_of_the_test_images():
+    target = conftest.blobs(per_class=20, classes=4, seed=1)
+    found = experiment._splits(conftest.tiny_experiment(), target, range(2))
+    assert found[0].test is found[1].test
+    assert found[0].train.fingerprint() != found[1].train.fingerprint()

@@ -1,8 +1,10 @@
 """Whole experiments: methods and controls compared over seeds."""
 
+import dataclasses
 import hashlib
 import os
 import pathlib
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -96,7 +98,7 @@ def compare(
             note(_WITHOUT_TENSORBOARD)
         seeds = range(config.seeds)
         # For all seeds, before anything is trained.
-        parts = {seed: _split(config, target, seed) for seed in seeds}
+        parts = _splits(config, target, seeds)
         waiting = [seed for seed in seeds if unfinished(config, folder, seed)]
         jobs = min(jobs, len(waiting))
         if jobs > 1:
@@ -133,7 +135,7 @@ def _check_jobs(jobs: int, strategy: str) -> None:
 def _train_some(config: Experiment, out, given: dict, quiet: bool, seeds):
     """Trains some of the seeds, in a process of its own."""
     source, target, prints = _load(config, **given, quiet=True)
-    parts = {seed: _split(config, target, seed) for seed in seeds}
+    parts = _splits(config, target, seeds)
     with RunFolder(out, config, prints) as folder:
         for _ in Rounds(config, folder, source, target, parts, quiet).run():
             pass
@@ -155,7 +157,7 @@ def look(
         A plain verdict in a few lines.
     """
     source, target, prints = _load(config, source, target, quiet)
-    split = _split(config, target, seed=0)
+    split = _splits(config, target, [0])[0]
     bench = Workbench.of(config, source, target)
     chief = distribution.is_chief(bench.strategy)
     with RunFolder(out, config, prints, writes=chief) as folder:
@@ -249,11 +251,21 @@ def _load(
     return source, target, prints
 
 
-def _split(config: Experiment, target: ImageData, seed: int) -> TargetSplit:
-    settings = config.data
-    return splits.split_target(
-        target, settings.labels_per_class, settings.validation_per_class, seed
-    )
+def _splits(
+    config: Experiment, target: ImageData, seeds: Iterable[int]
+) -> dict[int, TargetSplit]:
+    """Returns the target's parts of every seed, with one test part for all."""
+    settings, found = config.data, {}
+    for seed in seeds:
+        split = splits.split_target(
+            target,
+            settings.labels_per_class,
+            settings.validation_per_class,
+            seed,
+        )
+        test = next(iter(found.values()), split).test  # no copy for each
+        found[seed] = dataclasses.replace(split, test=test)
+    return found
 
 
 def _export_best(
