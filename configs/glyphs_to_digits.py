@@ -9,5 +9,5 @@ from tf_transfer.config import Experiment
 
 
 def get_config() -> Experiment:
-    """Returns the built-in experiment."""
-    return Experiment()
+    """Returns the built-in experiment, with ten seeds."""
+    return Experiment(seeds=10)
