@@ -17,7 +17,8 @@ import tensorflow as tf
 from tf_transfer import randomness, weights
 from tf_transfer.errors import InputError
 
-_AHEAD = 2  # blocks or batches that are chosen at a time
+_AHEAD = 2  # blocks that are chosen at a time
+_DRAWN = 1024  # indices in a block of `index_draw`
 
 
 def _check_seed(seed: int) -> None:
@@ -192,8 +193,10 @@ def index_draw(
 
     A class is drawn by its share of `count * weight`, then an example of it
     uniformly: independent draws from the weighted source. The batch at a
-    position depends on seed and position alone. A batch takes
-    O(classes + batch log classes) time; memory is O(examples + classes).
+    position depends on seed and position alone. Batches are drawn some at a
+    time, about a thousand indices: those take O(classes + indices log classes)
+    time; memory is O(examples + classes). New weights show after what is drawn
+    ahead: ask for the dataset anew where they must count at once.
 
     Args:
         labels: the source's labels, `[N]`.
@@ -223,23 +226,33 @@ def index_draw(
     first = tf.constant(np.cumsum(counts) - counts)
     size = tf.constant(counts, tf.float64)
 
+    at_once = max(1, _DRAWN // batch_size)
+
     def draw(position):
         mass = size * tf.cast(class_weights, tf.float64)
         reached = tf.cumsum(mass)
         message = "All classes with examples have weight 0. Received:"
         tf.debugging.Assert(reached[-1] > 0, [message, class_weights])
-        draws = tf.random.stateless_uniform(
-            [2, batch_size], [seed, position], dtype=tf.float64
-        )
+        draws = [
+            tf.random.stateless_uniform(
+                [2, batch_size], [seed, position + i], dtype=tf.float64
+            )
+            for i in range(at_once)
+        ]
+        draws = tf.concat(draws, axis=1)
         chosen = tf.searchsorted(reached, draws[0] * reached[-1], side="right")
         # The last class with mass reaches the total; round-off may pass it.
         chosen = tf.minimum(chosen, tf.searchsorted(reached, reached[-1:]))
         inside = draws[1] * tf.gather(size, chosen)
         offset = tf.gather(first, chosen) + tf.cast(inside, tf.int64)
-        return tf.gather(by_class, offset)
+        return tf.reshape(tf.gather(by_class, offset), [at_once, batch_size])
 
-    positions = tf.data.Dataset.counter(start)
-    return positions.map(draw, num_parallel_calls=_AHEAD)
+    positions = tf.data.Dataset.counter(start, at_once)
+    drawn = positions.map(draw, num_parallel_calls=_AHEAD).unbatch()
+    endless = tf.data.experimental.assert_cardinality(
+        tf.data.INFINITE_CARDINALITY
+    )
+    return drawn.apply(endless)
 
 
 def largest(
