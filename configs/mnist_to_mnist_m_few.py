@@ -24,4 +24,5 @@ def get_config() -> Experiment:
         ),
         generalist=Training(steps=1500),
         finetuning=FineTuning(steps=600),
+        seeds=10,
     )
