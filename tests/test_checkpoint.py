@@ -203,6 +203,13 @@ def test_sigterm_after_the_last_step_stops_what_follows(tmp_path):
     train(Joint, tmp_path)
 
 
+def test_ctrl_c_gives_the_signal_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        train(Classifier, None, Interrupt(2))
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_nan_loss_names_step_and_batch_and_keeps_the_last_checkpoint(tmp_path):
     class Spoil(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):

@@ -134,26 +134,29 @@ class Resume(keras.callbacks.Callback):
         Raises:
             InputError: if executions of several steps do not fill an epoch.
         """
-        while self.step < epochs * steps_per_epoch:
-            epoch, done = divmod(self.step, steps_per_epoch)
-            at_once = self.model.steps_per_execution
-            if (steps_per_epoch - done) % at_once:
-                raise InputError(
-                    "The steps left of an epoch must be a multiple of "
-                    f"`steps_per_execution`, {at_once}. "
-                    f"Received: {steps_per_epoch - done}"
+        try:
+            while self.step < epochs * steps_per_epoch:
+                epoch, done = divmod(self.step, steps_per_epoch)
+                at_once = self.model.steps_per_execution
+                if (steps_per_epoch - done) % at_once:
+                    raise InputError(
+                        "The steps left of an epoch must be a multiple of "
+                        f"`steps_per_execution`, {at_once}. "
+                        f"Received: {steps_per_epoch - done}"
+                    )
+                alone = fresh or done
+                yield (
+                    self.step,
+                    {
+                        "initial_epoch": epoch,
+                        "epochs": epoch + 1 if alone else epochs,
+                        "steps_per_epoch": steps_per_epoch - done,
+                    },
                 )
-            alone = fresh or done
-            yield (
-                self.step,
-                {
-                    "initial_epoch": epoch,
-                    "epochs": epoch + 1 if alone else epochs,
-                    "steps_per_epoch": steps_per_epoch - done,
-                },
-            )
-            if self.model.stop_training:
-                return
+                if self.model.stop_training:
+                    return
+        finally:  # also where an error, or Ctrl-C, has ended `fit`
+            self._stop_listening()
 
     def on_train_begin(self, logs=None):
         self._asked = False
