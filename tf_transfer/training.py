@@ -45,11 +45,14 @@ class WarmupCosine(keras.optimizers.SGD):
         self.length.assign(steps)
 
     def apply(self, grads, trainable_variables=None):
-        step = tf.cast(self.iterations.value, tf.float32)
-        ramp = (step + 1) / tf.maximum(1.0, self.length.value // 10)
-        cosine = 0.5 * (1 + tf.cos(math.pi * step / self.length.value))
-        rate = self.peak.value * tf.minimum(1.0, ramp) * cosine
-        self.learning_rate.assign(rate)
+        # In double precision: the same rate, to the last bit, everywhere.
+        step, length, peak = (
+            tf.cast(variable.value, tf.float64)
+            for variable in (self.iterations, self.length, self.peak)
+        )
+        ramp = tf.minimum((step + 1) / tf.maximum(length // 10, 1), 1)
+        cosine = 0.5 * (1 + tf.cos(math.pi * step / length))
+        self.learning_rate.assign(tf.cast(peak * ramp * cosine, tf.float32))
         super().apply(grads, trainable_variables)
 
 
