@@ -45,7 +45,7 @@ class WarmupCosine(keras.optimizers.SGD):
         self.length.assign(steps)
 
     def apply(self, grads, trainable_variables=None):
-        # In double precision: the same rate, to the last bit, everywhere.
+        # In double precision: no device shall round the rate in its own way.
         step, length, peak = (
             tf.cast(variable.value, tf.float64)
             for variable in (self.iterations, self.length, self.peak)
