@@ -118,7 +118,7 @@ def test_draw_follows_a_variable():
     iterator = iter(stage)
     assert set(LABELS[next(iterator)]) == {0}
     variable.assign([0, 0, 1.0, 0])
-    for _ in range(20):  # more than are prefetched
+    for _ in range(200):  # more than the blocks that are drawn ahead
         later = next(iterator)
     assert set(LABELS[later]) == {2}
 
