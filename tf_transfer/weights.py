@@ -130,9 +130,9 @@ def em_prior(
     likelihood = np.asarray(probabilities)[:, known] / source_prior[known]
     prior = source_prior[known].copy()
     for _ in range(iterations):
-        posterior = likelihood * prior
-        posterior /= posterior.sum(axis=1, keepdims=True)
-        new = posterior.mean(axis=0)
+        # The mean posterior, without making those of all rows.
+        evidence = likelihood @ prior
+        new = prior * (1 / evidence @ likelihood) / len(likelihood)
         moved = np.abs(new - prior).max()
         prior = new
         if moved < tolerance:
