@@ -4,65 +4,20 @@ Zhu et al. 2020 credit all classes with one scalar reward (`Reinforce`). Its
 spread drowns what a single class did; measured, the policy learns nothing by
 it. The others measure what every source class does to the validation images
 and average that over steps: `FeatureCredit` on the encoder's output, which
-costs next to nothing, and `GradientCredit` through the whole encoder.
+costs next to nothing, and `GradientCredit` through the encoder.
 """
 
+import math
 from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
 from tf_transfer import losses
+from tf_transfer.credit_base import LARGEST, ClassCredit, Credit, state
 from tf_transfer.distribution import gathered, total
 from tf_transfer.errors import InputError
-from tf_transfer.policy import WeightPolicy
 from tf_transfer.steps import Batch, Evidence
-
-_LARGEST = 3.0
-
-
-def _state(layer: keras.layers.Layer, shape: tuple, name: str):
-    """Adds a variable that is the same on all replicas."""
-    return layer.add_weight(
-        shape,
-        "zeros",
-        name=name,
-        trainable=False,
-        aggregation="only_first_replica",
-    )
-
-
-class Credit(keras.layers.Layer):
-    """Base of the credits.
-
-    Args:
-        decay: weight of the past in the running figures.
-    """
-
-    def __init__(self, decay: float, **kwargs):
-        super().__init__(**kwargs)
-        if not 0 <= decay < 1:
-            raise InputError(
-                f"`decay` must be at least 0 and below 1. Received: {decay}"
-            )
-        self.decay = float(decay)
-
-    def get_config(self) -> dict:
-        return super().get_config() | {"decay": self.decay}
-
-    def look(self, model, images, labels) -> tuple[Batch, list | None]:
-        """Passes validation images through the encoder, once."""
-        return model.look(images, labels), None
-
-    def policy_loss(self, model, evidence: Evidence, active: tf.Tensor):
-        """Returns the loss by whose gradient the policy learns.
-
-        Args:
-            model: the `L2TL` model.
-            evidence: of this step.
-            active: 1, or 0 while the policy is frozen and nothing is kept.
-        """
-        raise NotImplementedError
 
 
 @keras.saving.register_keras_serializable("tf_transfer")
@@ -90,9 +45,9 @@ class Reinforce(Credit):
 
     def build(self, input_shape):
         """Creates the running figures; the shape does not matter."""
-        self.mean = _state(self, (), "mean")
-        self.square = _state(self, (), "square")
-        self.mass = _state(self, (), "mass")
+        self.mean = state(self, (), "mean")
+        self.square = state(self, (), "square")
+        self.mass = state(self, (), "mass")
         self.built = True
 
     def policy_loss(self, model, evidence: Evidence, active: tf.Tensor):
@@ -123,86 +78,7 @@ class Reinforce(Credit):
         ):
             change = active * (1 - self.decay) * (value - variable.value)
             variable.assign(variable.value + change)
-        return tf.clip_by_value(advantage, -_LARGEST, _LARGEST)
-
-
-class ClassCredit(Credit):
-    """Base of the credits that tell the source classes apart.
-
-    Keeps a table of the average effect of every source class on every group
-    of validation images, and credits a class with the sum of its effects on
-    the groups, standardised over the classes.
-
-    Args:
-        decay: weight of the past per example of a class.
-    """
-
-    def __init__(self, decay: float = 0.995, **kwargs):
-        super().__init__(decay, **kwargs)
-
-    def build(self, input_shape):
-        """Creates the table; `input_shape` is (source classes, groups)."""
-        self.sums = _state(self, input_shape, "sums")
-        self.mass = _state(self, input_shape, "mass")
-        self.built = True
-
-    def policy_loss(self, model, evidence: Evidence, active: tf.Tensor):
-        """Returns minus the credit that the policy earns on average."""
-        self._average(model, evidence, active)
-        return -model.policy.expected_credit(*self.credit(model.policy))
-
-    def effects(self, model, evidence: Evidence) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the effect of each source example on each group.
-
-        Returns:
-            The mean effects `[B, groups]`, and whether there were images of
-            the group, `[groups]` float32; the same on all replicas.
-        """
-        raise NotImplementedError
-
-    def _average(self, model, evidence: Evidence, active) -> None:
-        effects, known = self.effects(model, evidence)
-        sums = tf.math.unsorted_segment_sum(
-            tf.concat([effects, tf.ones_like(effects[:, :1])], axis=1),
-            evidence.source.labels,
-            model.num_source_classes,
-        )
-        sums = total(sums)
-        count = sums[:, -1:]
-        means = tf.math.divide_no_nan(sums[:, :-1], count)
-        rate = active * (1 - self.decay**count) * known
-        self.sums.assign(self.sums + rate * (means - self.sums))
-        self.mass.assign(self.mass + rate * (1 - self.mass))
-
-    def table(self) -> tf.Tensor:
-        """Returns the average effects, `[C, groups]`; 0 where unknown."""
-        return tf.math.divide_no_nan(self.sums.value, self.mass.value)
-
-    def gains(self, table: tf.Tensor) -> tf.Tensor:
-        """Returns what each class is worth, `[C]`, from the table."""
-        return tf.reduce_sum(table, axis=1)
-
-    def credit(self, policy: WeightPolicy) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the credit of the classes, `[C]`, and of the source loss.
-
-        Gains less their mean, in standard deviations over the classes seen so
-        far; an unseen class has 0. The source loss as a whole is credited
-        with the mean effect of the source as it is weighted now.
-        """
-        table = self.table()
-        seen = tf.cast(tf.reduce_any(self.mass.value > 0, axis=1), tf.float32)
-        gains = self.gains(table)
-        mean = losses.weighted_mean(gains, seen)
-        variance = losses.weighted_mean((gains - mean) ** 2, seen)
-        spread = tf.sqrt(variance + 1e-12)
-        overall = losses.weighted_mean(
-            tf.reduce_sum(table, axis=1), seen * policy.expected_weights()
-        )
-
-        def bounded(value):
-            return tf.clip_by_value(value / spread, -_LARGEST, _LARGEST)
-
-        return seen * bounded(gains - mean), bounded(overall)
+        return tf.clip_by_value(advantage, -LARGEST, LARGEST)
 
 
 @keras.saving.register_keras_serializable("tf_transfer")
@@ -274,14 +150,18 @@ class GradientCredit(ClassCredit):
     The inner product of every source example's gradient with the gradient
     of the validation images: one backward pass on these and one forward-mode
     pass on the source batch (Jacobian-vector product), both without dropout.
+    By default through the later half of the encoder, which measured better
+    than the whole, and costs less.
 
     Args:
         objective: `"log_odds"` of the right class, which counts known images
             too, or `"loss"`, the exact effect on the validation loss.
+        depth: share of the encoder's trainable variables that count, from the
+            output on; 1 for all.
         decay: weight of the past per example of a class.
 
     Raises:
-        InputError: for another objective.
+        InputError: for another objective, or a depth that cannot be.
 
     Example:
 
@@ -289,24 +169,41 @@ class GradientCredit(ClassCredit):
     'loss'
     """
 
-    def __init__(self, objective: str = "log_odds", **kwargs):
+    def __init__(
+        self, objective: str = "log_odds", depth: float = 0.5, **kwargs
+    ):
         super().__init__(**kwargs)
         if objective not in ("log_odds", "loss"):
             raise InputError(
                 "`objective` must be log_odds or loss. "
                 f"Received: objective={objective!r}"
             )
+        if not 0 < depth <= 1:
+            raise InputError(
+                "`depth` must be above 0 and at most 1. "
+                f"Received: depth={depth}"
+            )
         self.objective = objective
+        self.depth = float(depth)
 
     def get_config(self) -> dict:
-        return super().get_config() | {"objective": self.objective}
+        return super().get_config() | {
+            "objective": self.objective,
+            "depth": self.depth,
+        }
 
     def build(self, input_shape):
         """Creates the table, with all validation images as one group."""
         super().build((input_shape[0], 1))
 
+    def values(self, model) -> list[tf.Tensor]:
+        """Returns the encoder's variables that count, as they are now."""
+        variables = model.encoder.trainable_variables
+        count = math.ceil(self.depth * len(variables))
+        return [v.value for v in variables[-count:]]
+
     def look(self, model, images, labels) -> tuple[Batch, list | None]:
-        values = [v.value for v in model.encoder.trainable_variables]
+        values = self.values(model)
         count = total(tf.cast(tf.shape(labels)[0], tf.float32))
         with tf.GradientTape() as tape:
             found = model.look(images, labels)
@@ -317,7 +214,7 @@ class GradientCredit(ClassCredit):
 
     def effects(self, model, evidence: Evidence) -> tuple[tf.Tensor, tf.Tensor]:
         images, labels, _ = evidence.source
-        values = [v.value for v in model.encoder.trainable_variables]
+        values = self.values(model)
         with tf.autodiff.ForwardAccumulator(values, evidence.slope) as forward:
             logits = model.source_head(model.encoder(images, training=False))
             gain = self._gain(model, labels, logits)

@@ -25,11 +25,12 @@ from tf_transfer.workbench import Outcome
 def train_uniform(trial: Trial) -> Outcome:
     """Trains jointly with equal weights; source images keep their labels."""
     bench = trial.bench.joint
+    source = _source(trial)
 
     def once(images: ImageData, rate: float) -> State:
         _restart(trial, bench, images)
         bench.model.policy.assign(np.ones(trial.source.num_classes))
-        return _fit(trial, bench, images, rate)
+        return _fit(trial, bench, images, rate, source)
 
     return trial.choose(once)
 
@@ -49,12 +50,13 @@ def train_weighted(trial: Trial, weights: np.ndarray, scale: float) -> Outcome:
     importance = ImportanceWeights(trial.source.num_classes)
     importance.assign(weights, trial.source.prior)
     drawn = trial.config.datl.apply != "attach"
+    source = _source(trial, importance if drawn else None)
 
     def once(images: ImageData, rate: float) -> State:
         _relate(trial, bench, images, rate)
         in_loss = np.ones_like(weights) if drawn else importance.numpy()
         bench.model.policy.assign(in_loss, scale)
-        return _fit(trial, bench, images, rate, importance if drawn else None)
+        return _fit(trial, bench, images, rate, source)
 
     return trial.choose(once)
 
@@ -169,6 +171,20 @@ def _start_policy(trial: Trial, bench: ReusableL2TL) -> None:
     bench.model.policy.restart(start, trial.seed)
 
 
+def _source(
+    trial: Trial, importance: ImportanceWeights | None = None
+) -> Callable[[int], tf.data.Dataset]:
+    """Gives the source batches of joint training, weighted or not."""
+    config = trial.config
+    batch_size = config.pretraining.batch_size * config.l2tl.oversample
+    if importance is None:
+        return trial.batches.whole_source(batch_size)
+    stage = Training(steps=config.joint_steps, batch_size=batch_size)
+    drawn = trial.batches.source(importance, stage, 2 * trial.seed + 1)
+    # Made once for all rates: that takes as long as some training steps.
+    return functools.cache(drawn)
+
+
 def _streams(
     trial: Trial,
     source: Callable[[int], tf.data.Dataset],
@@ -190,18 +206,10 @@ def _fit(
     bench: ReusableL2TL,
     images: ImageData,
     rate: float,
-    importance: ImportanceWeights | None = None,
+    source: Callable[[int], tf.data.Dataset],
 ) -> State:
     """Trains jointly, and in the rest of the steps on the target alone."""
     shared = trial.config.joint_steps
-    batch_size = (
-        trial.config.pretraining.batch_size * trial.config.l2tl.oversample
-    )
-    if importance is None:
-        source = trial.batches.whole_source(batch_size)
-    else:
-        stage = Training(steps=shared, batch_size=batch_size)
-        source = trial.batches.source(importance, stage, 2 * trial.seed + 1)
     stage = Training(steps=shared, learning_rate=rate)
     trial.fit("joint", bench, _streams(trial, source, images), stage)
     model = bench.model.classifier()

@@ -75,8 +75,6 @@ class L2TL(TwoHeads):
     [1.0, 1.0, 1.0]
     """
 
-    tracked = (*TwoHeads.tracked, "scale", "reward", "policy_entropy")
-
     def __init__(
         self,
         encoder: keras.Model,
@@ -193,6 +191,11 @@ class L2TL(TwoHeads):
                     f"start. Received: {metric.name!r} without any"
                 )
             self._reward_metric = _Untracked(metric)
+
+    def tracked(self) -> list[str]:
+        learned = ["reward", "policy_entropy"]
+        learns = bool(self.policy.trainable_variables)
+        return [*super().tracked(), "scale", *(learned if learns else [])]
 
     def get_compile_config(self) -> dict:
         return super().get_compile_config() | {

@@ -115,6 +115,10 @@ class WeightPolicy(keras.layers.Layer):
             in 0..1 allow; flat by default.
         seed: of the actions.
 
+    Attributes:
+        logits: of the levels, `[1 + C, K]`: row 0 of the scale, then one of
+            every class.
+
     Raises:
         InputError: for levels, a coefficient or a start that cannot be.
 
@@ -147,11 +151,8 @@ class WeightPolicy(keras.layers.Layer):
             )
         self.levels = np.linspace(0, 1, levels, dtype=np.float32)
         self.entropy = float(entropy)
-        shape = (num_source_classes, levels)
-        self.class_logits = self.add_weight(shape, "zeros", name="class_logits")
-        self.scale_logits = self.add_weight(
-            (levels,), "zeros", name="scale_logits"
-        )
+        shape = (1 + num_source_classes, levels)
+        self.logits = self.add_weight(shape, "zeros", name="logits")
         self.start_logits = self.add_weight(
             shape, "zeros", name="start_logits", trainable=False
         )
@@ -166,15 +167,14 @@ class WeightPolicy(keras.layers.Layer):
     ) -> None:
         """Forgets what was learned; for the arguments, see the class."""
         self.start = start
-        logits = np.zeros(self.class_logits.shape, np.float32)
+        logits = np.zeros(self.logits.shape, np.float32)
         if start is not None:
             weights = _check_weights(start, self.num_source_classes)
             self.start = weights.tolist()
             largest = max(weights.max(), 1e-12)
-            logits = _logits_with_means(weights / largest, self.levels)
-        self.class_logits.assign(logits)
+            logits[1:] = _logits_with_means(weights / largest, self.levels)
+        self.logits.assign(logits)
         self.start_logits.assign(logits)
-        self.scale_logits.assign(np.zeros(len(self.levels)))
         self.seed.assign(seed)
 
     def get_config(self) -> dict:
@@ -186,26 +186,22 @@ class WeightPolicy(keras.layers.Layer):
             "seed": int(self.seed),
         }
 
-    def distributions(self) -> tuple[tfd.Categorical, tfd.Categorical]:
-        """Returns the distributions of the class levels and of the scale."""
-        return (
-            tfd.Categorical(logits=self.class_logits.value),
-            tfd.Categorical(logits=self.scale_logits.value),
-        )
+    def distribution(self) -> tfd.Categorical:
+        """Returns the distribution of the levels: of the scale, the classes."""
+        return tfd.Categorical(logits=self.logits.value)
 
     def draw(self, step: tf.Tensor) -> Actions:
         """Draws the actions of a step.
 
-        By inversion, one uniform number per class: TFP's own sampler would
-        draw one per class and level.
+        By inversion, one uniform number per action: TFP's own sampler would
+        draw one per action and level.
         """
         uniform = randomness.uniform(
-            self.seed.value, step, self.num_source_classes + 1
+            self.seed.value, step, 1 + self.num_source_classes
         )
-        classes, scale = self.distributions()
-        chosen = _invert(classes, uniform[1:]), _invert(scale, uniform[0])
-        values = tf.constant(self.levels)
-        return Actions(*(tf.gather(values, level) for level in chosen), chosen)
+        chosen = _invert(self.distribution(), uniform)
+        values = tf.gather(tf.constant(self.levels), chosen)
+        return Actions(values[1:], values[0], chosen)
 
     def log_probs(self, actions: Actions, present: tf.Tensor) -> tf.Tensor:
         """Returns the log-probabilities of the actions that had an effect.
@@ -216,13 +212,10 @@ class WeightPolicy(keras.layers.Layer):
                 of an absent one had no effect; its score is noise.
 
         Returns:
-            `[C + 1]`: of the classes, 0 for absent ones, and of the scale.
+            `[1 + C]`: of the scale, and of the classes, 0 for absent ones.
         """
-        classes, scale = self.distributions()
-        of_classes = classes.log_prob(actions.levels[0])
-        of_classes = tf.where(present, of_classes, 0.0)
-        of_scale = scale.log_prob(actions.levels[1])
-        return tf.concat([of_classes, of_scale[None]], axis=0)
+        found = self.distribution().log_prob(actions.levels)
+        return tf.where(tf.concat([[True], present], axis=0), found, 0.0)
 
     def expected_credit(
         self, credit: tf.Tensor, scale_credit: tf.Tensor
@@ -233,35 +226,33 @@ class WeightPolicy(keras.layers.Layer):
             credit: of a larger weight of each class, `[C]`.
             scale_credit: of a larger weight of the source loss.
         """
-        classes, scale = self.distributions()
-        values = tf.constant(self.levels)
         return losses.expected_credit(
-            classes.probs_parameter(), values, credit
-        ) + losses.expected_credit(
-            scale.probs_parameter()[None], values, scale_credit[None]
+            self.distribution().probs_parameter(),
+            tf.constant(self.levels),
+            tf.concat([[scale_credit], credit], axis=0),
         )
 
     def bonus(self) -> tf.Tensor:
         """Returns the entropy bonus: at most 0, which it is at the start."""
-        classes, scale = self.distributions()
         start = tfd.Categorical(logits=self.start_logits.value)
-        flat = tfd.Categorical(logits=np.zeros(len(self.levels), np.float32))
-        away = tf.reduce_sum(classes.kl_divergence(start))
-        return -self.entropy * (away + scale.kl_divergence(flat))
+        away = self.distribution().kl_divergence(start)
+        return -self.entropy * tf.reduce_sum(away)
 
     def mean_entropy(self) -> tf.Tensor:
         """Returns the mean entropy of the classes' distributions, in nats."""
-        return tf.reduce_mean(self.distributions()[0].entropy())
+        return tf.reduce_mean(self.distribution().entropy()[1:])
 
     def expected_weights(self) -> tf.Tensor:
         """Returns the expected weight of every class, `[C]` in 0..1."""
-        probs = self.distributions()[0].probs_parameter()
-        return tf.linalg.matvec(probs, tf.constant(self.levels))
+        return self._means()[1:]
 
     def expected_scale(self) -> tf.Tensor:
         """Returns the expected weight of the source loss, in 0..1."""
-        probs = self.distributions()[1].probs_parameter()
-        return tf.tensordot(probs, tf.constant(self.levels), 1)
+        return self._means()[0]
+
+    def _means(self) -> tf.Tensor:
+        probs = self.distribution().probs_parameter()
+        return tf.linalg.matvec(probs, tf.constant(self.levels))
 
 
 def _invert(distribution: tfd.Categorical, uniform: tf.Tensor) -> tf.Tensor:

@@ -11,13 +11,13 @@ class Actions(NamedTuple):
     Attributes:
         weights: of the source classes, `[C]`.
         scale: of the source loss, scalar.
-        levels: the drawn levels, `[C]` int32, and of the scale, int32; None
-            of a fixed policy.
+        levels: the drawn levels, `[1 + C]` int32, of the scale first; None of
+            a fixed policy.
     """
 
     weights: tf.Tensor
     scale: tf.Tensor
-    levels: tuple[tf.Tensor, tf.Tensor] | None = None
+    levels: tf.Tensor | None = None
 
 
 class Batch(NamedTuple):

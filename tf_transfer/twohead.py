@@ -1,6 +1,6 @@
 """A shared encoder with a source and a target head."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -21,13 +21,7 @@ class TwoHeads(DistributedTrainer, keras.Model):
         num_source_classes, num_target_classes: outputs of the heads.
         relabel: learn from source images by what `relate` says of their
             class, not by the class itself.
-
-    Attributes:
-        tracked: names of the figures besides `loss` and the compiled metrics
-            that `joint_logs` averages over an epoch.
     """
-
-    tracked = ("source_loss", "target_loss")
 
     def __init__(
         self,
@@ -66,7 +60,6 @@ class TwoHeads(DistributedTrainer, keras.Model):
                 name="relation",
                 trainable=False,
             )
-        self.trackers = [keras.metrics.Mean(name) for name in self.tracked]
 
     def compile(self, optimizer="sgd", loss=None, metrics=None, **kwargs):
         """Sets optimizer and loss, the cross-entropy of logits by default."""
@@ -79,8 +72,16 @@ class TwoHeads(DistributedTrainer, keras.Model):
             metrics=metrics,
             **kwargs,
         )
+        self.averages = _Averages(self.tracked())
         # Unbuilt, a resumed optimizer would be reset silently.
         self.optimizer.build(self.model_variables())
+
+    def tracked(self) -> list[str]:
+        """Returns the names of the figures that are averaged over an epoch.
+
+        Besides `loss` and the compiled metrics.
+        """
+        return ["source_loss", "target_loss"]
 
     def model_variables(self) -> list[keras.Variable]:
         """Returns the trainable variables of encoder and heads."""
@@ -191,18 +192,17 @@ class TwoHeads(DistributedTrainer, keras.Model):
     def joint_logs(self, logs: dict, labels: tf.Tensor) -> dict:
         """Updates the metrics and returns the logs of the epoch so far."""
         outputs = logs.pop("outputs")
+        self.averages.update_state(logs)
         for metric in self.metrics:
             if metric.name in logs:
                 metric.update_state(logs[metric.name])
-            elif metric.name not in self.tracked:
+            elif metric is not self.averages:
                 metric.update_state(labels, outputs)
-        unused = set(self.tracked) - set(logs)
-        found = self.get_metrics_result()
-        return {k: v for k, v in found.items() if k not in unused}
+        return self.get_metrics_result()
 
     def test_step(self, data):
         logs = super().test_step(data)
-        return {k: v for k, v in logs.items() if k not in self.tracked}
+        return {k: v for k, v in logs.items() if k not in self.averages.names}
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -242,3 +242,27 @@ class TwoHeads(DistributedTrainer, keras.Model):
         return keras.Sequential(
             [self.encoder, self.target_head], name="classifier"
         )
+
+
+class _Averages(keras.metrics.Metric):
+    """Averages figures over an epoch, in one variable.
+
+    A `Mean` for each would take as many operations as a small encoder.
+
+    Args:
+        names: of the figures, and of the entries of the result.
+    """
+
+    def __init__(self, names: Sequence[str]):
+        super().__init__(name="averages")
+        self.names = list(names)
+        self.totals = self.add_variable((len(names),), "zeros", name="totals")
+        self.count = self.add_variable((), "zeros", name="count")
+
+    def update_state(self, figures: Mapping[str, tf.Tensor]) -> None:
+        self.totals.assign_add(tf.stack([figures[n] for n in self.names]))
+        self.count.assign_add(1.0)
+
+    def result(self) -> dict[str, tf.Tensor]:
+        means = tf.math.divide_no_nan(self.totals.value, self.count.value)
+        return dict(zip(self.names, tf.unstack(means), strict=True))

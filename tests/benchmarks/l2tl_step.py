@@ -2,19 +2,21 @@
 
 python tests/benchmarks/l2tl_step.py
 
-`passes`: a bare tf.function that does what no L2TL can do without: forward and
-backward on kept source and target batch with the optimizer's update, and
-forward on the validation batch; for the gradient credit also its backward pass
-on the validation batch and its forward-mode pass on the source batch. `plain`:
-forward and backward on source and target alone. Everything else in a step,
-policy and metrics, costs the same for every encoder: so for two widths. The
-last rows are for more classes and levels, with the memory of policy and credit
-and the peak of the process.
+`passes`: what no L2TL can do without, as bare tf.functions, called in turn: a
+plain training step on the batch of kept source and target images, and a
+forward pass on the validation batch; for the gradient credit also the backward
+pass from there and the forward-mode pass on the source batch. `together`: the
+same in one tf.function, source and target each in a batch of its own, which
+TensorFlow runs side by side. `plain`: such a step on source and target alone.
+Everything else in a step, policy and metrics, costs the same for every encoder:
+so for two widths. The last rows are for more classes and levels, with the
+memory of policy and credit and the peak of the process.
 """
 
 import argparse
 import json
 import os
+from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -28,6 +30,12 @@ import tf_transfer as tt
 SIDE = 16
 CLASSES, TARGETS, LEVELS = 30, 10, 11
 CREDITS = ("reinforce", "feature", "gradient")
+AGAINST = {
+    "passes": "the passes it needs, one after another",
+    "together": "the passes it needs, in one function",
+    "plain": "plain joint steps",
+}
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def batch(count: int, classes: int, seed: int):
@@ -50,30 +58,53 @@ def make(credit: str, classes: int, levels: int, width: int) -> tt.L2TL:
     return model
 
 
-def passes(model: tt.L2TL, data: dict, credit: str | None):
-    """Returns the bare passes as one function; None leaves out validation."""
+def joint_step(model: tt.L2TL, data: dict, joined: bool) -> None:
+    """Trains on source and target images, in one batch or in two."""
+    (xs, ys), (xt, yt), _ = data.values()
     variables = model.model_variables()
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    with tf.GradientTape() as tape:
+        if joined:
+            both = model.encoder(tf.concat([xs, xt], axis=0), training=True)
+            source, target = tf.split(both, 2)
+        else:
+            source = model.encoder(xs, training=True)
+            target = model.encoder(xt, training=True)
+        total = LOSS(ys, model.source_head(source))
+        total += LOSS(yt, model.target_head(target))
+    model.optimizer.apply(tape.gradient(total, variables), variables)
+
+
+def look(model: tt.L2TL, data: dict, credit: str) -> tf.Tensor:
+    """Passes over the validation images, and what else a credit needs."""
+    (xs, ys), _, (xv, yv) = data.values()
+    if credit != "gradient":
+        return model(xv, training=False)
+    values = model.credit.values(model)
+    with tf.GradientTape() as tape:
+        total = LOSS(yv, model(xv, training=False))
+    direction = tape.gradient(total, values)
+    with tf.autodiff.ForwardAccumulator(values, direction) as forward:
+        features = model.encoder(xs, training=False)
+        total = LOSS(ys, model.source_head(features))
+    return forward.jvp(total)
+
+
+def bare(model: tt.L2TL, data: dict, credit: str) -> dict[str, Callable]:
+    """Returns what a step is compared to."""
+    joined = tf.function(lambda: joint_step(model, data, joined=True))
+    apart = tf.function(lambda: joint_step(model, data, joined=False))
+    looking = tf.function(lambda: look(model, data, credit))
 
     @tf.function
-    def step():
-        (xs, ys), (xt, yt), (xv, yv) = data.values()
-        with tf.GradientTape() as tape:
-            outputs = model.source_head(model.encoder(xs, training=True))
-            total = loss(ys, outputs) + loss(yt, model(xt, training=True))
-        model.optimizer.apply(tape.gradient(total, variables), variables)
-        if credit != "gradient":
-            return None if credit is None else model(xv, training=False)
-        encoder = [v.value for v in model.encoder.trainable_variables]
-        with tf.GradientTape() as tape:
-            total = loss(yv, model(xv, training=False))
-        direction = tape.gradient(total, encoder)
-        with tf.autodiff.ForwardAccumulator(encoder, direction) as forward:
-            features = model.encoder(xs, training=False)
-            total = loss(ys, model.source_head(features))
-        return forward.jvp(total)
+    def together():
+        joint_step(model, data, joined=False)
+        return look(model, data, credit)
 
-    return step
+    def passes():
+        joined()
+        looking()
+
+    return {"passes": passes, "together": together, "plain": apart}
 
 
 def repeated(function, steps: int):
@@ -102,11 +133,7 @@ def compare(
     }
     model = make(credit, classes, levels, width)
     whole = tf.function(model.train_step)
-    calls = {
-        "step": lambda: whole(data),
-        "passes": passes(model, data, credit),
-        "plain": passes(model, data, None),
-    }
+    calls = {"step": lambda: whole(data)} | bare(model, data, credit)
     found = pairs.in_turn(
         {name: repeated(call, options.steps) for name, call in calls.items()},
         options.rounds,
@@ -128,12 +155,12 @@ def compare(
     return [
         pairs.row(
             f"{what}, {levels} levels",
-            "the passes it needs" if other == "passes" else "plain joint steps",
+            AGAINST[other],
             found["step"] / found[other],
             most=goals.get(other) if few else None,
             **more,
         )
-        for other in ("passes", "plain")
+        for other in AGAINST
     ]
 
 
