@@ -112,13 +112,31 @@ def test_draw_repeats_by_seed_and_continues_at_a_position():
     assert (run(1, 0, 3) != run(2, 0, 3)).any()
 
 
+def test_draw_of_many_classes_continues_inside_of_what_is_drawn_at_once():
+    labels = np.random.default_rng(0).integers(0, 300, 2000)
+    weights = tf.random.stateless_uniform([300], [1, 2])
+
+    def run(start, count):
+        stage = sampling.index_draw(
+            labels, weights, batch_size=40, seed=5, start=start
+        )
+        return np.array(list(stage.take(count).as_numpy_iterator()))
+
+    whole = run(0, 12)
+    np.testing.assert_array_equal(run(3, 9), whole[3:])
+    few = sampling.index_draw(labels, weights, batch_size=400, seed=5)
+    assert next(iter(few)).shape == (400,)  # one batch at a time
+    again = np.array([run(i, 1)[0] for i in range(12)])
+    np.testing.assert_array_equal(again, whole)
+
+
 def test_draw_follows_a_variable():
     variable = tf.Variable([1.0, 0, 0, 0])
     stage = sampling.index_draw(LABELS, variable, batch_size=50, seed=0)
     iterator = iter(stage)
     assert set(LABELS[next(iterator)]) == {0}
     variable.assign([0, 0, 1.0, 0])
-    for _ in range(200):  # more than the blocks that are drawn ahead
+    for _ in range(20):  # more than are drawn ahead
         later = next(iterator)
     assert set(LABELS[later]) == {2}
 
