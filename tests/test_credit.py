@@ -97,6 +97,15 @@ def test_gradient_credit_is_the_effect_of_a_step(objective, depth):
         assert float(effects[i, 0]) == expected
 
 
+def test_gradient_credit_goes_through_the_later_half_by_default():
+    model = make(tt.GradientCredit())
+    chosen = model.credit.values(model)
+    every = model.encoder.trainable_variables
+    assert [v.shape for v in chosen] == [v.shape for v in every[7:]]
+    model = make(tt.GradientCredit(depth=0.01))
+    assert len(model.credit.values(model)) == 1
+
+
 def test_feature_credit_knows_what_the_source_images_teach():
     """A class whose images teach a target class helps that class most."""
     model = tt.L2TL(

@@ -84,6 +84,17 @@ def test_each_phase_leaves_the_others_variables_alone(credit):
     assert not equal(policy, values(model.policy.trainable_variables))
 
 
+def test_it_trains_on_after_compiling_again_with_the_policy_frozen():
+    model = make()
+    logs = fit(model)
+    model.policy.trainable = False
+    model.compile("sgd", metrics=["accuracy"])
+    policy = values(model.policy.variables)
+    again = fit(model)
+    assert equal(policy, values(model.policy.variables))
+    assert set(logs) - set(again) == {"policy_entropy", "reward"}
+
+
 def test_warm_up_leaves_the_policy_and_its_credit_alone():
     model = make(policy_warmup=10)
     before = values(model.policy.variables + model.credit.variables)

@@ -136,7 +136,7 @@ def test_draw_follows_a_variable():
     iterator = iter(stage)
     assert set(LABELS[next(iterator)]) == {0}
     variable.assign([0, 0, 1.0, 0])
-    for _ in range(20):  # more than are drawn ahead
+    for _ in range(100):  # more than are drawn ahead
         later = next(iterator)
     assert set(LABELS[later]) == {2}
 

@@ -195,3 +195,15 @@ def test_refuses():
         twohead.TwoHeads(encoder, 2, 2)
     with pytest.raises(InputError, match="at least one source"):
         twohead.TwoHeads(tt.small_encoder((8, 8, 1), 4), 0, 2)
+
+
+def test_averages_of_an_epoch():
+    averages = twohead.Averages(["loss", "reward"])
+    again = twohead.Averages.from_config(averages.get_config())
+    assert again.get_config() == averages.get_config()
+    averages.update_state({"loss": 3.0, "reward": 1.0, "other": 9.0})
+    averages.update_state({"loss": tf.constant(1.0)})
+    found = {name: float(mean) for name, mean in averages.result().items()}
+    assert found == {"loss": 2.0, "reward": 0.5}
+    averages.reset_state()
+    assert float(averages.result()["loss"]) == 0

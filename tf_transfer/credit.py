@@ -7,7 +7,6 @@ and average that over steps: `FeatureCredit` on the encoder's output, which
 costs next to nothing, and `GradientCredit` through the encoder.
 """
 
-import math
 from collections.abc import Callable
 
 import keras
@@ -155,9 +154,9 @@ class GradientCredit(ClassCredit):
 
     Args:
         objective: `"log_odds"` of the right class, which counts known images
-            too, or `"loss"`, the exact effect on the validation loss.
-        depth: share of the encoder's trainable variables that count, from the
-            output on; 1 for all.
+            too, or `"loss"`: the effect on the validation loss.
+        depth: share of the encoder's `trainable_variables` that count, from
+            the last on; 1 for all.
         decay: weight of the past per example of a class.
 
     Raises:
@@ -199,7 +198,7 @@ class GradientCredit(ClassCredit):
     def values(self, model) -> list[tf.Tensor]:
         """Returns the encoder's variables that count, as they are now."""
         variables = model.encoder.trainable_variables
-        count = math.ceil(self.depth * len(variables))
+        count = max(1, round(self.depth * len(variables)))
         return [v.value for v in variables[-count:]]
 
     def look(self, model, images, labels) -> tuple[Batch, list | None]:
@@ -218,7 +217,8 @@ class GradientCredit(ClassCredit):
         with tf.autodiff.ForwardAccumulator(values, evidence.slope) as forward:
             logits = model.source_head(model.encoder(images, training=False))
             gain = self._gain(model, labels, logits)
-        return forward.jvp(gain)[:, None], tf.ones([1])
+        effects = forward.jvp(gain, unconnected_gradients="zero")
+        return effects[:, None], tf.ones([1])
 
     def _gain(self, model, labels, logits) -> tf.Tensor:
         if self.objective == "loss":

@@ -36,7 +36,7 @@ class L2TL(TwoHeads):
     Beyond the passes of source, target and validation batch through the
     encoder a step takes O(batch + classes levels) time, and as much memory;
     the credit `"feature"` O(batch^2 + classes target classes), `"gradient"` a
-    backward and a forward-mode pass.
+    backward and a forward-mode pass, through half of the encoder.
 
     Args:
         encoder: a built Keras model from images to features `[B, D]`.
@@ -74,6 +74,8 @@ class L2TL(TwoHeads):
     >>> model.importance_weights().tolist()
     [1.0, 1.0, 1.0]
     """
+
+    tracked = (*TwoHeads.tracked, "scale", "reward", "policy_entropy")
 
     def __init__(
         self,
@@ -191,11 +193,6 @@ class L2TL(TwoHeads):
                     f"start. Received: {metric.name!r} without any"
                 )
             self._reward_metric = _Untracked(metric)
-
-    def tracked(self) -> list[str]:
-        learned = ["reward", "policy_entropy"]
-        learns = bool(self.policy.trainable_variables)
-        return [*super().tracked(), "scale", *(learned if learns else [])]
 
     def get_compile_config(self) -> dict:
         return super().get_compile_config() | {

@@ -18,7 +18,7 @@ from tf_transfer import randomness, weights
 from tf_transfer.errors import InputError
 
 _AHEAD = 2  # blocks that are chosen at a time
-_DRAWN = 1024  # indices that `index_draw` draws at a time, at most
+_DRAWN = 512  # indices in a block of `index_draw`
 
 
 def _check_seed(seed: int) -> None:
@@ -193,11 +193,10 @@ def index_draw(
 
     A class is drawn by its share of `count * weight`, then an example of it
     uniformly: independent draws from the weighted source. The batch at a
-    position depends on seed and position alone. Where there are many classes,
-    batches are drawn some at a time, up to about a thousand indices: those
-    take O(classes + indices log classes) time; memory is O(examples +
-    classes). New weights show after what is drawn ahead: ask for the dataset
-    anew where they must count at once.
+    position depends on seed and position alone. Batches are drawn some at a
+    time, about 500 indices: those take O(classes + indices log classes)
+    time; memory is O(examples + classes). New weights show after what is drawn
+    ahead: ask for the dataset anew where they must count at once.
 
     Args:
         labels: the source's labels, `[N]`.
@@ -227,8 +226,7 @@ def index_draw(
     first = tf.constant(np.cumsum(counts) - counts)
     size = tf.constant(counts, tf.float64)
 
-    # As many as there are classes take as long as the table of these.
-    at_once = max(1, min(_DRAWN, num_classes) // batch_size)
+    at_once = max(1, _DRAWN // batch_size)
 
     def draw(position):
         mass = size * tf.cast(class_weights, tf.float64)

@@ -21,7 +21,13 @@ class TwoHeads(DistributedTrainer, keras.Model):
         num_source_classes, num_target_classes: outputs of the heads.
         relabel: learn from source images by what `relate` says of their
             class, not by the class itself.
+
+    Attributes:
+        tracked: names of the figures besides `loss` and the compiled metrics
+            that `joint_logs` averages over an epoch.
     """
+
+    tracked = ("source_loss", "target_loss")
 
     def __init__(
         self,
@@ -60,6 +66,7 @@ class TwoHeads(DistributedTrainer, keras.Model):
                 name="relation",
                 trainable=False,
             )
+        self.averages = Averages(self.tracked)
 
     def compile(self, optimizer="sgd", loss=None, metrics=None, **kwargs):
         """Sets optimizer and loss, the cross-entropy of logits by default."""
@@ -72,16 +79,8 @@ class TwoHeads(DistributedTrainer, keras.Model):
             metrics=metrics,
             **kwargs,
         )
-        self.averages = _Averages(self.tracked())
         # Unbuilt, a resumed optimizer would be reset silently.
         self.optimizer.build(self.model_variables())
-
-    def tracked(self) -> list[str]:
-        """Returns the names of the figures that are averaged over an epoch.
-
-        Besides `loss` and the compiled metrics.
-        """
-        return ["source_loss", "target_loss"]
 
     def model_variables(self) -> list[keras.Variable]:
         """Returns the trainable variables of encoder and heads."""
@@ -192,17 +191,20 @@ class TwoHeads(DistributedTrainer, keras.Model):
     def joint_logs(self, logs: dict, labels: tf.Tensor) -> dict:
         """Updates the metrics and returns the logs of the epoch so far."""
         outputs = logs.pop("outputs")
-        self.averages.update_state(logs)
         for metric in self.metrics:
-            if metric.name in logs:
-                metric.update_state(logs[metric.name])
-            elif metric is not self.averages:
+            if metric is self.averages:
+                metric.update_state(logs)
+            elif metric.name == "loss":
+                metric.update_state(logs["loss"])
+            else:
                 metric.update_state(labels, outputs)
-        return self.get_metrics_result()
+        unused = set(self.tracked) - set(logs)
+        found = self.get_metrics_result()
+        return {k: v for k, v in found.items() if k not in unused}
 
     def test_step(self, data):
         logs = super().test_step(data)
-        return {k: v for k, v in logs.items() if k not in self.averages.names}
+        return {k: v for k, v in logs.items() if k not in self.tracked}
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -244,23 +246,38 @@ class TwoHeads(DistributedTrainer, keras.Model):
         )
 
 
-class _Averages(keras.metrics.Metric):
+@keras.saving.register_keras_serializable("tf_transfer")
+class Averages(keras.metrics.Metric):
     """Averages figures over an epoch, in one variable.
 
     A `Mean` for each would take as many operations as a small encoder.
 
     Args:
         names: of the figures, and of the entries of the result.
+        name: of the metric.
+
+    Example:
+
+    >>> averages = Averages(["loss", "reward"])
+    >>> for reward in (0.0, 1.0):
+    ...     averages.update_state({"loss": 2.0, "reward": reward})
+    >>> {name: float(mean) for name, mean in averages.result().items()}
+    {'loss': 2.0, 'reward': 0.5}
     """
 
-    def __init__(self, names: Sequence[str]):
-        super().__init__(name="averages")
+    def __init__(self, names: Sequence[str], name: str = "averages", **kwargs):
+        super().__init__(name=name, **kwargs)
         self.names = list(names)
         self.totals = self.add_variable((len(names),), "zeros", name="totals")
         self.count = self.add_variable((), "zeros", name="count")
 
+    def get_config(self) -> dict:
+        return super().get_config() | {"names": self.names}
+
     def update_state(self, figures: Mapping[str, tf.Tensor]) -> None:
-        self.totals.assign_add(tf.stack([figures[n] for n in self.names]))
+        """Takes in the figures of a step; an absent one counts as 0."""
+        found = [figures.get(name, 0.0) for name in self.names]
+        self.totals.assign_add(tf.stack(found))
         self.count.assign_add(1.0)
 
     def result(self) -> dict[str, tf.Tensor]:

@@ -35,7 +35,7 @@ PARTS = {
     "--credits reinforce",
     "growth": "--rounds=1 --batches=2 --steps=1 --width=4 --classes 4 8 "
     "--images 16 32 --batch 4 8",
-    "main_job": "--methods scratch --quick",
+    "main_job": "--seeds=1 --methods scratch --quick",
 }
 LIMIT = 900
 

@@ -7,7 +7,7 @@ plain training step on the batch of kept source and target images, and a
 forward pass on the validation batch; for the gradient credit also the backward
 pass from there and the forward-mode pass on the source batch. `together`: the
 same in one tf.function, source and target each in a batch of its own, which
-TensorFlow runs side by side. `plain`: such a step on source and target alone.
+TensorFlow runs side by side. `plain`: the training step of `together` alone.
 Everything else in a step, policy and metrics, costs the same for every encoder:
 so for two widths. The last rows are for more classes and levels, with the
 memory of policy and credit and the peak of the process.

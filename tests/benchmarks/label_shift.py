@@ -8,9 +8,9 @@ same rows. Ours is `estimate_target_prior` with the head of a generalist;
 theirs are the adapters' `fit_weights` or `fit` and `compute_weights`, of which
 the mean over each class is taken. `error`: mean distance of the class weights
 from the true ones, ours over theirs; `seconds`: likewise, ours less the pass
-of the rows through the head (`with_forward` is with it). Kernels have the
-median distance as their width. Those that need a matrix of all pairs of rows,
-or its inverse, run on few rows alone.
+of the rows through the head (`seconds_with_forward` is with it). Kernels have
+the median distance as their width. Those that need a matrix of all pairs of
+rows, or its inverse, run on few rows alone.
 
 Needs `pip install adapt==0.4.5 skada`; what is absent is left out, and said.
 """
@@ -225,7 +225,9 @@ def run(options: argparse.Namespace) -> dict:
                             for name in mine
                         },
                         theirs=pairs.rounded(np.median(values[other])),
-                        with_forward=pairs.rounded(np.median(whole["em"])),
+                        seconds_with_forward=pairs.rounded(
+                            np.median(whole["em"])
+                        ),
                     )
                 )
     return {"rows": rows, "absent": absent}

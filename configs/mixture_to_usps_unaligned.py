@@ -1,0 +1,31 @@
+"""A mixture -> USPS digits that fill their frames, 5 labels a class.
+
+tf-transfer compare --config=configs/mixture_to_usps_unaligned.py
+
+The data of mixture_to_usps.py without alignment: every image is scaled to the
+frame, so that the digits of USPS look larger than those of the source, and
+DATL's estimate may be wrong. RESULTS.md has cost and figures.
+"""
+
+from tf_transfer.config import Data, Experiment, FineTuning, Training
+
+FOLDER = "../shared/data"
+PARTS = ("mnist", "emnist_letters", "fashion_mnist", "notmnist")
+
+
+def get_config() -> Experiment:
+    """Returns the experiment."""
+    return Experiment(
+        data=Data(
+            source="+".join(f"npz:{FOLDER}/{part}.npz" for part in PARTS),
+            target=f"npz:{FOLDER}/usps.npz",
+            image_size=16,
+            align=False,
+            source_per_class=600,
+            labels_per_class=5,
+            validation_per_class=2,
+        ),
+        generalist=Training(steps=1500),
+        finetuning=FineTuning(steps=300),
+        relevant=tuple("0123456789"),
+    )
