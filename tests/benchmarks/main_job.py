@@ -7,7 +7,7 @@ training functions of Keras timed. `parts`: seconds of the process, which ends
 up in `rest` where nothing else is named; `tracing` is the first call of each
 training function. The row is the share of `steps`. Seeds share the tracing, and
 larger data the rest: `--config=configs/mixture_to_usps.py` is a job on real
-images (about four minutes on two cores; needs `../shared/data`).
+images (about eight minutes on two cores; needs `../shared/data`).
 """
 
 import argparse
