@@ -93,6 +93,22 @@ def test_streaming_before_decoding_decodes_only_what_is_emitted():
     np.testing.assert_array_equal(decoded, index)
 
 
+def test_batches_of_one_shape_and_of_any_give_the_same():
+    numbers = tf.data.Dataset.from_tensor_slices(
+        ({"number": tf.range(len(LABELS))}, LABELS)
+    ).repeat()
+    found = []
+    for fixed in (True, False):
+        stage = sampling.resample(
+            numbers.batch(8, drop_remainder=fixed),
+            WEIGHTS,
+            seed=3,
+            block_size=32,
+        )
+        found.append([record["number"].numpy() for record, _ in stage.take(30)])
+    np.testing.assert_array_equal(*found)
+
+
 def test_draw_matches_the_weighted_shares_and_is_uniform_inside_a_class():
     stage = sampling.index_draw(LABELS, WEIGHTS, batch_size=500, seed=4)
     index = np.concatenate(list(stage.take(40).as_numpy_iterator()))

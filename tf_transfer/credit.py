@@ -154,7 +154,7 @@ class GradientCredit(ClassCredit):
 
     Args:
         objective: `"log_odds"` of the right class, which counts known images
-            too, or `"loss"`: the effect on the validation loss.
+            too, or `"loss"`, the effect on the validation loss.
         depth: share of the encoder's `trainable_variables` that count, from
             the last on; 1 for all.
         decay: weight of the past per example of a class.

@@ -187,7 +187,7 @@ class WeightPolicy(keras.layers.Layer):
         }
 
     def distribution(self) -> tfd.Categorical:
-        """Returns the distribution of the levels: of the scale, the classes."""
+        """Returns the distribution of the levels, rows as in `logits`."""
         return tfd.Categorical(logits=self.logits.value)
 
     def draw(self, step: tf.Tensor) -> Actions:

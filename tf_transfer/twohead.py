@@ -250,7 +250,7 @@ class TwoHeads(DistributedTrainer, keras.Model):
 class Averages(keras.metrics.Metric):
     """Averages figures over an epoch, in one variable.
 
-    A `Mean` for each would take as many operations as a small encoder.
+    It takes far fewer operations than a `Mean` for each.
 
     Args:
         names: of the figures, and of the entries of the result.
