@@ -97,6 +97,8 @@ def resample(
     blocks = _blocks(dataset, batch_size, block_size)
 
     def choose(position, element):
+        if element[1].shape.rank == 2:
+            element = tf.nest.map_structure(_joined, element)
         labels = element[1]
         expected = rate * tf.cast(weight_of(class_weights, labels), tf.float32)
         draws = tf.random.stateless_uniform(tf.shape(labels), [seed, position])
@@ -123,7 +125,7 @@ def resample(
 def _blocks(
     dataset: tf.data.Dataset, batch_size: int | None, block_size: int
 ) -> tf.data.Dataset:
-    """Returns blocks of single or batched examples."""
+    """Returns blocks of single examples, or of batches side by side."""
     if batch_size is None:
         return dataset.batch(block_size, num_parallel_calls=_AHEAD)
     together = block_size // batch_size
@@ -132,12 +134,13 @@ def _blocks(
     known = all(shape.is_fully_defined() for shape in shapes)
     if not (endless and known and together * batch_size == block_size):
         return dataset.rebatch(block_size)
-    # Batches of one shape are copied faster side by side.
-    return dataset.batch(together, num_parallel_calls=_AHEAD).map(
-        lambda *element: tf.nest.map_structure(
-            lambda part: tf.reshape(part, [-1, *part.shape[2:]]), element
-        )
-    )
+    # Batches of one shape are copied faster than those of any.
+    return dataset.batch(together, num_parallel_calls=_AHEAD)
+
+
+def _joined(part: tf.Tensor) -> tf.Tensor:
+    """Joins batches that lie side by side."""
+    return tf.reshape(part, [-1, *part.shape[2:]])
 
 
 def check_labelled(dataset: tf.data.Dataset) -> int | None:
