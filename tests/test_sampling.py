@@ -128,7 +128,7 @@ def test_draw_repeats_by_seed_and_continues_at_a_position():
     assert (run(1, 0, 3) != run(2, 0, 3)).any()
 
 
-def test_draw_of_many_classes_continues_inside_of_what_is_drawn_at_once():
+def test_draw_continues_inside_of_what_is_drawn_at_once():
     labels = np.random.default_rng(0).integers(0, 300, 2000)
     weights = tf.random.stateless_uniform([300], [1, 2])
 
@@ -140,8 +140,8 @@ def test_draw_of_many_classes_continues_inside_of_what_is_drawn_at_once():
 
     whole = run(0, 12)
     np.testing.assert_array_equal(run(3, 9), whole[3:])
-    few = sampling.index_draw(labels, weights, batch_size=400, seed=5)
-    assert next(iter(few)).shape == (400,)  # one batch at a time
+    large = sampling.index_draw(labels, weights, batch_size=400, seed=5)
+    assert next(iter(large)).shape == (400,)  # one batch at a time
     again = np.array([run(i, 1)[0] for i in range(12)])
     np.testing.assert_array_equal(again, whole)
 
