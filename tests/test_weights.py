@@ -32,6 +32,17 @@ def test_softmax_by_hand_and_softened():
     np.testing.assert_allclose(weights.softmax(logits, 2.0), softened)
 
 
+def test_softmax_has_the_precision_of_the_logits():
+    logits = np.random.default_rng(0).normal(size=(20, 50)) * 5
+    double = weights.softmax(logits)
+    single = weights.softmax(logits.astype(np.float32))
+    assert double.dtype == np.float64
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, double, rtol=1e-5)
+    assert weights.softmax(logits.astype(np.float16)).dtype == np.float32
+    assert weights.softmax([[0, 0]]).tolist() == [[0.5, 0.5]]
+
+
 @pytest.mark.parametrize("temperature", [0.0, -1.0, np.nan])
 def test_softmax_refuses_a_temperature(temperature):
     with pytest.raises(InputError, match="`temperature` must be positive"):

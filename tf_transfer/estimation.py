@@ -72,7 +72,7 @@ class _Rows:
         places = self._rng.integers(0, seen + 1 + np.arange(len(late)))
         chosen = places < self.capacity
         self._rows[places[chosen]] = late[chosen]
-        self.total += rows.sum(axis=0)
+        self.total += rows.sum(axis=0, dtype=np.float64)
         self.count += len(rows)
 
     @property

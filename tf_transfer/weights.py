@@ -71,13 +71,16 @@ def check_prior(prior: np.ndarray, num_classes: int | None = None):
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """Returns class probabilities `[N, C]` of logits softened by temperature.
 
-    A temperature above 1 flattens the predictions; Ngiam et al. use 2.0.
+    A temperature above 1 flattens the predictions; Ngiam et al. use 2.0. They
+    have the precision of the logits, single or double.
     """
     if not temperature > 0:
         raise InputError(
             f"`temperature` must be positive. Received: {temperature=}"
         )
-    scaled = np.divide(logits, temperature, dtype=np.float64)
+    logits = np.asarray(logits)
+    precision = np.result_type(logits, np.float32)
+    scaled = np.divide(logits, temperature, dtype=precision)
     scaled -= scaled.max(axis=-1, keepdims=True)
     np.exp(scaled, out=scaled)
     scaled /= scaled.sum(axis=-1, keepdims=True)
@@ -185,6 +188,8 @@ def calibration_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         labels: `[N]` integers.
     """
     from scipy.optimize import minimize_scalar
+
+    logits = np.asarray(logits, np.float64)
 
     def loss(log_temperature: float) -> float:
         chosen = softmax(logits, np.exp(log_temperature))
