@@ -47,13 +47,20 @@ def test_the_result_is_a_target_model(tmp_path):
     np.testing.assert_allclose(made.ledger.history["joint"]["scale"], 0.5)
 
 
-def test_target_labels_are_those_that_a_fine_tuned_model_sees(tmp_path):
+@pytest.mark.parametrize("mixes", [True, False])
+def test_target_labels_are_those_that_a_fine_tuned_model_sees(
+    tmp_path, monkeypatch, mixes
+):
+    monkeypatch.setattr(workbench.Workbench, "mixes_heads", mixes)
     made, _ = make(tmp_path, datl=config_lib.Datl(apply="attach"))
+    made.head = "fresh"
     joint_training.train_weighted(made, np.eye(8)[0], 1.0)
     policy = made.bench.joint.model.policy
     np.testing.assert_allclose(policy.weights_of_classes, 8 * np.eye(8)[0])
     rate = made.config.finetuning.learning_rates[0]
-    state = made.tune(made.unweighted, made.target.labelled, rate, made.head)
+    # Not from the head of the joint training, where there is a better one.
+    head = "related" if mixes else "fresh"
+    state = made.tune(made.unweighted, made.target.labelled, rate, head)
     made.bench.target.load(state)
     found = np.array(made.bench.joint.model.relation)
     expected = relations.class_relation(

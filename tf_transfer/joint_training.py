@@ -147,11 +147,13 @@ def _relate(
     """Starts anew, with target labels for the source images, if so set.
 
     A fine-tuned model, which has seen the same target images, tells which
-    target classes every source class looks like.
+    target classes every source class looks like: one with a related head, if
+    it can be, since few labels do not tell a fresh one.
     """
     relation = None
     if trial.config.l2tl.relabel:
-        trial.bench.target.load(trial.tuned(trial.head, images, rate))
+        head = "related" if trial.bench.mixes_heads else trial.head
+        trial.bench.target.load(trial.tuned(head, images, rate))
         relation = relations.class_relation(
             trial.bench.target.model,
             trial.some_source,

@@ -100,8 +100,7 @@ def steps_left(
         joint = {"joint", "l2tl", "l2tl_frozen"}
         left += len(waiting) * tuned + len(waiting - joint) * heads
         relabel = config.l2tl.relabel and waiting & {"l2tl", "l2tl_frozen"}
-        shares = "finetune" if tuning.head == "fresh" else "finetune_related"
-        if relabel and shares not in waiting:
+        if relabel and "finetune_related" not in waiting:
             left += tuned + heads
         left += config.l2tl.steps * ("l2tl" in waiting)
         # Fine-tuning and joint training share the unweighted pre-training.

@@ -89,6 +89,11 @@ class Workbench:
         model.build((None, *self.image_shape))
         return model
 
+    @property
+    def mixes_heads(self) -> bool:
+        """Whether a related target head can be mixed from the source head."""
+        return isinstance(self.source.model.layers[-1], keras.layers.Dense)
+
     def relation(self, images: ImageData) -> np.ndarray:
         """Returns how much each target class looks like each source class.
 
@@ -99,7 +104,7 @@ class Workbench:
         """
         source = self.source.model
         last = source.layers[-1]
-        if not isinstance(last, keras.layers.Dense):
+        if not self.mixes_heads:
             raise InputError(
                 "A related target head needs a generalist that ends in a "
                 "Dense layer; set `finetuning.head=fresh`, and leave out "
