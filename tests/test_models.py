@@ -22,6 +22,15 @@ def test_replace_head_keeps_the_encoder_and_copies_it():
     assert target.output_shape == (None, 3)
 
 
+def test_replace_head_draws_another_head_than_the_same_seed_did_before():
+    keras.utils.set_random_seed(0)
+    old = conftest.tiny_classifier(8)
+    keras.utils.set_random_seed(0)
+    new = models.replace_head(old, 8)
+    one, other = (m.layers[-1].get_weights()[0].ravel() for m in (old, new))
+    assert abs(np.corrcoef(one, other)[0, 1]) < 0.3
+
+
 def test_replace_head_takes_any_functional_model():
     inputs = keras.Input((8, 8, 1))
     outputs = keras.layers.Flatten()(inputs)

@@ -200,6 +200,16 @@ def test_a_related_head_starts_from_what_the_images_look_like(tmp_path):
     )
 
 
+def test_a_fresh_head_is_not_where_the_source_head_started(tmp_path):
+    # With as many classes it would be half trained: a head stays near its
+    # start, and the features have been trained for it.
+    made, _ = make(tmp_path)
+    fresh, _ = made.target_head(made.source, "fresh")
+    start = made.random_state()[-2]
+    assert fresh.shape == start.shape
+    assert abs(np.corrcoef(fresh.ravel(), start.ravel())[0, 1]) < 0.2
+
+
 def test_a_fresh_head_is_drawn_by_the_seed(tmp_path):
     drawn = []
     for seed in (0, 0, 1):

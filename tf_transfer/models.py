@@ -109,14 +109,15 @@ def replace_head(
             f"`num_classes` must be at least 1. Received: {num_classes=}"
         )
     body = encoder_of(model)
+    last = head(num_classes)
+    # Drawn before the copy draws: after it, and with the seed of the old
+    # model, it would be the head for which the encoder has been trained.
+    last.build(with_shapes(body).output_shape)
+    if relation is not None:
+        last.set_weights(mixed_head(model.layers[-1], num_classes, relation))
     copy = keras.models.clone_model(body)
     copy.set_weights(body.get_weights())
-    new = classifier(copy, num_classes)
-    if relation is not None:
-        new.layers[-1].set_weights(
-            mixed_head(model.layers[-1], num_classes, relation)
-        )
-    return new
+    return keras.Sequential([copy, last], name="classifier")
 
 
 def fresh_head(num_features: int, num_classes: int) -> list[np.ndarray]:
