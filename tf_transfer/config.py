@@ -147,8 +147,8 @@ class L2tl:
         joint_share: share of those steps that are joint; the rest is on the
             target alone.
         relabel: in those steps learn from source images which target classes
-            their class looks like to a model fine-tuned before, not the class
-            itself; not in `joint`.
+            their class looks like to a model fine-tuned before (from a
+            related head), not the class itself; not in `joint`.
         steps: joint steps in which the weights are learned, with the source
             batches of `pretraining`.
         learning_rate: of the model in these steps.
