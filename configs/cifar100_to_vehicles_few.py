@@ -1,0 +1,51 @@
+"""CIFAR-100 -> the vehicles of CIFAR-10, 10 labels a class.
+
+tf-transfer compare --config=configs/cifar100_to_vehicles_few.py
+
+About ten of the hundred source classes, of 200 images each, are relevant.
+RESULTS.md has cost and figures.
+"""
+
+from tf_transfer.config import (
+    Data,
+    Encoder,
+    Experiment,
+    FineTuning,
+    Training,
+)
+
+FOLDER = "../shared/data"
+# The superclasses "vehicles 1" and "vehicles 2".
+RELEVANT = (
+    "bicycle",
+    "bus",
+    "lawn_mower",
+    "motorcycle",
+    "pickup_truck",
+    "rocket",
+    "streetcar",
+    "tank",
+    "tractor",
+    "train",
+)
+
+
+def get_config() -> Experiment:
+    """Returns the experiment."""
+    return Experiment(
+        data=Data(
+            source=f"npz:{FOLDER}/cifar100.npz",
+            target=f"npz:{FOLDER}/cifar10.npz",
+            target_classes=("airplane", "automobile", "ship", "truck"),
+            image_size=32,
+            channels=3,
+            labels_per_class=10,
+            validation_per_class=3,
+        ),
+        encoder=Encoder(width=16),
+        generalist=Training(steps=2000, learning_rate=0.02),
+        pretraining=Training(steps=300, learning_rate=0.02),
+        finetuning=FineTuning(steps=300, learning_rates=(0.01, 0.02)),
+        seeds=5,
+        relevant=RELEVANT,
+    )
