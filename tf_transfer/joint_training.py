@@ -147,8 +147,9 @@ def _relate(
     """Starts anew, with target labels for the source images, if so set.
 
     A fine-tuned model, which has seen the same target images, tells which
-    target classes every source class looks like: one with a related head, if
-    it can be, since few labels do not tell a fresh one.
+    target classes every source class looks like. It starts from a related
+    head where one can be mixed: with few labels, a fresh one takes classes
+    for each other.
     """
     relation = None
     if trial.config.l2tl.relabel:
