@@ -71,8 +71,8 @@ def check_prior(prior: np.ndarray, num_classes: int | None = None):
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """Returns class probabilities `[N, C]` of logits softened by temperature.
 
-    A temperature above 1 flattens the predictions; Ngiam et al. use 2.0. They
-    have the precision of the logits, single or double.
+    A temperature above 1 flattens the predictions; Ngiam et al. use 2.0. The
+    precision is that of the logits, single or double.
     """
     if not temperature > 0:
         raise InputError(
