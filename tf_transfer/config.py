@@ -90,10 +90,10 @@ class FineTuning:
             images.
         head: the target head starts `related`, each target class as the
             mixture of source classes that its labelled images look like,
-            `fresh`, or `chosen`: whichever of the two fine-tunes better, by
-            the validation images of all seeds, where both `finetune` and
-            `finetune_related` are run, and else `related`. Always fresh in
-            `scratch` and `finetune`.
+            `fresh`, or `chosen`: `related`, unless both `finetune` and
+            `finetune_related` are run and the validation images of all seeds
+            tell, by more than a standard error, that the fresh one fine-tunes
+            better. Always fresh in `scratch` and `finetune`.
     """
 
     steps: int = 80

@@ -30,7 +30,7 @@ class Rounds:
 
     With `finetuning.head="chosen"`, `scratch`, `finetune` and
     `finetune_related` are trained for all seeds first, and the other methods
-    then start from the better head: see `config.FineTuning`.
+    then start from one of the heads: see `config.FineTuning`.
 
     Args:
         config: the experiment.
@@ -100,7 +100,11 @@ class Rounds:
                 self.folder.forget_stages(seed, method)
 
     def _chosen_head(self) -> str:
-        """Returns the better head by the validation images of all seeds.
+        """Returns the head to start from, by all seeds' validation images.
+
+        The related one, unless a fresh one is told to be better: a few
+        validation images tell little, and a head that knows nothing yet costs
+        most where labels are few.
 
         Trains what that takes; what others train is waited for.
         """
@@ -112,7 +116,9 @@ class Rounds:
         while self._waiting():
             time.sleep(_PAUSE)
             self.folder.refresh()
-        chosen = comparison.most_accurate(self.folder.results, _FINE_TUNINGS)
+        chosen = comparison.choose(
+            self.folder.results, _FINE_TUNINGS, base="finetune_related"
+        )
         return HEADS[chosen]
 
     def _waiting(self) -> bool:
