@@ -5,8 +5,7 @@ python -m tests.benchmarks --out=FOLDER
 Runs the scripts beside this file one after another, each in a process of its
 own, and leaves in the folder `NAME.json` of each and, from all of these that
 are there, `speed.json` and `speed.md`. A part that fails or takes too long is
-named in the table, and the others go on. A quarter of an hour on two quiet
-cores.
+named in the table, and the others go on. Half an hour on two quiet cores.
 
 `--only=NAME` runs some (several names with commas); `--quick` a few small
 steps of each, to see that they run. `label_shift` needs adapt and skada: run it
@@ -36,7 +35,8 @@ PARTS = {
     "--credits reinforce",
     "growth": "--rounds=1 --batches=2 --steps=1 --width=4 --classes 4 8 "
     "--images 16 32 --batch 4 8",
-    "main_job": "--seeds=1 --methods scratch --quick",
+    "main_job": "--configs glyphs_to_digits --seeds=1 --methods scratch "
+    "--quick",
 }
 LIMIT = 900
 

@@ -2,12 +2,12 @@
 
 python tests/benchmarks/main_job.py
 
-Runs `compare` on the embedded data in this process, with every method, and the
-training functions of Keras timed. `parts`: seconds of the process, which ends
-up in `rest` where nothing else is named; `tracing` is the first call of each
-training function. The row is the share of `steps`. Seeds share the tracing, and
-larger data the rest: `--config=configs/mixture_to_usps.py` is a job on real
-images (about eight minutes on two cores; needs `../shared/data`).
+Runs `compare` with every method, and the training functions of Keras timed, on
+the embedded data and on real images (about eight minutes on two cores; needs
+`../shared/data`), each in a process of its own. `parts`: seconds of the
+process, which end up in `rest` where nothing else is named; `tracing` is the
+first call of each training function. The rows are the shares of `steps`. Seeds
+share the tracing, and larger steps the rest.
 """
 
 import argparse
@@ -17,6 +17,8 @@ import json
 import os
 import pathlib
 import runpy
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -40,7 +42,7 @@ from tf_transfer import (
 )
 from tf_transfer import training as training_lib
 
-CONFIG = "configs/glyphs_to_digits.py"
+CONFIGS = ("glyphs_to_digits", "mixture_to_usps")
 WATCHED = (
     (experiment, "_load", "loading the data"),
     (workbench.Workbench, "of", "making the models"),
@@ -104,9 +106,29 @@ class Clock:
 
 
 def run(options: argparse.Namespace) -> dict:
-    """Runs the job and returns the row and the parts."""
+    """Runs the jobs and returns their rows and parts."""
+    if len(options.configs) == 1:
+        return job(options.configs[0], options)
+    rows, parts, absent = [], {}, []
+    for name in options.configs:
+        command = [sys.executable, __file__, f"--configs={name}"]
+        command += [f"--seeds={options.seeds}"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            reason = done.stderr.strip().splitlines()[-1]
+            absent.append(f"{name} ({reason})")
+            continue
+        found = json.loads(done.stdout)
+        rows += found["rows"]
+        parts[name] = found["parts"]
+    return {"rows": rows, "parts": parts, "absent": absent}
+
+
+def job(name: str, options: argparse.Namespace) -> dict:
+    """Runs a job in this process and returns its row and parts."""
     clock = Clock()
-    config = runpy.run_path(options.config)["get_config"]()
+    path = pathlib.Path(__file__).parents[2] / "configs" / f"{name}.py"
+    config = runpy.run_path(str(path))["get_config"]()
     config = dataclasses.replace(config, seeds=options.seeds)
     if options.methods:
         config.methods = tuple(options.methods)
@@ -116,14 +138,13 @@ def run(options: argparse.Namespace) -> dict:
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(clock.watch_steps())
-        for owner, attribute, name in WATCHED:
-            stack.enter_context(clock.watch(owner, attribute, name))
+        for watched in WATCHED:
+            stack.enter_context(clock.watch(*watched))
         tt.compare(config, pathlib.Path(folder) / "run", quiet=True)
     whole = time.time() - psutil.Process().create_time()
     parts = clock.seconds
     parts["rest"] = whole - sum(parts.values())
     share = parts["steps"] / whole
-    name = pathlib.Path(options.config).stem
     row = pairs.row(
         f"main job, {name}, {options.seeds} seed(s): seconds in the steps",
         "seconds of the process",
@@ -138,8 +159,7 @@ def run(options: argparse.Namespace) -> dict:
 def parser() -> argparse.ArgumentParser:
     """Returns the flags."""
     flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    root = pathlib.Path(__file__).parents[2]
-    flags.add_argument("--config", default=str(root / CONFIG))
+    flags.add_argument("--configs", nargs="+", default=CONFIGS)
     flags.add_argument("--seeds", type=int, default=5)
     flags.add_argument("--methods", nargs="+")
     flags.add_argument("--quick", action="store_true", help="a few steps")
@@ -147,7 +167,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Prints the share and the parts."""
+    """Prints the shares and the parts."""
     print(json.dumps(run(parser().parse_args()), indent=1))
 
 
