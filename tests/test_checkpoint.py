@@ -172,7 +172,9 @@ def test_a_listing_of_checkpoints_that_is_damaged_does_no_harm(tmp_path):
 
 
 @pytest.mark.slow
-def test_sigterm_saves_and_stops(tmp_path):
+@pytest.mark.parametrize("kind", [Classifier, Joint])
+@pytest.mark.parametrize("steps", [5, 6, 18])  # the last two end an epoch
+def test_sigterm_saves_and_stops(kind, steps, tmp_path):
     class Terminate(Interrupt):
         def on_train_batch_end(self, batch, logs=None):
             self.left -= 1
@@ -181,14 +183,16 @@ def test_sigterm_saves_and_stops(tmp_path):
 
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Stopped):
-        train(Joint, tmp_path / "broken", Terminate(5), every=100)
+        train(kind, tmp_path / "broken", Terminate(steps), every=100)
     assert signal.getsignal(signal.SIGTERM) is before
-    assert (tmp_path / "broken" / "step-5.index").exists()
+    assert (tmp_path / "broken" / f"step-{steps}.index").exists()
     whole, broken = (
-        train(Joint, tmp_path / name) for name in ("whole", "broken")
+        train(kind, tmp_path / name) for name in ("whole", "broken")
     )
     for one, other in zip(state(*whole), state(*broken), strict=True):
         np.testing.assert_array_equal(one, other)
+    one, other = whole[1].history(), broken[1].history()
+    assert one["loss"] == other["loss"]
 
 
 def test_sigterm_after_the_last_step_stops_what_follows(tmp_path):

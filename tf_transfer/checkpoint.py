@@ -39,7 +39,7 @@ class Resume(keras.callbacks.Callback):
     warning, for the one before. SIGTERM saves at the end of the step (of
     several, with `steps_per_execution`) and raises `Stopped`; a loss that is
     not finite ends the training before it is saved. With several workers all
-    of them need the folder; the chief writes.
+    of them need the folder; the chief writes, and SIGTERM does not save.
 
     Args:
         model: built and compiled.
@@ -179,18 +179,16 @@ class Resume(keras.callbacks.Callback):
         loss = (logs or {}).get("loss", 0.0)
         if not np.isfinite(loss):
             self._fail(f"loss={float(loss)}", batch)
-        if self._asked:
-            self._stop()
         # At the end of an epoch other callbacks are heard first.
         if batch + 1 < self.params["steps"]:
-            self._save_if_due()
+            self._stop_or_save()
 
     def on_epoch_end(self, epoch, logs=None):
         if logs:
             found = {k: np.asarray(v, float).tolist() for k, v in logs.items()}
             self.logs.append(found)
         self.inside = False
-        self._save_if_due()
+        self._stop_or_save()
 
     def on_train_end(self, logs=None):
         self._stop_listening()
@@ -299,7 +297,9 @@ class Resume(keras.callbacks.Callback):
     def _spent(self) -> float:
         return self.seconds + time.monotonic() - self._started
 
-    def _save_if_due(self) -> None:
+    def _stop_or_save(self) -> None:
+        if self._asked:
+            self._stop()
         if self.step - self._saved >= self.every:
             self.save()
 
