@@ -131,6 +131,25 @@ def test_all_frames_images_of_many_sizes():
     assert frame.all(images).shape == (2, 12, 12, 3)
 
 
+@pytest.mark.parametrize(("limit", "most"), [("_CHUNK", 2), ("_AT_ONCE", 900)])
+def test_how_many_are_framed_at_a_time_does_not_matter(
+    limit, most, monkeypatch
+):
+    images = [ring(side=side) for side in (20, 28, 20, 20, 28)]
+    frame = framing.Frame(12, 3, framing.measure(images))
+    whole = frame.all(images)
+    monkeypatch.setattr(framing, limit, most)
+    sizes = []
+    once = framing.Frame.__call__
+    monkeypatch.setattr(
+        framing.Frame,
+        "__call__",
+        lambda self, batch: sizes.append(batch.shape[:2]) or once(self, batch),
+    )
+    np.testing.assert_array_equal(frame.all(images), whole)
+    assert sizes == [(1, 20), (1, 28), (2, 20), (1, 28)]
+
+
 @pytest.mark.parametrize(
     ("images", "message"),
     [

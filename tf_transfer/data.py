@@ -256,7 +256,8 @@ def frame(
 def _reduced(image: np.ndarray) -> np.ndarray:
     """Keeps every n-th pixel of an image too large to measure cheaply."""
     step = max(1, max(np.shape(image)[:2], default=1) // _MEASURED_SIDE)
-    return image[::step, ::step] if step > 1 else image
+    # Not a view, which would keep the whole image in memory.
+    return image[::step, ::step].copy() if step > 1 else image
 
 
 def _check_memory(needed: int, name: str) -> None:

@@ -28,6 +28,7 @@ from tf_transfer.errors import InputError
 
 RADIUS = 0.25
 _CHUNK = 512
+_AT_ONCE = 2**24
 _LARGEST = 1e9
 _LEAST_RADIUS = 0.05
 _PLAIN_SHARE = 0.45
@@ -293,19 +294,25 @@ class Frame:
     def all(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Frames any number of images, of one size or of many.
 
-        Only `_CHUNK` images are in memory at their full size.
+        At a time only `_CHUNK` images are in memory at their full size, and
+        of large ones no more than have `_AT_ONCE` values together.
         """
+        count = len(images)
         framed = np.empty(
-            (len(images), self.size, self.size, self.channels), np.uint8
+            (count, self.size, self.size, self.channels), np.uint8
         )
-        for start in range(0, len(images), _CHUNK):
-            by_shape: dict[tuple, list] = {}
-            for i in range(start, min(start + _CHUNK, len(images))):
-                image = _as_hwc(images[i])
-                check_values(image)
-                by_shape.setdefault(image.shape, []).append((i, image))
+        by_shape: dict[tuple, list] = {}
+        values = 0
+        for i in range(count):
+            image = _as_hwc(images[i])
+            check_values(image)
+            by_shape.setdefault(image.shape, []).append((i, image))
+            values += image.size
+            if values < _AT_ONCE and (i + 1) % _CHUNK and i + 1 < count:
+                continue
             for group in by_shape.values():
                 places, pixels = zip(*group, strict=True)
                 batch = np.stack(pixels).astype(np.float32)
                 framed[list(places)] = self(batch).numpy()
+            by_shape, values = {}, 0
         return framed
