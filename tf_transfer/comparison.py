@@ -74,23 +74,21 @@ def gain(
     return Gain(mean, interval, error)
 
 
-def choose(
-    results: Sequence[Result], methods: Sequence[str], base: str = BASELINE
-) -> str:
+def choose(results: Sequence[Result], methods: Sequence[str]) -> str:
     """Returns the method to use, by the validation images alone.
 
-    That with the largest gain over the base less its standard error, after
-    the one-standard-error rule of Breiman et al. 1984, section 3.4.3; the
-    base itself if that is below zero for all. Between equals the smaller loss
-    decides. Without the base or with one seed, the most accurate. Controls
-    are no candidates unless there is nothing else.
+    That with the largest gain over fine-tuning less its standard error, after
+    the one-standard-error rule of Breiman et al. 1984, section 3.4.3;
+    fine-tuning itself if that is below zero for all. Between equals the
+    smaller loss decides. Without fine-tuning or with one seed, the most
+    accurate. Controls are no candidates unless there is nothing else.
     """
     candidates = [m for m in methods if m in CANDIDATES] or methods
-    if base not in methods or len({r["seed"] for r in results}) < 2:
+    if BASELINE not in methods or len({r["seed"] for r in results}) < 2:
         return most_accurate(results, candidates)
-    merits = dict.fromkeys(candidates, -np.inf) | {base: 0.0}
+    merits = dict.fromkeys(candidates, -np.inf) | {BASELINE: 0.0}
     for method in candidates:
-        found = gain(results, method, base, "validation")
+        found = gain(results, method, BASELINE, "validation")
         if found:
             # Equal but for rounding is equal.
             merits[method] = round(found.mean - found.error, 9)

@@ -116,10 +116,9 @@ class Rounds:
         while self._waiting():
             time.sleep(_PAUSE)
             self.folder.refresh()
-        chosen = comparison.choose(
-            self.folder.results, _FINE_TUNINGS, base="finetune_related"
-        )
-        return HEADS[chosen]
+        results = self.folder.results
+        fresh = comparison.gain(results, *_FINE_TUNINGS, "validation")
+        return "fresh" if fresh.mean > fresh.error else "related"
 
     def _waiting(self) -> bool:
         """Whether the head cannot be chosen yet."""
