@@ -13,13 +13,14 @@ from tf_transfer.steps import Batch, Evidence
 ACTIVE = tf.constant(1.0)
 
 
-def make(credit, classes=8):
+def make(credit, classes=8, **settings):
     model = tt.L2TL(
         tt.small_encoder((8, 8, 1), 4),
         classes,
         4,
         policy=tt.WeightPolicy(classes, levels=3),
         credit=credit,
+        **settings,
     )
     model.compile(keras.optimizers.SGD(0.1))
     return model
@@ -95,6 +96,21 @@ def test_gradient_credit_is_the_effect_of_a_step(objective, depth):
         step = gradient(shown.source, model.source_head, slice(i, i + 1))
         expected = pytest.approx(step @ towards, rel=1e-3, abs=1e-4)
         assert float(effects[i, 0]) == expected
+
+
+def test_gradient_credit_knows_what_the_source_images_teach():
+    model = make(tt.GradientCredit(), relabel=True)
+    model.relate(np.eye(4)[np.arange(8) % 4])
+    shown = evidence(model)
+    effects, _ = model.credit.effects(model, shown)
+    values = model.credit.values(model)
+    with tf.GradientTape() as tape:
+        features = model.encoder(shown.source.images[:1], training=False)
+        loss = model.source_losses(shown.source.labels[:1], features)
+    gradients = tape.gradient(loss, values, unconnected_gradients="zero")
+    slopes = zip(gradients, shown.slope, strict=True)
+    expected = -sum(float(tf.reduce_sum(a * b)) for a, b in slopes)
+    assert float(effects[0, 0]) == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
 def test_gradient_credit_goes_through_the_later_half_by_default():

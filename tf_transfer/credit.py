@@ -154,7 +154,8 @@ class GradientCredit(ClassCredit):
 
     Args:
         objective: `"log_odds"` of the right class, which counts known images
-            too, or `"loss"`, the effect on the validation loss.
+            too, or `"loss"`, the effect on the validation loss. Source images
+            with target labels (`relabel`) always count by their loss.
         depth: share of the encoder's `trainable_variables` that count, from
             the last on; 1 for all.
         decay: weight of the past per example of a class.
@@ -215,8 +216,12 @@ class GradientCredit(ClassCredit):
         images, labels, _ = evidence.source
         values = self.values(model)
         with tf.autodiff.ForwardAccumulator(values, evidence.slope) as forward:
-            logits = model.source_head(model.encoder(images, training=False))
-            gain = self._gain(model, labels, logits)
+            features = model.encoder(images, training=False)
+            if model.relation is None:
+                logits = model.source_head(features)
+                gain = self._gain(model, labels, logits)
+            else:  # soft labels have no odds of the right class
+                gain = -model.source_losses(labels, features)
         effects = forward.jvp(gain, unconnected_gradients="zero")
         return effects[:, None], tf.ones([1])
 
