@@ -36,6 +36,13 @@ def test_stream_outputs_without_labels():
     assert labels is None
 
 
+def test_stream_outputs_refuses_a_dataset_without_end():
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()])
+    endless = conftest.blobs().shuffled_batches(4, seed=0)
+    with pytest.raises(InputError, match=r"must end.*without end"):
+        next(distribution.stream_outputs(model, endless))
+
+
 def test_strategies_by_name():
     assert distribution.strategy("none").num_replicas_in_sync == 1
     assert distribution.strategy("mirrored").num_replicas_in_sync == 2

@@ -324,6 +324,11 @@ def test_importance_weights_have_mean_one_under_the_source_prior():
     found = model.importance_weights(prior)
     assert found @ prior == pytest.approx(1)
     assert (np.diff(found) > 0).all()
+    np.testing.assert_array_equal(
+        model.importance_weights(prior.tolist()), found
+    )
+    with pytest.raises(InputError, match="not counts"):
+        model.importance_weights(np.arange(1, 9))
 
 
 class Modes(keras.layers.Layer):

@@ -217,11 +217,30 @@ def test_shuffled_visits_everything_once_an_epoch_in_a_new_order():
             ),
             "Received: label 9",
         ),
+        (
+            lambda: sampling.index_draw(LABELS, WEIGHTS, batch_size=0, seed=0),
+            "batch_size=0",
+        ),
+        (
+            lambda: sampling.index_draw(
+                LABELS, WEIGHTS, batch_size=1, seed=0, start=-1
+            ),
+            "start=-1",
+        ),
     ],
 )
 def test_refuses(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+@pytest.mark.parametrize("weights", [[0.0] * 4, [3.0, 1.0, 1.0, -1.0]])
+def test_weights_that_cannot_be_drawn_by_stop_with_a_sentence(weights):
+    stage = sampling.index_draw(
+        LABELS, tf.constant(weights), batch_size=2, seed=0
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError, match="nor all 0"):
+        next(iter(stage))
 
 
 def test_a_label_outside_the_weights_stops_the_stream_with_a_sentence():

@@ -195,6 +195,9 @@ def test_refuses():
         twohead.TwoHeads(encoder, 2, 2)
     with pytest.raises(InputError, match="at least one source"):
         twohead.TwoHeads(tt.small_encoder((8, 8, 1), 4), 0, 2)
+    model = twohead.TwoHeads(tt.small_encoder((8, 8, 1), 4), 2, 2)
+    with pytest.raises(InputError, match=r"takes logits.*Received: 'sparse"):
+        model.compile("sgd", loss="sparse_categorical_crossentropy")
 
 
 def test_averages_of_an_epoch():

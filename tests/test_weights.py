@@ -145,6 +145,32 @@ def test_em_and_bbse_recover_a_known_shift_that_the_mean_does_not():
     np.testing.assert_allclose(bbse, truth, atol=0.03)
 
 
+@pytest.mark.parametrize(
+    ("probabilities", "message"),
+    [
+        ([[0.5, 0.5, 0.0]], r"shape \[N, 2\]. Received: shape \(1, 3\)"),
+        ([[2.0, -1.0]], "logits are.*Received: smallest -1"),
+        ([[0.5, 0.5], [0.0, 0.0]], "nor 0 for all classes"),
+    ],
+)
+def test_em_refuses(probabilities, message):
+    with pytest.raises(InputError, match=message):
+        weights.em_prior(np.array(probabilities), [0.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("confusion", "prior", "message"),
+    [
+        (np.eye(2), [5, 5], "not counts"),
+        (np.eye(3), [0.5, 0.5], r"shape \[2, 2\]"),
+        (np.zeros((2, 2)), [0.5, 0.5], "No source classes explain"),
+    ],
+)
+def test_bbse_refuses(confusion, prior, message):
+    with pytest.raises(InputError, match=message):
+        weights.bbse_prior([0.7, 0.3], confusion, prior)
+
+
 def test_calibration_recovers_the_temperature():
     rng = np.random.default_rng(0)
     logits = 2 * rng.normal(size=(5000, 4))

@@ -220,7 +220,15 @@ def stream_outputs(
 
     Yields:
         Outputs `[B, ...]` and labels `[B]`, or None without labels.
+
+    Raises:
+        InputError: for a dataset without end.
     """
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise InputError(
+            "The dataset must end; `take` as many batches as you mean. "
+            "Received: a dataset without end"
+        )
     scope = model.distribute_strategy
     forward = _forward(model)
     if scope.num_replicas_in_sync == 1:

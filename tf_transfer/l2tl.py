@@ -280,17 +280,22 @@ class L2TL(TwoHeads):
     def importance_weights(
         self, source_prior: np.ndarray | None = None
     ) -> np.ndarray:
-        """Returns the expected class weights, `[C]` float32, mean 1.
+        """Returns the expected class weights, `[C]` float64, mean 1.
 
         Args:
             source_prior: P_s, `[C]`, under which the mean is 1; by default
                 that of equally frequent classes.
+
+        Raises:
+            InputError: for a prior that is none.
         """
+        count = self.num_source_classes
         if source_prior is None:
-            count = self.num_source_classes
             source_prior = np.full(count, 1 / count)
         expected = np.array(self.policy.expected_weights())
-        return weights.normalise(expected, source_prior)
+        return weights.normalise(
+            expected, weights.check_prior(source_prior, count)
+        )
 
 
 class _Untracked:

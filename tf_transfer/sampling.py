@@ -230,7 +230,8 @@ def index_draw(
         A dataset of int64 indices `[batch_size]`.
 
     Raises:
-        InputError: for a batch size, a position or weights that cannot be.
+        InputError: for a batch size or a position that cannot be.
+        InvalidArgumentError: as it is read, for weights that cannot be.
 
     Example:
 
@@ -240,6 +241,11 @@ def index_draw(
     [1, 1, 1, 1]
     """
     _check_seed(seed)
+    if batch_size < 1 or start < 0:
+        raise InputError(
+            "`batch_size` must be at least 1 and `start` not negative. "
+            f"Received: {batch_size=}, {start=}"
+        )
     num_classes = class_weights.shape[0]
     weights.source_prior(labels, num_classes)
     counts = np.bincount(labels, minlength=num_classes)
@@ -252,8 +258,9 @@ def index_draw(
     def draw(position):
         mass = size * tf.cast(class_weights, tf.float64)
         reached = tf.cumsum(mass)
-        message = "All classes with examples have weight 0. Received:"
-        tf.debugging.Assert(reached[-1] > 0, [message, class_weights])
+        message = "Weights must not be negative, nor all 0. Received:"
+        fine = (reached[-1] > 0) & (tf.reduce_min(mass) >= 0)
+        tf.debugging.Assert(fine, [message, class_weights])
         draws = [
             tf.random.stateless_uniform(
                 [2, batch_size], [seed, position + i], dtype=tf.float64

@@ -69,10 +69,20 @@ class TwoHeads(DistributedTrainer, keras.Model):
         self.averages = Averages(self.tracked)
 
     def compile(self, optimizer="sgd", loss=None, metrics=None, **kwargs):
-        """Sets optimizer and loss, the cross-entropy of logits by default."""
+        """Sets optimizer and loss, the cross-entropy of logits by default.
+
+        Raises:
+            InputError: for a loss that is no `keras.losses.Loss`.
+        """
         if loss is None:
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         self._example_loss = keras.losses.get(loss)
+        if not isinstance(self._example_loss, keras.losses.Loss):
+            raise InputError(
+                "`loss` must be a keras.losses.Loss, for one that takes "
+                "logits: SparseCategoricalCrossentropy(from_logits=True). "
+                f"Received: {loss!r}"
+            )
         super().compile(
             optimizer=optimizer,
             loss=self._example_loss,

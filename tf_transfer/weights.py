@@ -130,7 +130,19 @@ def em_prior(
     """
     source_prior = check_prior(source_prior)
     known = source_prior > 0
-    likelihood = np.asarray(probabilities)[:, known] / source_prior[known]
+    probabilities = np.asarray(probabilities)
+    if probabilities.ndim != 2 or probabilities.shape[1] != len(known):
+        raise InputError(
+            f"`probabilities` must have shape [N, {len(known)}]. "
+            f"Received: shape {probabilities.shape}"
+        )
+    likelihood = probabilities[:, known] / source_prior[known]
+    if not ((likelihood >= 0).all() and likelihood.any(axis=1).all()):
+        raise InputError(
+            "`probabilities` must not be negative (logits are), nor 0 for "
+            "all classes that have examples. "
+            f"Received: smallest {probabilities.min(initial=0.0):g}"
+        )
     prior = source_prior[known].copy()
     for _ in range(iterations):
         # The mean posterior, without making those of all rows.
@@ -173,8 +185,22 @@ def bbse_prior(
     """
     from scipy.optimize import nnls
 
+    source_prior = check_prior(source_prior)
+    count = len(source_prior)
+    shapes = np.shape(confusion), np.shape(mean_prediction)
+    if shapes != ((count, count), (count,)):
+        raise InputError(
+            f"`confusion` must have shape [{count}, {count}] and "
+            f"`mean_prediction` [{count}]. Received: shapes {shapes[0]} and "
+            f"{shapes[1]}"
+        )
     ratio, _ = nnls(confusion, mean_prediction)
     prior = ratio * source_prior
+    if not prior.any():
+        raise InputError(
+            "No source classes explain the mean prediction. "
+            f"Received: confusion with a sum of {np.sum(confusion):g}"
+        )
     return prior / prior.sum()
 
 
