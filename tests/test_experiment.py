@@ -259,3 +259,12 @@ def test_all_seeds_share_one_copy_of_the_test_images():
     found = experiment._splits(conftest.tiny_experiment(), target, range(2))
     assert found[0].test is found[1].test
     assert found[0].train.fingerprint() != found[1].train.fingerprint()
+
+
+def test_refuses_validation_images_that_devices_cannot_share(tmp_path):
+    config = conftest.tiny_experiment(strategy="mirrored", methods=("l2tl",))
+    config.data.validation_per_class = 1
+    target = conftest.blobs(classes=3)
+    with pytest.raises(InputError, match=r"must divide.*Received: 3 for 2"):
+        tt.compare(config, tmp_path / "run", source=target, target=target)
+    assert not (tmp_path / "run").exists()

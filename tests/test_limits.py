@@ -37,6 +37,8 @@ def test_defaults_are_valid():
         ("l2tl.entropy", -0.1),
         ("l2tl.joint_share", 0.0),
         ("l2tl.joint_share", 1.5),
+        ("l2tl.joint_share", 0.001),
+        ("l2tl.policy_warmup", 150),
         ("l2tl.oversample", 0),
         ("l2tl.credit", "fair"),
         ("l2tl.reward", "gold"),

@@ -230,6 +230,7 @@ def _load(
             "Source and target images must have one shape. Received: "
             f"{source.images.shape[1:]} and {target.images.shape[1:]}"
         )
+    _check_devices(config, target)
     prints = {"source": source.fingerprint(), "target": target.fingerprint()}
     files = {
         "generalist": config.generalist_path,
@@ -249,6 +250,19 @@ def _load(
             f"for example {source.class_names[empty[0]]!r}."
         )
     return source, target, prints
+
+
+def _check_devices(config: Experiment, target: ImageData) -> None:
+    """Refuses what the policy's credit could not share out to the devices."""
+    count = config.data.validation_per_class * target.num_classes
+    devices = distribution.strategy(config.strategy).num_replicas_in_sync
+    learns = "l2tl" in config.methods and config.l2tl.credit == "feature"
+    if learns and count % devices:
+        raise InputError(
+            "For `l2tl` the validation images, `data.validation_per_class` of "
+            "each target class, must divide by the devices. "
+            f"Received: {count} for {devices}"
+        )
 
 
 def _splits(

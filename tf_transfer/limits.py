@@ -95,6 +95,19 @@ def check(experiment: Experiment) -> None:
             "`l2tl.joint_share` must be above 0 and at most 1. "
             f"Received: {experiment.l2tl.joint_share}"
         )
+    if not experiment.joint_steps:
+        raise InputError(
+            "`l2tl.joint_share` must leave a step of `finetuning.steps`. "
+            f"Received: {experiment.l2tl.joint_share} of "
+            f"{experiment.finetuning.steps}"
+        )
+    learns = "l2tl" in experiment.methods
+    if learns and experiment.l2tl.policy_warmup >= experiment.l2tl.steps:
+        raise InputError(
+            "`l2tl.policy_warmup` must be below `l2tl.steps`, or the policy "
+            f"never learns. Received: {experiment.l2tl.policy_warmup} of "
+            f"{experiment.l2tl.steps}"
+        )
     if experiment.l2tl.levels < 2:
         raise InputError(
             "`l2tl.levels` must be at least 2. "
