@@ -5,7 +5,6 @@ import pytest
 import tf_transfer as tt
 from tf_transfer import batches, data
 from tf_transfer import config as config_lib
-from tf_transfer.config import Training
 
 SOURCE = conftest.blobs(per_class=20, classes=8)
 TARGET = conftest.blobs(per_class=4, seed=1)
@@ -70,8 +69,7 @@ def test_orders_are_of_the_seed():
 @pytest.mark.parametrize("apply", ["draw", "resample", "elastic"])
 def test_only_classes_with_weight_are_drawn(apply):
     made = make(datl=config_lib.Datl(apply=apply))
-    stage = Training(steps=5, batch_size=16)
-    source = made.source(importance(2, 5), stage, seed=3)
+    source = made.source(importance(2, 5), 16, seed=3)
     drawn = labels(source(0), 5)
     assert set(drawn) == {2, 5}
     np.testing.assert_array_equal(labels(source(3), 2), drawn[48:])
@@ -79,11 +77,10 @@ def test_only_classes_with_weight_are_drawn(apply):
 
 def test_attached_weights_come_with_the_whole_source():
     made = make(datl=config_lib.Datl(apply="attach"))
-    stage = Training(steps=5, batch_size=16)
-    source = made.source(importance(2, 5), stage, seed=3)
+    source = made.source(importance(2, 5), 16, seed=3)
     for _, found, weights in source(0).take(5):
         np.testing.assert_allclose(weights, 4 * np.isin(found, [2, 5]))
-    whole = made.source(None, stage, seed=3)
+    whole = made.source(None, 16, seed=3)
     np.testing.assert_array_equal(labels(whole(0), 5), labels(source(0), 5))
 
 

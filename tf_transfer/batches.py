@@ -9,7 +9,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tf_transfer import sampling
-from tf_transfer.config import Experiment, Training
+from tf_transfer.config import Experiment
 from tf_transfer.data import ImageData
 from tf_transfer.datl import ImportanceWeights
 
@@ -45,8 +45,7 @@ class Batches:
 
     def whole_source(self, batch_size: int) -> Callable[[int], tf.data.Dataset]:
         """Gives unweighted source batches."""
-        stage = Training(steps=1, batch_size=batch_size)
-        batches = self.source(None, stage, 2 * self.seed + 1)
+        batches = self.source(None, batch_size, 2 * self.seed + 1)
         return self._keep(("source", batch_size), batches)
 
     def _keep(self, name: object, batches: Callable) -> Callable:
@@ -56,7 +55,7 @@ class Batches:
     def source(
         self,
         importance: ImportanceWeights | None,
-        stage: Training,
+        batch_size: int,
         seed: int,
     ) -> Callable[[int], tf.data.Dataset]:
         """Gives source batches, weighted as configured."""
@@ -64,7 +63,7 @@ class Batches:
         labels = self.images.labels
 
         def batches(start: int) -> tf.data.Dataset:
-            batch = {"batch_size": stage.batch_size, "seed": seed}
+            batch = {"batch_size": batch_size, "seed": seed}
             if apply == "draw":
                 indices = importance.draw(labels, start=start, **batch)
             elif apply in ("resample", "elastic"):

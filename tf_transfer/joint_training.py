@@ -154,7 +154,10 @@ def _relate(
     relation = None
     if trial.config.l2tl.relabel:
         head = "related" if trial.bench.mixes_heads else trial.head
+        # The stages of that model are none of this method's.
+        history = dict(trial.ledger.history)
         trial.bench.target.load(trial.tuned(head, images, rate))
+        trial.ledger.history = history
         relation = relations.class_relation(
             trial.bench.target.model,
             trial.some_source,
@@ -182,8 +185,7 @@ def _source(
     batch_size = config.pretraining.batch_size * config.l2tl.oversample
     if importance is None:
         return trial.batches.whole_source(batch_size)
-    stage = Training(steps=config.joint_steps, batch_size=batch_size)
-    drawn = trial.batches.source(importance, stage, 2 * trial.seed + 1)
+    drawn = trial.batches.source(importance, batch_size, 2 * trial.seed + 1)
     # Made once for all rates: that takes as long as some training steps.
     return functools.cache(drawn)
 

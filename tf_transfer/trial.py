@@ -87,7 +87,7 @@ class Trial:
         bench.load(self.random_state())
         stage = self.config.generalist
         # Another order than that of the further pre-training.
-        images = self.batches.source(None, stage, 2 * self.seed)
+        images = self.batches.source(None, stage.batch_size, 2 * self.seed)
         with self.ledger.keeping("generalist"):
             self.fit("generalist", bench, images, stage)
         self.folder.save_model(bench.model, "generalist", self.seed)
@@ -205,7 +205,9 @@ class Trial:
             keep = {"also": [importance], "fresh": bool(datl.every)}
             keep["weights"] = importance.numpy
         stage = self.config.pretraining
-        images = self.batches.source(importance, stage, 2 * self.seed + 1)
+        images = self.batches.source(
+            importance, stage.batch_size, 2 * self.seed + 1
+        )
         # Not before: asking for the generalist may have trained it in there.
         bench.load(start)
         self.fit("pretraining", bench, images, stage, callbacks, **keep)
