@@ -46,6 +46,6 @@ def get_config() -> Experiment:
         generalist=Training(steps=2000, learning_rate=0.02),
         pretraining=Training(steps=300, learning_rate=0.02),
         finetuning=FineTuning(steps=300, learning_rates=(0.01, 0.02)),
-        seeds=5,
+        seeds=10,
         relevant=RELEVANT,
     )
