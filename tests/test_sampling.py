@@ -204,6 +204,10 @@ def test_shuffled_visits_everything_once_an_epoch_in_a_new_order():
             "class numbers",
         ),
         (
+            lambda: sampling.resample(records(), tf.zeros(4), seed=0),
+            "nor all 0. Received: 0 to 0",
+        ),
+        (
             lambda: sampling.resample(records(), WEIGHTS, seed=0, rate=np.inf),
             "`rate` must be positive",
         ),

@@ -80,8 +80,7 @@ def resample(
         A dataset with the elements of `dataset`. Its length is not known.
 
     Raises:
-        InputError: for a dataset without labels, a rate or a seed that cannot
-            be used.
+        InputError: for labels, weights, a rate or a seed that cannot be used.
 
     Example:
 
@@ -91,6 +90,12 @@ def resample(
     ['a', 'a', 'a']
     """
     _check_seed(seed)
+    now = tf.get_static_value(tf.convert_to_tensor(class_weights))
+    if now is not None and not (now.min() >= 0 and now.max() > 0):
+        raise InputError(
+            "Weights must not be negative, nor all 0. "
+            f"Received: {now.min():g} to {now.max():g}"
+        )
     if not 0 < rate < np.inf:
         raise InputError(f"`rate` must be positive. Received: {rate=}")
     batch_size = check_labelled(dataset)
@@ -252,7 +257,6 @@ def index_draw(
     by_class = tf.constant(np.argsort(labels, kind="stable"))
     first = tf.constant(np.cumsum(counts) - counts)
     size = tf.constant(counts, tf.float64)
-
     at_once = max(1, _DRAWN // batch_size)
 
     def draw(position):
