@@ -443,7 +443,7 @@ def test_interrupted_runs_go_on_by_the_same_command(whole, tmp_path):
         child.terminate()
         status, errors = conftest.ended(child, timeout=60)
     assert status == 143
-    assert "stopped; the same command goes on from what was saved" in errors
+    assert "stopped; give the same command to go on" in errors
     assert "Traceback" not in errors
     (tmp_path / "source.npz").rename(tmp_path / "gone.npz")
     with conftest.started(command) as child:
@@ -486,7 +486,7 @@ def test_sigterm_ends_the_jobs_too_and_they_go_on(tmp_path):
         child.terminate()
         status, errors = conftest.ended(child, timeout=200)
     assert status == 143, errors
-    assert "stopped; the same command goes on from what was saved" in errors
+    assert "stopped; give the same command to go on" in errors
     assert "Traceback" not in errors
     assert not (out / "results.json").exists()
     with conftest.started(command) as child:

@@ -277,7 +277,7 @@ def main() -> None:
         _say(str(error))
         status = 3
     except Stopped:
-        _say("stopped; the same command goes on from what was saved")
+        _say("stopped; give the same command to go on")
         status = 143
     except KeyboardInterrupt:
         _say("interrupted; give the same command to go on")
