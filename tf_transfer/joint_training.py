@@ -154,10 +154,8 @@ def _relate(
     relation = None
     if trial.config.l2tl.relabel:
         head = "related" if trial.bench.mixes_heads else trial.head
-        # The stages of that model are none of this method's.
-        history = dict(trial.ledger.history)
-        trial.bench.target.load(trial.tuned(head, images, rate))
-        trial.ledger.history = history
+        with trial.ledger.apart():  # its stages are none of this method's
+            trial.bench.target.load(trial.tuned(head, images, rate))
         relation = relations.class_relation(
             trial.bench.target.model,
             trial.some_source,

@@ -66,18 +66,25 @@ class Ledger:
         self.history[stage] = logs
         self._borrowed += before
 
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[dict[str, dict[str, list]]]:
+        """Keeps the logs of what is trained within out of the history."""
+        kept, self.history = self.history, {}
+        try:
+            yield self.history
+        finally:
+            self.history = kept
+
     def share(
         self, name: str, train: Callable[[], list[np.ndarray]]
     ) -> list[np.ndarray]:
         """Trains once for all methods; each bears the seconds, once."""
         if name not in self._shared:
-            kept, self.history = self.history, {}
             before = self.seconds()
-            with self.keeping(name):
+            with self.keeping(name), self.apart() as history:
                 state = train()
             spent = self.seconds() - before
-            self._shared[name] = state, self.history, spent
-            self.history = kept
+            self._shared[name] = state, history, spent
         elif name not in self._charged:
             self._borrowed += self._shared[name][2]
         self._charged.add(name)

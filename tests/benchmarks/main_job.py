@@ -111,8 +111,7 @@ def run(options: argparse.Namespace) -> dict:
         return job(options.configs[0], options)
     rows, parts, absent = [], {}, []
     for name in options.configs:
-        command = [sys.executable, __file__, f"--configs={name}"]
-        command += [f"--seeds={options.seeds}"]
+        command = [sys.executable, __file__, *sys.argv[1:], "--configs", name]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             reason = done.stderr.strip().splitlines()[-1]
