@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # GPUs round otherwise
 
 import keras
 import numpy as np

@@ -135,6 +135,14 @@ def test_distributed_takes_an_odd_first_batch(mirrored):
     assert np.isfinite(history.history["loss"]).all()
 
 
+def test_compiling_for_several_devices_is_refused(mirrored):
+    with mirrored.scope():
+        model = distribution.distributed(conftest.tiny_classifier())
+        model.compile("sgd", conftest.LOSS, jit_compile=True)
+    with pytest.raises(InputError, match=r"leave it out.*Received: 2 devices"):
+        model.fit(odd_batches(), steps_per_epoch=3, verbose=0, shuffle=False)
+
+
 @pytest.mark.parametrize(
     "weighted", [False, pytest.param(True, marks=pytest.mark.slow)]
 )

@@ -143,8 +143,11 @@ class DistributedTrainer:
 
     def _on_all_replicas(self, step: Callable) -> Callable:
         scope, count = self.distribute_strategy, self.steps_per_execution
-        if self.jit_compile:  # the whole of it would not compile
-            step = tf.function(step, jit_compile=True, reduce_retracing=True)
+        if self.jit_compile:
+            raise InputError(
+                "`jit_compile=True` fails on several devices: leave it out. "
+                f"Received: {scope.num_replicas_in_sync} devices"
+            )
 
         def one_step(batch):
             outputs = scope.run(step, (batch,))

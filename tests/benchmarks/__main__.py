@@ -35,6 +35,8 @@ PARTS = {
     "--credits reinforce",
     "growth": "--rounds=1 --batches=2 --steps=1 --width=4 --classes 4 8 "
     "--images 16 32 --batch 4 8",
+    "accelerator": "--cpu --precision=float32 --rounds=1 --steps=1 --batch=8 "
+    "--encoder=small --side=8 --images=64 --classes=4 --credits feature",
     "main_job": "--configs glyphs_to_digits --seeds=1 --methods scratch "
     "--quick",
 }
