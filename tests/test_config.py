@@ -27,7 +27,8 @@ def test_what_an_old_configuration_lacks_is_the_default():
     old["encoder"] = {"name": "ResNet50"}
     old["fingerprints"] = {"source": "abc"}
     found = config.completed(old)
-    assert found["encoder"] == {"name": "ResNet50", "width": 8, "weights": ""}
+    default = dataclasses.asdict(config.Encoder())
+    assert found["encoder"] == default | {"name": "ResNet50"}
     assert (found["seeds"], found["fingerprints"]) == (2, {"source": "abc"})
     assert old["encoder"] == {"name": "ResNet50"}
 

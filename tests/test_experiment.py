@@ -1,6 +1,7 @@
 import json
 
 import conftest
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -92,6 +93,22 @@ def test_an_interrupted_comparison_goes_on_to_the_same_result(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("credit", ["feature", "gradient", "reinforce"])
+def test_every_method_trains_in_mixed_precision(tmp_path, credit):
+    config = conftest.tiny_experiment(
+        encoder=config_lib.Encoder(width=4, precision="mixed_bfloat16"),
+        l2tl=config_lib.L2tl(steps=4, policy_warmup=1, credit=credit),
+    )
+    rows = tt.compare(config, tmp_path / "run", quiet=True, **data())
+    assert [row.method for row in rows] == list(experiment.METHODS)
+    path = tmp_path / "run" / "checkpoints" / "l2tl-0.keras"
+    model = keras.saving.load_model(path)
+    assert model.layers[0].outputs[0].dtype == "bfloat16"
+    served = tf.saved_model.load(tmp_path / "run" / "export" / "1")
+    found = served.signatures["serving_default"](images=tf.zeros((2, 8, 8, 1)))
+    np.testing.assert_allclose(found["probabilities"].numpy().sum(1), 1, 1e-5)
+
+
 def test_exports_the_best_method_by_validation(tmp_path):
     config = conftest.tiny_experiment(
         methods=("scratch", "finetune"),

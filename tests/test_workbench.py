@@ -1,4 +1,5 @@
 import conftest
+import keras
 import numpy as np
 
 from tf_transfer import config as config_lib
@@ -29,6 +30,20 @@ def test_joint_models_take_the_settings():
     assert isinstance(policy, WeightPolicy)
     assert (len(policy.levels), policy.entropy) == (5, 0.3)
     assert type(bench.learner.model.credit).__name__ == "GradientCredit"
+
+
+def test_encoders_are_of_the_precision_that_is_asked_for():
+    bench = make(
+        encoder=config_lib.Encoder(width=4, precision="mixed_bfloat16")
+    )
+    learner = bench.learner.model
+    for encoder in (bench.target.model.layers[0], learner.encoder):
+        assert encoder.outputs[0].dtype == "bfloat16"
+        assert {v.dtype for v in encoder.variables} == {"float32"}
+    for model in (bench.target.model, learner.classifier()):
+        logits = model(np.zeros((1, 8, 8, 1), np.float32))
+        assert logits.dtype == "float32"
+    assert keras.config.dtype_policy().name == "float32"
 
 
 def test_a_restarted_learner_has_forgotten_everything():

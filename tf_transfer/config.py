@@ -51,11 +51,14 @@ class Encoder:
         weights: from which every model starts, `scratch` too: none for random
             ones; `imagenet` (keras.applications) or `preset` (keras-hub),
             downloaded if need be; or a weights file. See `backbones`.
+        precision: `float32`; or `mixed_bfloat16`, faster on GPUs, TPUs and new
+            processors. A `generalist_path` keeps its own.
     """
 
     name: str = "small"
     width: int = 8
     weights: str = ""
+    precision: str = "float32"
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)

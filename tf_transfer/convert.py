@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_transfer import export, signatures, versions
+from tf_transfer import export, models, signatures, versions
 from tf_transfer.errors import InputError
 from tf_transfer.signatures import Preprocessing, Served
 
@@ -155,12 +155,8 @@ def _float32(model: keras.Model) -> keras.Model:
     if all(layer.compute_dtype == "float32" for layer in layers):
         return model
     text = re.sub(r'"(mixed_)?b?float16"', '"float32"', model.to_json())
-    kept = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")  # of models in the model
-    try:
+    with models.precision("float32"):  # of models in the model
         copy = keras.models.model_from_json(text)
-    finally:
-        keras.config.set_dtype_policy(kept)
     copy.set_weights(model.get_weights())
     return copy
 

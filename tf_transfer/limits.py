@@ -130,6 +130,10 @@ def check(experiment: Experiment) -> None:
             experiment.finetuning.head,
             "chosen related fresh",
         ),
+        "encoder.precision": (
+            experiment.encoder.precision,
+            "float32 mixed_bfloat16",
+        ),
         "strategy": (experiment.strategy, "none mirrored multi_worker tpu"),
     }
     for name, (value, allowed) in choices.items():

@@ -1,6 +1,8 @@
 """Encoders, classification heads, and the exchange of a head."""
 
+import contextlib
 import pathlib
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -67,6 +69,17 @@ def classifier(encoder: keras.Model, num_classes: int) -> keras.Model:
     (None, 3)
     """
     return keras.Sequential([encoder, head(num_classes)], name="classifier")
+
+
+@contextlib.contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Makes layers within of a dtype policy, such as `mixed_bfloat16`."""
+    kept = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(kept)
 
 
 def head(num_classes: int, name: str = "head") -> keras.layers.Layer:

@@ -82,9 +82,9 @@ class Workbench:
         if self.given_generalist is not None:
             return keras.models.clone_model(self.given_generalist)
         settings = self.config.encoder
-        body = backbones.encoder(
-            settings.name, self.image_shape, settings.width, settings.weights
-        )
+        named = settings.name, self.image_shape, settings.width
+        with models.precision(settings.precision):
+            body = backbones.encoder(*named, settings.weights)
         model = models.classifier(body, self.num_source_classes)
         model.build((None, *self.image_shape))
         return model
