@@ -177,8 +177,8 @@ def test_advice_of_a_method_that_gains():
     )
     methods = ["finetune", "finetune_related", "datl", "datl_uniform"]
     assert comparison.advice(results, methods) == [
-        "datl gains 3.0 +- 0.0 points here; better than datl_uniform; no "
-        "better than finetune_related.",
+        "datl gains 3.0 +- 0.0 points here; better than datl_uniform; not "
+        "shown better than finetune_related.",
         "By the validation images datl is the choice.",
     ]
 
@@ -193,10 +193,10 @@ def test_advice_where_nothing_is_told_to_help():
     )
     methods = ["finetune", "datl", "l2tl", "joint", "l2tl_frozen"]
     assert comparison.advice(results, methods) == [
-        "datl is not told from fine-tuning here (+1.0 +- 12.7 points).",
-        "l2tl loses 2.0 +- 0.0 points here; better than joint; no better than "
-        "l2tl_frozen.",
-        "Nothing here is told to help: more labels, more seeds or another "
+        "datl cannot be told from fine-tuning here (+1.0 +- 12.7 points).",
+        "l2tl loses 2.0 +- 0.0 points here; better than joint; not shown "
+        "better than l2tl_frozen.",
+        "Nothing is shown to help here: more labels, more seeds or another "
         "source may.",
         "By the validation images plain fine-tuning is the choice.",
     ]
@@ -210,8 +210,8 @@ def test_advice_where_the_chosen_control_gains():
     )
     methods = ["finetune", "finetune_related", "datl"]
     assert comparison.advice(results, methods) == [
-        "datl is not told from fine-tuning here (+1.0 +- 12.7 points); no "
-        "better than finetune_related.",
+        "datl cannot be told from fine-tuning here (+1.0 +- 12.7 points); not "
+        "shown better than finetune_related.",
         "finetune_related gains 3.0 +- 0.0 points here.",
         "By the validation images finetune_related is the choice.",
     ]
@@ -229,12 +229,12 @@ def test_advice_of_plain_fine_tuning_alone():
     [
         (
             "fresh",
-            "no better than datl_uniform",
+            "not shown better than datl_uniform",
             "All methods but finetune_related start from a fresh head.",
         ),
         (
             "related",
-            "better than finetune_related; no better than datl_uniform",
+            "better than finetune_related; not shown better than datl_uniform",
             "scratch and finetune start from a fresh head, the other methods "
             "from a related one.",
         ),
@@ -255,6 +255,35 @@ def test_a_gain_of_the_head_is_not_the_methods(head, controls, said):
         said,
         "By the validation images datl is the choice.",
     ]
+
+
+def test_a_choice_that_the_test_images_do_not_bear_out_says_so():
+    """The choice goes by the validation images, the gain by the others."""
+    results = of("finetune", 0.80, 0.90)
+    results += of("datl", 0.80, 0.90, validation=(0.83, 0.93))
+    *_, choice = comparison.advice(results, ["finetune", "datl"])
+    assert choice == (
+        "By the validation images datl is the choice, which the test images "
+        "do not confirm."
+    )
+
+
+def test_plain_fine_tuning_chosen_beside_a_gain_says_so():
+    results = of("finetune", 0.80, 0.90)
+    results += of("datl", 0.83, 0.93, validation=(0.7, 0.8))
+    *_, choice = comparison.advice(results, ["finetune", "datl"])
+    assert choice == (
+        "By the validation images plain fine-tuning is the choice, though "
+        "others gain on the test images."
+    )
+
+
+def test_all_methods_start_from_a_fresh_head():
+    results = of("finetune", 0.80, 0.90) + of("datl", 0.83, 0.93)
+    for result in results:
+        result["head"] = "fresh"
+    said = comparison.advice(results, ["finetune", "datl"])
+    assert "All methods start from a fresh head." in said
 
 
 def test_no_advice_without_seeds_or_fine_tuning():

@@ -83,8 +83,8 @@ def test_every_figure_is_as_by_hand(tmp_path):
         "| l2tl | 85.0 +- 12.4 | +0.0 +- 0.0 | -1.7 +- 1.4 | 0.850 | 2.0 |",
         "",
         "- datl gains 4.0 +- 2.5 points here; better than finetune_related.",
-        "- l2tl is not told from fine-tuning here (+0.0 +- 0.0 points); no "
-        "better than finetune_related.",
+        "- l2tl cannot be told from fine-tuning here (+0.0 +- 0.0 points); "
+        "not shown better than finetune_related.",
         "- By the validation images datl is the choice.",
     ]
 

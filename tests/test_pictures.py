@@ -37,6 +37,16 @@ def test_writes_weights_and_pictures(tmp_path):
             assert np.asarray(picture).std() > 5
 
 
+def test_few_classes_are_shown_once(tmp_path):
+    images = conftest.blobs()
+    path = tmp_path / "side_by_side.png"
+    for count in (1, 3):  # one class has the largest weight alone
+        rows = conftest.weight_rows(np.linspace(0, 2, count))
+        pictures.plot_side_by_side(path, rows, images, images)
+        assert path.stat().st_size > 1000
+        path.unlink()
+
+
 def test_long_class_names_leave_room_for_the_bars(tmp_path):
     rows = conftest.weight_rows([1.0, 2.0])
     rows[0]["class"] = "a name that is far too long " * 6

@@ -61,4 +61,7 @@ def test_verdict(values, words):
     found = diagnostics.diagnose(values, values * prior, prior)
     text = progress.verdict(conftest.weight_rows(values), found)
     assert words in text
+    least = text.splitlines()[2]
+    assert f"class {len(values) - 1}" in least
+    assert "class 0" not in least
     assert f"class 0 {values[0]:.1f}" in text

@@ -218,19 +218,30 @@ def advice(results: Sequence[Result], methods: Sequence[str]) -> list[str]:
         sentences.append(_sentence(method, found) + _controls(results, method))
     if sentences and not helped:
         sentences.append(
-            "Nothing here is told to help: more labels, more seeds or another "
+            "Nothing is shown to help here: more labels, more seeds or another "
             "source may."
         )
-    name = "plain fine-tuning" if chosen == BASELINE else chosen
-    choice = f"By the validation images {name} is the choice."
-    return [*sentences, *_heads(results), choice]
+    return [*sentences, *_heads(results), _choice(results, chosen, helped)]
+
+
+def _choice(results: Sequence[Result], chosen: str, helped: bool) -> str:
+    """Names the choice, and where the test images do not bear it out."""
+    if chosen == BASELINE:
+        but = ", though others gain on the test images" if helped else ""
+        return f"By the validation images plain fine-tuning is the choice{but}."
+    found = gain(results, chosen, BASELINE)
+    borne_out = found is None or (found.told and found.mean > 0)
+    but = "" if borne_out else ", which the test images do not confirm"
+    return f"By the validation images {chosen} is the choice{but}."
 
 
 def _heads(results: Sequence[Result]) -> list[str]:
     """Says from which heads the methods start."""
     heads = {r.get("head") for r in results if r["method"] not in HEADS}
     if heads == {"fresh"}:
-        return ["All methods but finetune_related start from a fresh head."]
+        related = any(r["method"] == "finetune_related" for r in results)
+        but = " but finetune_related" if related else ""
+        return [f"All methods{but} start from a fresh head."]
     if heads == {"related"}:
         return [
             "scratch and finetune start from a fresh head, the other methods "
@@ -243,7 +254,9 @@ def _sentence(method: str, found: Gain) -> str:
     amount = points(abs(found.mean), found.interval)
     if not found.told:
         amount = points(found.mean, found.interval, sign=True)
-        return f"{method} is not told from fine-tuning here ({amount} points)"
+        return (
+            f"{method} cannot be told from fine-tuning here ({amount} points)"
+        )
     verb = "gains" if found.mean > 0 else "loses"
     return f"{method} {verb} {amount} points here"
 
@@ -262,5 +275,5 @@ def _controls(results: Sequence[Result], method: str) -> str:
     if beaten:
         parts.append(f"better than {', '.join(beaten)}")
     if others:
-        parts.append(f"no better than {', '.join(others)}")
+        parts.append(f"not shown better than {', '.join(others)}")
     return f"; {'; '.join(parts)}." if parts else "."

@@ -4,7 +4,8 @@ Pure NumPy. Weights and priors are `[C]`, one entry per source class.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -109,3 +110,26 @@ def diagnose(
         entropy=float(-(mass * np.log(mass)).sum()),
         advice=advice,
     )
+
+
+def top_and_bottom(
+    rows: Sequence[dict[str, Any]], most: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Returns the classes with the largest and those with the smallest weights.
+
+    Args:
+        rows: with `weight`, one of every class.
+        most: classes of either; fewer where one would be among both.
+
+    Returns:
+        The largest first, and the smallest first.
+
+    Example:
+
+    >>> rows = [{"weight": weight} for weight in (1, 3, 2)]
+    >>> top_and_bottom(rows, most=2)
+    ([{'weight': 3}, {'weight': 2}], [{'weight': 1}])
+    """
+    ranked = sorted(rows, key=lambda row: -row["weight"])
+    count = min(most, (len(ranked) + 1) // 2)
+    return ranked[:count], ranked[count:][: -count - 1 : -1]

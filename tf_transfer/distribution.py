@@ -116,6 +116,10 @@ class DistributedTrainer:
     building from a first batch, which fails for dicts and for odd batches.
     Every worker is given the whole dataset, and takes its share of each batch.
 
+    Raises:
+        InputError: by `fit` and `evaluate` on several devices, for a model
+            compiled with `jit_compile=True`.
+
     Example:
 
     >>> class Mine(DistributedTrainer, keras.Sequential):

@@ -26,8 +26,8 @@ Per cent of the target's test images, read once per method and seed. All
 methods of an experiment get the same labelled images, encoder, steps and
 learning rates to choose from by validation images. `+-` is a 95 % interval
 over seeds (Student's t), a gain the paired difference in points. `chosen` is
-the method that the tool picks by validation images alone, `error` how much
-smaller its error is than that of fine-tuning. `finetune` starts from a fresh
+the method that the tool picks by validation images alone, `error` by how much
+its error differs from that of fine-tuning. `finetune` starts from a fresh
 head, `finetune_related` from a related one, and the other methods from the head
 that is named: a gain over the one with that head is what they add to it.
 The area is that under the ROC curve of the class weights, for telling the

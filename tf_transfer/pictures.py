@@ -8,9 +8,16 @@ from typing import Any
 import numpy as np
 
 from tf_transfer.charts import shortened
+from tf_transfer.diagnostics import top_and_bottom
 
 _SHOWN = 12
 _LONGEST_NAME = 30
+_STAGES = {
+    "pretraining": "pre-training on the source",
+    "learning": "L2TL learns the weights",
+    "joint": "source and target jointly",
+    "finetuning": "training on the target",
+}
 
 
 def write_weights(folder: pathlib.Path, rows, source, target) -> None:
@@ -54,12 +61,15 @@ def plot_weights(
 ) -> None:
     """Draws the largest and smallest weights, DATL's with their intervals."""
     ranked = sorted(rows, key=lambda row: -row[column])
-    shown = ranked
+    shown, of = ranked, "weights"
+    place = np.arange(len(ranked))
     if len(ranked) > 4 * _SHOWN:
-        shown = ranked[: 3 * _SHOWN] + ranked[-_SHOWN:]
+        large, small = 3 * _SHOWN, _SHOWN
+        shown = ranked[:large] + ranked[-small:]
+        place = np.delete(np.arange(len(shown) + 2), [large, large + 1])
+        of = f"weights, {large} largest and {small} smallest of {len(ranked)}"
     figure = new_figure(max(6, 0.22 * len(shown)), 3.6)
     axes = figure.add_subplot()
-    place = np.arange(len(shown))
     height = np.array([row[column] for row in shown])
     axes.bar(place, height, color="#3b6ea5")
     if column == "weight":
@@ -72,9 +82,8 @@ def plot_weights(
     if max(len(row["class"]) for row in shown) > 2:
         axes.tick_params(axis="x", rotation=90)
     axes.set_ylabel("importance weight")
-    of = f"{len(shown)} of {len(rows)} classes" if shown != ranked else ""
     what = "Importance" if column == "weight" else "Learned (L2TL)"
-    axes.set_title(f"{what} weights of the source classes {of}".strip())
+    axes.set_title(f"{what} {of}; seed {rows[0]['seed']}")
     figure.savefig(path, dpi=120)
 
 
@@ -93,19 +102,31 @@ def weight_errors(row: dict[str, Any]) -> tuple[float, float]:
 
 def plot_side_by_side(path: pathlib.Path, rows, source, target) -> None:
     """Draws target images beside the source's top and bottom classes."""
-    ranked = [r["class_id"] for r in sorted(rows, key=lambda r: -r["weight"])]
-    panels = [
-        ("target", target, np.unique(target.labels)[:_SHOWN]),
-        ("source, largest weights", source, ranked[:_SHOWN]),
-        ("source, smallest weights", source, ranked[: -_SHOWN - 1 : -1]),
-    ]
-    figure = new_figure(10, 4.6)
-    for axes, (title, images, classes) in zip(
-        figure.subplots(1, 3), panels, strict=True
+    large, small = top_and_bottom(rows, _SHOWN)
+    parts = {
+        "source, largest weights": large,
+        "source, smallest weights": small,
+    }
+    of_target = {c: target.class_names[c] for c in np.unique(target.labels)}
+    panels = [("target", target, dict([*of_target.items()][:_SHOWN]))]
+    for title, part in parts.items():
+        names = {
+            r["class_id"]: f"{r['class']}  {r['weight']:.1f}" for r in part
+        }
+        panels += [(title, source, names)] if part else []
+    figure = new_figure(3.7 * len(panels), 4.6)
+    for axes, (title, images, names) in zip(
+        figure.subplots(1, len(panels)), panels, strict=True
     ):
-        axes.imshow(_sheet(images, classes), cmap="gray", vmin=0, vmax=255)
+        axes.imshow(_sheet(images, [*names]), cmap="gray", vmin=0, vmax=255)
         axes.set_title(title)
-        axes.set_axis_off()
+        high = len(images.images[0])
+        shown = [shortened(name, _LONGEST_NAME) for name in names.values()]
+        middles = high * (np.arange(len(shown)) + 0.5) - 0.5
+        axes.set_yticks(middles, shown, fontsize=8, parse_math=False)
+        axes.set_xticks([])
+        axes.tick_params(length=0)
+        axes.set_anchor("N")
     figure.savefig(path, dpi=120)
 
 
@@ -125,13 +146,20 @@ def write_curves(
     folder: pathlib.Path, results: Sequence[dict[str, Any]]
 ) -> None:
     """Draws the training loss of every stage, averaged over seeds."""
+    from matplotlib.lines import Line2D
+
     stages = [
         stage
-        for stage in ("pretraining", "learning", "joint", "finetuning")
+        for stage in _STAGES
         if any(stage in result["history"] for result in results)
     ]
     if not stages:
         return
+    methods = [*dict.fromkeys(result["method"] for result in results)]
+    looks = {}
+    for i, method in enumerate(methods):
+        # Methods share stages: thinner lines leave those below them in sight.
+        looks[method] = {"color": f"C{i}", "lw": 1 + 4 * (1 - i / len(methods))}
     figure = new_figure(max(6, 4.5 * len(stages)), 3.6)
     panels = figure.subplots(1, len(stages), squeeze=False)[0]
     for axes, stage in zip(panels, stages, strict=True):
@@ -141,11 +169,16 @@ def write_curves(
             if loss:
                 by_method.setdefault(result["method"], []).append(loss)
         for method, losses in by_method.items():
-            axes.plot(1 + np.arange(len(losses[0])), np.mean(losses, axis=0))
-            axes.lines[-1].set_label(method)
-        axes.set_title(stage)
+            epochs = 1 + np.arange(len(losses[0]))
+            axes.plot(epochs, np.mean(losses, axis=0), **looks[method])
+        axes.set_title(_STAGES[stage])
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel("training loss")
-        if by_method:
-            axes.legend(fontsize=8)
+    figure.legend(
+        [Line2D([], [], **look) for look in looks.values()],
+        methods,
+        loc="outside right upper",
+        fontsize=8,
+    )
     figure.savefig(folder / "learning_curves.png", dpi=120)

@@ -7,7 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tf_transfer.diagnostics import NEARLY_EQUAL, Diagnostics
+from tf_transfer.diagnostics import (
+    NEARLY_EQUAL,
+    Diagnostics,
+    top_and_bottom,
+)
 
 _SHOWN = 12
 
@@ -81,11 +85,9 @@ def warn(sentence: str) -> None:
 
 def verdict(rows: Sequence[dict[str, Any]], found: Diagnostics) -> str:
     """Says in words which source classes the target resembles."""
-    ranked = sorted(rows, key=lambda row: -row["weight"])
-    top = "  ".join(
-        f"{row['class']} {row['weight']:.1f}" for row in ranked[:_SHOWN]
-    )
-    bottom = "  ".join(row["class"] for row in ranked[: -_SHOWN - 1 : -1])
+    large, small = top_and_bottom(rows, _SHOWN)
+    top = "  ".join(f"{row['class']} {row['weight']:.1f}" for row in large)
+    bottom = "  ".join(row["class"] for row in small)
     prior = np.array([row["target_prior"] for row in rows])
     classes = 1 / float(prior @ prior)
     lines = [
@@ -94,7 +96,7 @@ def verdict(rows: Sequence[dict[str, Any]], found: Diagnostics) -> str:
         f"Most like it (weight):  {top}",
         f"Least like it:          {bottom}",
         f"Effective sample size: {found.ess:.1%} of the source; largest "
-        f"weight {found.largest:.1f}; mass clipped {found.clipped:.1%}.",
+        f"weight {found.largest:.1f}; cut off by the clip {found.clipped:.1%}.",
     ]
     if found.advice:
         lines.append(f"Warning: {found.advice}")
@@ -105,6 +107,6 @@ def verdict(rows: Sequence[dict[str, Any]], found: Diagnostics) -> str:
     else:
         lines.append(
             "If the classes above make sense to you, weighted pre-training is "
-            "worth a try: `tf-transfer compare`."
+            "worth a try: `tf-transfer compare` with the same flags."
         )
     return "\n".join(lines)

@@ -191,7 +191,7 @@ def _setting(config: dict[str, Any], results: Sequence[Result]) -> str:
         f"{settings['labels_per_class']} labelled target images a class "
         f"({settings['validation_per_class']} of them for validation), "
         f"{seeds} {'seed' if seeds == 1 else 'seeds'}, "
-        f"{spent} of training."
+        f"{spent} of training, summed over processes."
     )
 
 
@@ -228,7 +228,9 @@ def _cells(row: Row) -> dict[str, Any]:
         "about": _about(row.method),
         "accuracy": _told(points(row.accuracy, row.interval)),
         "gain": gain,
-        "minutes": f"{row.minutes:.1f}" if row.minutes >= 1 else "< 1",
+        "minutes": f"{row.minutes:.1f}"
+        if row.minutes >= 1
+        else f"{row.minutes:.2f}",
         "chosen": row.chosen,
     }
 
