@@ -39,6 +39,16 @@ def call(monkeypatch, capsys, *arguments):
     return stopped.value.code, shown.out, shown.err
 
 
+def test_names_beyond_what_the_terminal_can_show_are_no_fault():
+    command = [sys.executable, "-m", "tf_transfer.cli", "weights", *TINY]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert "Most like it (weight):" in done.stdout
+
+
 def test_help_costs_no_tensorflow(monkeypatch, capsys):
     for arguments in ((), ("--help",), ("-h",)):
         status, out, _ = call(monkeypatch, capsys, *arguments)
@@ -141,8 +151,8 @@ def test_weights_prints_a_verdict(monkeypatch, capsys, tmp_path):
         (["compare", "weights"], "Received: compare weights"),
         (["--quiet"], "Received: none"),
         (["compare", "--no_such_flag"], "no_such_flag"),
-        (["compare", "--config=absent.py"], "absent.py"),
-        (["compare", "--config.data.sauce=glyphs"], "sauce"),
+        (["compare", "--config=absent.py"], "no such config file"),
+        (["compare", "--config.data.sauce=glyphs"], "of the name sauce"),
         (["compare", "--config.seeds=many"], "many"),
         (["compare", "--config.seeds=0"], "`seeds` must be positive"),
         (["compare", "--config.methods=('magic',)"], "Received: 'magic'"),

@@ -73,6 +73,13 @@ class Subclass(keras.Model):
         return inputs
 
 
+def undefined():
+    """A classifier whose training went astray."""
+    model = conftest.tiny_classifier()
+    model.set_weights([w * np.nan for w in model.get_weights()])
+    return model
+
+
 def two_outputs():
     inputs = keras.Input((8, 8, 1))
     flat = keras.layers.Flatten()(inputs)
@@ -86,6 +93,7 @@ def two_outputs():
         ({"model": keras.Sequential([keras.layers.Dense(2)])}, "must be built"),
         ({"model": Subclass()}, "must be built, from layers"),
         ({"model": "model.keras"}, "must be built"),
+        ({"model": undefined()}, "weights must be finite"),
         ({"model": two_outputs()}, r"must return logits \[B, C\]"),
         ({"class_names": ["a"]}, "`class_names` must be 4 strings"),
         ({"class_names": [1, 2, 3, 4]}, "`class_names` must be 4 strings"),

@@ -443,6 +443,13 @@ def test_refuses(settings, message):
         make(**settings)
 
 
+def test_training_needs_streams():
+    with pytest.raises(
+        InputError, match=r"`streams` returns\. Received: tuple"
+    ):
+        fit(make(), SOURCE.batches(16))
+
+
 def test_a_learning_policy_needs_a_validation_stream():
     with pytest.raises(InputError, match="needs a validation stream"):
         fit(make(), tt.streams(SOURCE.batches(16), TARGET.batches(8)))

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -99,6 +101,8 @@ def test_npz_never_runs_code(tmp_path):
 
 def test_folder_of_jpeg_and_png_of_many_sizes(tmp_path):
     write_folder(tmp_path)
+    (tmp_path / "cat" / "._0.png").write_bytes(b"of a file manager")
+    os.mkfifo(tmp_path / "cat" / "pipe.png")
     raw = loaders.load(f"folder:{tmp_path}")
     assert raw.class_names == ["cat", "dog"]
     assert raw.labels.tolist() == [0, 0, 1, 1]

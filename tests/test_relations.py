@@ -75,6 +75,13 @@ def test_refuses_labels(labels, message):
         tt.class_relation(log_model(), dataset, 2)
 
 
+@pytest.mark.parametrize("share", [np.nan, np.inf])
+def test_refuses_images_that_are_no_numbers(share):
+    dataset = batches([[0.5, 0.3, 0.2], [share, 0.3, 0.2]], [0, 1])
+    with pytest.raises(InputError, match="outputs must be finite"):
+        tt.class_relation(log_model(), dataset, 2)
+
+
 def test_refuses_no_classes():
     dataset = batches([[0.5, 0.3, 0.2]], [0])
     with pytest.raises(InputError, match="Received: num_classes=0"):

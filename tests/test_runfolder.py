@@ -22,6 +22,21 @@ def test_continues_the_same_configuration(tmp_path):
     assert again.result("scratch", 1) is None
 
 
+def test_one_command_works_in_a_folder_at_a_time(tmp_path):
+    first = RunFolder(tmp_path / "run", conftest.tiny_experiment())
+    with first.alone():
+        second = RunFolder(tmp_path / "run", conftest.tiny_experiment())
+        with (
+            pytest.raises(InputError, match="Another command is at work"),
+            second,
+            second.alone(),
+        ):
+            pass
+        assert (tmp_path / "run" / "config.json").exists()
+    with second.alone():  # the first has ended
+        pass
+
+
 def test_refuses_another_configuration_and_names_the_field(tmp_path):
     RunFolder(tmp_path / "run", conftest.tiny_experiment())
     with pytest.raises(InputError, match=r"\(seeds: 1 and 2\)"):

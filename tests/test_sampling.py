@@ -208,6 +208,16 @@ def test_shuffled_visits_everything_once_an_epoch_in_a_new_order():
             "nor all 0. Received: 0 to 0",
         ),
         (
+            lambda: sampling.resample(
+                records(), tf.constant([np.inf, 1, 1, 1]), seed=0
+            ),
+            "Weights must be finite.*Received: 1 to inf",
+        ),
+        (
+            lambda: sampling.resample([1, 2], WEIGHTS, seed=0),
+            "must yield .record, label.. Received: list",
+        ),
+        (
             lambda: sampling.resample(records(), WEIGHTS, seed=0, rate=np.inf),
             "`rate` must be positive",
         ),
@@ -238,7 +248,10 @@ def test_refuses(call, message):
         call()
 
 
-@pytest.mark.parametrize("weights", [[0.0] * 4, [3.0, 1.0, 1.0, -1.0]])
+@pytest.mark.parametrize(
+    "weights",
+    [[0.0] * 4, [3.0, 1.0, 1.0, -1.0], [np.inf, 1.0, 1.0, 1.0]],
+)
 def test_weights_that_cannot_be_drawn_by_stop_with_a_sentence(weights):
     stage = sampling.index_draw(
         LABELS, tf.constant(weights), batch_size=2, seed=0

@@ -45,5 +45,7 @@ def test_refuses_and_names_the_stream(name):
     for dataset in bad.values():
         with pytest.raises(InputError, match=f"The {name} stream must yield"):
             streams(**given | {name: dataset})
+    with pytest.raises(InputError, match=f"The {name} stream must not be em"):
+        streams(**given | {name: batches(2).take(0)})
     with pytest.raises(InputError, match=f"The {name} stream must be a"):
         streams(**given | {name: [1, 2]})

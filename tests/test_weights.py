@@ -150,6 +150,9 @@ def test_em_and_bbse_recover_a_known_shift_that_the_mean_does_not():
     [
         ([[0.5, 0.5, 0.0]], r"shape \[N, 2\]. Received: shape \(1, 3\)"),
         ([[2.0, -1.0]], "logits are.*Received: smallest -1"),
+        (np.zeros((0, 2)), r"one image at least. Received: shape \(0, 2\)"),
+        ([[np.inf, 0.0]], "must be finite"),
+        ([[np.nan, 1.0]], "must be finite"),
         ([[0.5, 0.5], [0.0, 0.0]], "nor 0 for all classes"),
     ],
 )

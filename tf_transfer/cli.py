@@ -8,6 +8,7 @@ import dataclasses
 import errno
 import os
 import pathlib
+import re
 import signal
 import sys
 import textwrap
@@ -55,6 +56,9 @@ def _parse(argv: list[str]) -> tuple[list[str], flags.FlagValues]:
         readable = _is_experiment(values.config)
     except (flags.Error, KeyError, ValueError, TypeError) as error:
         sentence = str(error.args[0] if error.args else error)
+        field = re.search(r"Field (\w+) not found on dataclass", sentence)
+        if field:
+            sentence = f"There is no setting of the name {field[1]}"
         raise InputError(
             f"{sentence.splitlines()[0]}. Received: {' '.join(argv[1:])}"
         ) from error
@@ -63,10 +67,11 @@ def _parse(argv: list[str]) -> tuple[list[str], flags.FlagValues]:
             f"The config file cannot be read. Received: {' '.join(argv[1:])}"
         ) from error
     if not readable:
-        raise InputError(
-            "The config must return a tf_transfer.config.Experiment. "
-            f"Received: {values['config'].config_filename}"
-        )
+        name = values["config"].config_filename
+        problem = "The config must return a tf_transfer.config.Experiment"
+        if not pathlib.Path(name.partition(":")[0]).is_file():
+            problem = "There is no such config file"
+        raise InputError(f"{problem}. Received: {name}")
     _check_usage(commands, values)
     return commands, values
 
@@ -267,6 +272,9 @@ def _say(sentence: str) -> None:
 def main() -> None:
     """Entry point of the `tf-transfer` command."""
     before = signal.signal(signal.SIGTERM, _stop)
+    # Names of classes and files may be beyond what the terminal can show.
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = run(sys.argv)
         sys.stdout.flush()

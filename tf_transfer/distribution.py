@@ -274,12 +274,26 @@ def _forward_step(model: weakref.ref, batch: tuple) -> Sequence[tf.Tensor]:
     scope = model().distribute_strategy
 
     def step(images, *rest):
-        return model()(images, training=False), *rest
+        outputs = model()(images, training=False)
+        return _as_undefined_as(images, outputs), *rest
 
     parts = scope.run(step, batch)
     if scope.num_replicas_in_sync > 1:
         parts = [scope.gather(part, axis=0) for part in parts]
     return parts
+
+
+def _as_undefined_as(images, outputs: tf.Tensor) -> tf.Tensor:
+    """Returns outputs that are no number where images hold one that is none.
+
+    A rectifier can turn such into zeros, which would pass for a prediction.
+    """
+    if not (tf.is_tensor(images) and images.dtype.is_floating):
+        return outputs
+    axes = list(range(1, images.shape.rank))
+    of_each = 0 * tf.reduce_sum(images, axes)
+    shape = tf.concat([[-1], tf.ones_like(tf.shape(outputs)[1:])], axis=0)
+    return outputs + tf.cast(tf.reshape(of_each, shape), outputs.dtype)
 
 
 def total(value: tf.Tensor) -> tf.Tensor:

@@ -133,12 +133,12 @@ def count_source_prior(
     >>> count_source_prior(dataset, num_classes=2).tolist()
     [0.25, 0.75]
     """
+    batched = sampling.check_labelled(dataset) is not None
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise InputError(
             "The source prior needs a dataset that ends. Received: an endless "
             "dataset"
         )
-    batched = sampling.check_labelled(dataset) is not None
     labels = dataset.map(lambda record, label, *rest: label)
     counts = np.zeros(num_classes)
     for batch in labels if batched else labels.batch(_BATCH):

@@ -93,7 +93,10 @@ def compare(
         for part, images in given.items()
     }
     chief = distribution.is_chief(distribution.strategy(config.strategy))
-    with RunFolder(out, config, prints, writes=chief) as folder:
+    with (
+        RunFolder(out, config, prints, writes=chief) as folder,
+        folder.alone(),
+    ):
         if not (quiet or records.installed()):
             note(_WITHOUT_TENSORBOARD)
         seeds = range(config.seeds)

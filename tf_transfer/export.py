@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from tf_transfer import signatures, versions, warmup
 from tf_transfer.errors import InputError
@@ -114,6 +115,12 @@ def serve(
             "The model must be built, from layers, with one input of images "
             f"[B, height, width, channels]. Received: {model!r}"
         )
+    for variable in model.trainable_variables:
+        if not np.isfinite(np.asarray(variable, np.float32)).all():
+            raise InputError(
+                "The model's weights must be finite. "
+                f"Received: {variable.path!r} with others"
+            )
     shape = model.output_shape
     if not isinstance(shape, tuple) or len(shape) != 2 or not shape[1]:
         raise InputError(

@@ -206,6 +206,11 @@ class L2TL(TwoHeads):
 
     def train_step(self, data):
         """One iteration: the model phase, then the policy phase."""
+        if not isinstance(data, dict):
+            raise InputError(
+                "L2TL trains on what `streams` returns. "
+                f"Received: {type(data).__name__}"
+            )
         learns = bool(self.policy.trainable_variables)
         if learns and "validation" not in data:
             raise InputError(

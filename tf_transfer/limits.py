@@ -6,7 +6,7 @@ import typing
 from tf_transfer.config import Experiment
 from tf_transfer.errors import InputError
 
-_LARGEST = 1e6
+_LARGEST = {int: 1e9, float: 1e6}
 
 
 def _check_types(settings: object, prefix: str = "") -> None:
@@ -25,6 +25,8 @@ def _check_types(settings: object, prefix: str = "") -> None:
             shown = getattr(wanted, "__name__", wanted)
             if typing.get_origin(wanted):
                 shown = wanted
+            elif wanted in (int, float):
+                shown = f"{shown}, below {_LARGEST[wanted]:,.0f}"
             raise InputError(f"{name} must be {shown}. Received: {value!r}")
 
 
@@ -35,13 +37,20 @@ def _fits(value: object, wanted: type) -> bool:
         return isinstance(value, tuple) and all(_fits(v, inner) for v in value)
     if wanted is float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        return number and abs(value) < _LARGEST
+        return number and abs(value) < _LARGEST[float]
+    if wanted is int:
+        return type(value) is int and abs(value) < _LARGEST[int]
     return type(value) is wanted
 
 
 def check(experiment: Experiment) -> None:
     """Raises InputError for a setting of a wrong type or out of range."""
     _check_types(experiment)
+    if len(set(experiment.methods)) < len(experiment.methods):
+        raise InputError(
+            "`methods` must not hold a name twice. "
+            f"Received: {', '.join(experiment.methods)}"
+        )
     positive = {
         "seeds": experiment.seeds,
         "checkpoint_every": experiment.checkpoint_every,

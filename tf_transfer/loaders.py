@@ -236,6 +236,8 @@ def load_folder(path: str, max_pixels: int = MAX_PIXELS) -> RawImages:
         for label, name in enumerate(names)
         for file in sorted((root / name).iterdir())
         if file.suffix.lower() in _SUFFIXES
+        and file.is_file()
+        and not file.name.startswith(".")
     ]
     if not files:
         raise InputError(

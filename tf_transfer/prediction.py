@@ -43,7 +43,7 @@ def _load(model: pathlib.Path):
         )
     try:
         loaded = tf.saved_model.load(str(model))
-    except (OSError, ValueError, tf.errors.OpError) as error:
+    except (OSError, ValueError, IndexError, tf.errors.OpError) as error:
         raise InputError(
             f"The SavedModel cannot be read. Received: {model}"
         ) from error

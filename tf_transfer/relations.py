@@ -29,7 +29,8 @@ def class_relation(
         `[N, M]`, rows of sum 1; equal shares for a class without images.
 
     Raises:
-        InputError: unless there are classes, and the labels are their numbers.
+        InputError: unless there are classes, and the labels are their numbers;
+            for outputs that are not finite.
 
     Example:
 
@@ -46,6 +47,11 @@ def class_relation(
     shares = np.zeros((num_classes, model.output_shape[-1]))
     for logits, labels in stream_outputs(model, dataset):
         _check_labels(labels, num_classes)
+        if not np.isfinite(logits).all():
+            raise InputError(
+                "The model's outputs must be finite. "
+                f"Received: {logits[~np.isfinite(logits)][0]}"
+            )
         np.add.at(shares, labels, scipy.special.softmax(logits, axis=-1))
     counts = shares.sum(axis=1, keepdims=True)
     equal = np.full_like(shares, 1 / shares.shape[1])

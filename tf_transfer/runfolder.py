@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,34 @@ class RunFolder:
             return
         if not any(p.is_file() for p in self.path.glob("checkpoints/**/*")):
             shutil.rmtree(self.path)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps other commands out of the folder while the block runs.
+
+        Raises:
+            InputError: where another is at work in it.
+        """
+        import fcntl
+
+        if not self.writes:
+            yield
+            return
+        place = os.open(self.path, os.O_RDONLY)
+        try:
+            # Some network file systems lock no folders: theirs go unguarded.
+            with contextlib.suppress(OSError):
+                try:
+                    fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    self.made = False
+                    raise InputError(
+                        "Another command is at work in this folder. "
+                        f"Received: {self.path}"
+                    ) from error
+            yield
+        finally:
+            os.close(place)
 
     def _holds_something(self) -> bool:
         """Whether there is more than what a killed start leaves."""

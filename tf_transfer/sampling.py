@@ -4,8 +4,7 @@ Ngiam et al. 2018 (section 3.2) resample the source rather than weight its
 loss. Both of their samplers come in two forms: a *streaming* stage for any
 labelled dataset, and an *index draw* for sources with random access. Every
 stage is a function of a seed and a position, so it repeats bit for bit, and
-both run before images are decoded if they are put there: what is dropped then
-costs no decoding.
+both run before images are decoded if they are put there, and save that work.
 
 Weights are `[C]` with mean 1 under the source prior, as a tensor or as the
 variable of `ImportanceWeights`, which a callback may change while training.
@@ -91,9 +90,9 @@ def resample(
     """
     _check_seed(seed)
     now = tf.get_static_value(tf.convert_to_tensor(class_weights))
-    if now is not None and not (now.min() >= 0 and now.max() > 0):
+    if now is not None and not (now.min() >= 0 and 0 < now.max() < np.inf):
         raise InputError(
-            "Weights must not be negative, nor all 0. "
+            "Weights must be finite, not negative, nor all 0. "
             f"Received: {now.min():g} to {now.max():g}"
         )
     if not 0 < rate < np.inf:
@@ -154,7 +153,7 @@ def check_labelled(dataset: tf.data.Dataset) -> int | None:
     Returns:
         None for single examples, else the size of the batches.
     """
-    spec = dataset.element_spec
+    spec = getattr(dataset, "element_spec", type(dataset).__name__)
     pair = isinstance(spec, tuple) and len(spec) >= 2
     if not pair or not isinstance(spec[1], tf.TensorSpec):
         raise InputError(
@@ -262,8 +261,9 @@ def index_draw(
     def draw(position):
         mass = size * tf.cast(class_weights, tf.float64)
         reached = tf.cumsum(mass)
-        message = "Weights must not be negative, nor all 0. Received:"
-        fine = (reached[-1] > 0) & (tf.reduce_min(mass) >= 0)
+        message = "Weights must be finite, not negative, nor all 0. Received:"
+        some = (reached[-1] > 0) & (reached[-1] < np.inf)
+        fine = some & (tf.reduce_min(mass) >= 0)
         tf.debugging.Assert(fine, [message, class_weights])
         draws = [
             tf.random.stateless_uniform(

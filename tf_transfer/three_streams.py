@@ -55,6 +55,10 @@ def _check_pairs(name: str, dataset: tf.data.Dataset) -> None:
             f"The {name} stream must be a tf.data.Dataset. "
             f"Received: {type(dataset).__name__}"
         )
+    if dataset.cardinality() == 0:
+        raise InputError(
+            f"The {name} stream must not be empty. Received: 0 batches"
+        )
     spec = dataset.element_spec
     fits = isinstance(spec, tuple) and len(spec) == 2
     if not fits or spec[1].shape.rank != 1 or not spec[1].dtype.is_integer:

@@ -136,6 +136,11 @@ def em_prior(
             f"`probabilities` must have shape [N, {len(known)}]. "
             f"Received: shape {probabilities.shape}"
         )
+    if not (len(probabilities) and np.isfinite(probabilities).all()):
+        raise InputError(
+            "`probabilities` must be finite, and those of one image at least. "
+            f"Received: shape {probabilities.shape}"
+        )
     likelihood = probabilities[:, known] / source_prior[known]
     if not ((likelihood >= 0).all() and likelihood.any(axis=1).all()):
         raise InputError(
