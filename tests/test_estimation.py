@@ -134,6 +134,15 @@ def test_probabilities_are_understood():
         estimation.estimate_target_prior(softmax, images, PRIOR)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_rectifier_does_not_hide_pixels_that_are_no_numbers(value):
+    model = conftest.tiny_classifier()
+    images = np.zeros((4, 8, 8, 1), np.float32)
+    images[2, 3, 3] = value
+    with pytest.raises(InputError, match="must be finite"):
+        estimation.estimate_target_prior(model, images, np.full(4, 0.25))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
