@@ -126,6 +126,11 @@ def plot_gains(path: pathlib.Path, runs: Sequence[pathlib.Path]) -> None:
         axes.axvline(0, color="#999", lw=0.8)
         axes.set_title(run.title, fontsize=9, parse_math=False)
         axes.set_xlabel("points over fine-tuning", fontsize=8)
+    figure.suptitle(
+        "Mean gains and their 95 % intervals;\n"
+        "red: the choice, if not plain fine-tuning",
+        fontsize=9,
+    )
     figure.savefig(path, dpi=120)
 
 
