@@ -42,6 +42,13 @@ def test_remembers_the_frame_that_was_used():
     assert data.join([digits, digits]).frame is None
 
 
+def test_from_dataset_refuses_what_holds_no_pairs():
+    images = tf.data.Dataset.from_tensor_slices(np.zeros((2, 8, 8, 1)))
+    for given in (images, tf.data.Dataset.zip(images, images, images), [1]):
+        with pytest.raises(InputError, match=r"must yield .image, class num"):
+            data.from_dataset(given, ["a", "b"], size=8, channels=3)
+
+
 def test_from_dataset_takes_any_tf_data():
     dataset = tf.data.Dataset.from_tensor_slices(
         (np.eye(8, dtype=np.float32)[None].repeat(4, 0), [0, 1, 0, 1])

@@ -43,6 +43,12 @@ def test_stream_outputs_refuses_a_dataset_without_end():
         next(distribution.stream_outputs(model, endless))
 
 
+def test_stream_outputs_refuses_arrays():
+    images = np.zeros((2, 8, 8, 1), np.float32)
+    with pytest.raises(InputError, match=r"tf.data.Dataset.*: ndarray"):
+        next(distribution.stream_outputs(conftest.tiny_classifier(), images))
+
+
 def test_strategies_by_name():
     assert distribution.strategy("none").num_replicas_in_sync == 1
     assert distribution.strategy("mirrored").num_replicas_in_sync == 2

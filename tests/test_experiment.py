@@ -196,6 +196,13 @@ def test_refuses_images_of_two_shapes(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_refuses_data_that_is_no_image_data(tmp_path):
+    given = data() | {"source": (np.zeros((4, 8, 8, 1)), np.zeros(4))}
+    with pytest.raises(InputError, match=r"must be ImageData.*: tuple"):
+        tt.compare(conftest.tiny_experiment(), tmp_path / "run", **given)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_source_class_without_examples_is_a_warning(tmp_path, capsys):
     given = data()
     source = given["source"]

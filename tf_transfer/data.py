@@ -319,6 +319,11 @@ def from_dataset(
     >>> from_dataset(dataset, ["cat", "dog"], size=8, channels=1).images.shape
     (4, 8, 8, 1)
     """
+    spec = getattr(dataset, "element_spec", type(dataset).__name__)
+    if not isinstance(spec, tuple) or len(spec) != 2:
+        raise InputError(
+            f"The dataset must yield (image, class number). Received: {spec}"
+        )
     images, labels = [], []
     for image, label in dataset.as_numpy_iterator():
         images.append(image)

@@ -229,8 +229,13 @@ def stream_outputs(
         Outputs `[B, ...]` and labels `[B]`, or None without labels.
 
     Raises:
-        InputError: for a dataset without end.
+        InputError: for anything but a dataset that ends.
     """
+    if not isinstance(dataset, tf.data.Dataset):
+        raise InputError(
+            "Images must come as a tf.data.Dataset of batches. "
+            f"Received: {type(dataset).__name__}"
+        )
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise InputError(
             "The dataset must end; `take` as many batches as you mean. "

@@ -204,6 +204,13 @@ def _load(
 ) -> tuple[ImageData, ImageData, dict[str, str]]:
     """Checks the settings, and returns source, target and fingerprints."""
     _check(config)
+    for given in (source, target):
+        if not isinstance(given, ImageData | None):
+            raise InputError(
+                "`source` and `target` must be ImageData, such as "
+                "`from_dataset` returns; both can be named in the config. "
+                f"Received: {type(given).__name__}"
+            )
     # A cluster must be joined before anything is computed.
     distribution.strategy(config.strategy)
     if not quiet:
