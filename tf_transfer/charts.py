@@ -16,6 +16,13 @@ import numpy as np
 _WIDTH = 360
 _LINE = 16  # of text, in pixels
 _MOST_NAMED = 15
+STAGES = {
+    "pretraining": "Further pre-training on the source",
+    "learning": "L2TL learns the weights",
+    "joint": "Joint training",
+    "finetuning": "Training on the target",
+}
+"""What the stages of a method are called, in their order."""
 
 
 @dataclasses.dataclass(frozen=True)

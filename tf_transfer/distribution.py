@@ -256,6 +256,15 @@ def stream_outputs(
         yield outputs[order], rest[0][order] if len(rest) > 1 else None
 
 
+def check_finite(outputs: np.ndarray) -> None:
+    """Raises InputError for outputs of a model that are no numbers."""
+    if not np.isfinite(outputs).all():
+        raise InputError(
+            "The model's outputs must be finite. "
+            f"Received: {outputs[~np.isfinite(outputs)][0]}"
+        )
+
+
 def _with_places(images, *labels):
     """Numbers the rows of a batch: several workers return them mixed."""
     places = tf.range(tf.shape(tf.nest.flatten(images)[0])[0])
@@ -297,8 +306,8 @@ def _as_undefined_as(images, outputs: tf.Tensor) -> tf.Tensor:
         return outputs
     axes = list(range(1, images.shape.rank))
     of_each = 0 * tf.reduce_sum(images, axes)
-    shape = tf.concat([[-1], tf.ones_like(tf.shape(outputs)[1:])], axis=0)
-    return outputs + tf.cast(tf.reshape(of_each, shape), outputs.dtype)
+    of_each = tf.reshape(of_each, [-1] + [1] * (outputs.shape.rank - 1))
+    return outputs + tf.cast(of_each, outputs.dtype)
 
 
 def total(value: tf.Tensor) -> tf.Tensor:

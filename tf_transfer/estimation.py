@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tf_transfer import sampling, weights
 from tf_transfer.diagnostics import bootstrap_interval
-from tf_transfer.distribution import stream_outputs
+from tf_transfer.distribution import check_finite, stream_outputs
 from tf_transfer.errors import InputError
 
 ESTIMATORS = ("mean", "em", "bbse")
@@ -86,11 +86,7 @@ class _Rows:
 
 def _as_logits(outputs: np.ndarray, from_logits: bool) -> np.ndarray:
     """Returns logits of a model's outputs `[B, C]`, after checking them."""
-    if not np.isfinite(outputs).all():
-        raise InputError(
-            "The model's outputs for the target images must be finite. "
-            f"Received: {outputs[~np.isfinite(outputs)][0]}"
-        )
+    check_finite(outputs)
     sums_to_one = np.abs(outputs.sum(axis=-1) - 1).max() < 2e-2  # bfloat16
     probabilities = sums_to_one and outputs.min() >= 0
     if from_logits == probabilities and outputs.shape[-1] > 1:

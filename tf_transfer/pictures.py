@@ -7,17 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from tf_transfer.charts import shortened
+from tf_transfer.charts import STAGES, shortened
 from tf_transfer.diagnostics import top_and_bottom
 
 _SHOWN = 12
 _LONGEST_NAME = 30
-_STAGES = {
-    "pretraining": "pre-training on the source",
-    "learning": "L2TL learns the weights",
-    "joint": "source and target jointly",
-    "finetuning": "training on the target",
-}
 
 
 def write_weights(folder: pathlib.Path, rows, source, target) -> None:
@@ -150,7 +144,7 @@ def write_curves(
 
     stages = [
         stage
-        for stage in _STAGES
+        for stage in STAGES
         if any(stage in result["history"] for result in results)
     ]
     if not stages:
@@ -171,7 +165,7 @@ def write_curves(
         for method, losses in by_method.items():
             epochs = 1 + np.arange(len(losses[0]))
             axes.plot(epochs, np.mean(losses, axis=0), **looks[method])
-        axes.set_title(_STAGES[stage])
+        axes.set_title(STAGES[stage])
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylabel("training loss")

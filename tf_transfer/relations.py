@@ -5,7 +5,7 @@ import numpy as np
 import scipy.special
 import tensorflow as tf
 
-from tf_transfer.distribution import stream_outputs
+from tf_transfer.distribution import check_finite, stream_outputs
 from tf_transfer.errors import InputError
 
 
@@ -47,11 +47,7 @@ def class_relation(
     shares = np.zeros((num_classes, model.output_shape[-1]))
     for logits, labels in stream_outputs(model, dataset):
         _check_labels(labels, num_classes)
-        if not np.isfinite(logits).all():
-            raise InputError(
-                "The model's outputs must be finite. "
-                f"Received: {logits[~np.isfinite(logits)][0]}"
-            )
+        check_finite(logits)
         np.add.at(shares, labels, scipy.special.softmax(logits, axis=-1))
     counts = shares.sum(axis=1, keepdims=True)
     equal = np.full_like(shares, 1 / shares.shape[1])

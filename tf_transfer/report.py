@@ -24,12 +24,6 @@ from tf_transfer.evidence import stems
 from tf_transfer.methods import METHODS
 from tf_transfer.runfolder import misfit, read_finished, read_json
 
-_STAGES = {
-    "pretraining": "Further pre-training on the source",
-    "learning": "L2TL learns the weights",
-    "joint": "Joint training",
-    "finetuning": "Training on the target",
-}
 # Controls have the colour of their method, and a broken line.
 _FAMILIES = {
     "finetune_related": ("finetune", "dashed"),
@@ -263,7 +257,7 @@ def _curves(
 ) -> list[dict[str, str]]:
     """Draws the training loss of every stage, averaged over seeds."""
     panels = []
-    for stage, title in _STAGES.items():
+    for stage, title in charts.STAGES.items():
         series = []
         for method in methods:
             losses = [

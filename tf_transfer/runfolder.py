@@ -95,16 +95,16 @@ class RunFolder:
             return
         place = os.open(self.path, os.O_RDONLY)
         try:
-            # Some network file systems lock no folders: theirs go unguarded.
-            with contextlib.suppress(OSError):
-                try:
-                    fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError as error:
-                    self.made = False
-                    raise InputError(
-                        "Another command is at work in this folder. "
-                        f"Received: {self.path}"
-                    ) from error
+            try:
+                fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                self.made = False
+                raise InputError(
+                    "Another command is at work in this folder. "
+                    f"Received: {self.path}"
+                ) from error
+            except OSError:
+                pass  # some network file systems lock no folders
             yield
         finally:
             os.close(place)
