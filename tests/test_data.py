@@ -44,9 +44,13 @@ def test_remembers_the_frame_that_was_used():
 
 def test_from_dataset_refuses_what_holds_no_pairs():
     images = tf.data.Dataset.from_tensor_slices(np.zeros((2, 8, 8, 1)))
-    for given in (images, tf.data.Dataset.zip(images, images, images), [1]):
+    triples = tf.data.Dataset.zip(images, images, images)
+    pairs = tf.data.Dataset.zip(images, tf.data.Dataset.range(2))
+    for given in (images, triples, pairs.batch(2), [1]):
         with pytest.raises(InputError, match=r"must yield .image, class num"):
             data.from_dataset(given, ["a", "b"], size=8, channels=3)
+    with pytest.raises(InputError, match="must end"):
+        data.from_dataset(pairs.repeat(), ["a", "b"], size=8, channels=1)
 
 
 def test_from_dataset_takes_any_tf_data():
@@ -92,12 +96,6 @@ def test_batches_and_gather_agree():
     assert float(tf.reduce_max(next(iter(images.batches(7)))[0])) <= 1
 
 
-def test_keep_per_class():
-    kept = data.keep_per_class(conftest.blobs(), 3, seed=0)
-    assert np.bincount(kept.labels).tolist() == [3] * 4
-    assert data.keep_per_class(kept, 0, seed=0) is kept
-
-
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
@@ -121,6 +119,13 @@ def test_frame_names_the_data_set_it_refuses(raw, message):
 def test_image_data_refuses_labels_of_another_length():
     with pytest.raises(InputError, match="one label per image"):
         data.ImageData(np.zeros((2, 4, 4, 1)), np.zeros(3, int), ["a"])
+
+
+def test_image_data_is_itself_alone():
+    images = conftest.blobs(per_class=2)
+    assert images == images
+    assert images not in (conftest.blobs(per_class=2), None)
+    assert len({images, images}) == 1
 
 
 def test_memory_is_checked_before_framing():

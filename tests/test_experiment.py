@@ -10,6 +10,7 @@ import tf_transfer as tt
 from tf_transfer import checkpoint, experiment
 from tf_transfer import config as config_lib
 from tf_transfer.errors import InputError
+from tf_transfer.runfolder import RunFolder
 
 
 def data():
@@ -133,6 +134,17 @@ def test_exports_the_best_method_by_validation(tmp_path):
     np.testing.assert_allclose(
         found["probabilities"], tf.nn.softmax(model(images)), atol=1e-5
     )
+
+
+def test_look_keeps_out_of_a_folder_where_a_command_is_at_work(tmp_path):
+    given = data()
+    prints = {name: part.fingerprint() for name, part in given.items()}
+    config = conftest.tiny_experiment()
+    with (
+        RunFolder(tmp_path / "run", config, prints).alone(),
+        pytest.raises(InputError, match="Another command is at work"),
+    ):
+        experiment.look(config, tmp_path / "run", quiet=True, **given)
 
 
 def test_look_stops_after_the_weights(tmp_path):

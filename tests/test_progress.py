@@ -59,8 +59,13 @@ def test_verdict(values, words):
     values = np.array(values)
     prior = np.full(len(values), 1 / len(values))
     found = diagnostics.diagnose(values, values * prior, prior)
-    text = progress.verdict(conftest.weight_rows(values), found)
+    rows = conftest.weight_rows(values)
+    text = progress.verdict(rows, found, right=0.9)
     assert words in text
+    assert "right on 90% of its own source images." in text
+    text = progress.verdict(rows, found, right=1.1 / len(values))
+    assert words not in text
+    assert "train it longer (`generalist.steps`)." in text
     least = text.splitlines()[2]
     assert f"class {len(values) - 1}" in least
     assert "class 0" not in least

@@ -6,6 +6,39 @@ from tf_transfer import data, splits
 from tf_transfer.errors import InputError
 
 
+def test_the_source_is_learned_from_by_class_outside_its_test_part():
+    images = conftest.blobs()
+    own = data.ImageData(
+        images.images, images.labels, images.class_names, np.arange(0, 90, 2)
+    )
+    kept = splits.trained_on(own, 3)
+    assert np.bincount(kept.labels).tolist() == [3] * 4
+    rest = {image.tobytes() for image in images.images[1::2]}
+    rest |= {image.tobytes() for image in images.images[90:]}
+    assert {image.tobytes() for image in kept.images} <= rest
+    assert splits.trained_on(images, 0) is images
+
+
+def test_draws_of_a_class_are_random_and_all_that_there_are():
+    labels = np.array([2, 0, 2, 2, 0, 5])
+    drawn = [splits.draw_per_class(labels, 2, seed) for seed in range(20)]
+    for indices in drawn:
+        assert labels[indices].tolist() == [0, 0, 2, 2, 5]
+        assert len(set(indices)) == 5
+    assert {i for indices in drawn for i in indices[2:4]} == {0, 2, 3}
+
+
+def test_a_source_that_holds_the_test_images_is_refused():
+    digits = data.load("digits", size=8, channels=1)
+    test = splits.split_target(digits, 10, 3, seed=0).test
+    with pytest.raises(InputError, match="Received: 896 of 896 in both"):
+        splits.check_apart(digits, test)
+    kept = np.setdiff1d(np.arange(len(digits.labels)), digits.test or [])
+    few = {image.tobytes() for image in test.images}
+    apart = [i for i in kept if digits.images[i].tobytes() not in few]
+    splits.check_apart(digits.take(np.array(apart)), test)
+
+
 def test_split_keeps_parts_apart_and_is_drawn_by_seed():
     images = data.load("digits", size=8, channels=1)
     drawn = [splits.split_target(images, 10, 3, seed) for seed in (0, 0, 1)]
@@ -20,6 +53,14 @@ def test_split_keeps_parts_apart_and_is_drawn_by_seed():
     for split in drawn:
         labelled = {image.tobytes() for image in split.labelled.images}
         assert len(labelled & test) < 3  # equal drawings, not equal images
+
+
+def test_half_of_every_class_is_the_test_part_where_there_is_none():
+    images = conftest.blobs(per_class=9)
+    test = splits.test_part(images)
+    assert np.bincount(images.labels[test]).tolist() == [4] * 4
+    assert (test != np.arange(len(test))).any()
+    np.testing.assert_array_equal(test, splits.test_part(images))
 
 
 def test_split_uses_the_data_sets_own_test_part():

@@ -23,9 +23,11 @@ _MEASURED_SIDE = 256
 _JOINT = re.compile(rf"\+(?=(?:{'|'.join(loaders.LOADERS)})(?:[:+]|$))")
 _MEMORY_SHARE = 0.5
 _SHOWN = 20
+_LARGE = 2**14  # values of an image
+_READERS = 4  # batches of large images that are read at a time
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class ImageData:
     """Labelled images of one size, framing and value range.
 
@@ -169,14 +171,12 @@ class ImageData:
         images, labels = self._stored
 
         def look_up(index):
-            picked = tf.gather(images, index), tf.gather(labels, index)
-            return _to_unit(*picked)
+            unit = tf.cast(tf.gather(images, index), tf.float32) / 255.0
+            return unit, tf.gather(labels, index)
 
-        return quiet(indices.map(look_up).prefetch(2))
-
-
-def _to_unit(images, labels):
-    return tf.cast(images, tf.float32) / 255.0, labels
+        # Threads cost more than small images take.
+        at_once = _READERS if np.prod(images.shape[1:]) > _LARGE else None
+        return quiet(indices.map(look_up, at_once).prefetch(2))
 
 
 def quiet(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -320,9 +320,15 @@ def from_dataset(
     (4, 8, 8, 1)
     """
     spec = getattr(dataset, "element_spec", type(dataset).__name__)
-    if not isinstance(spec, tuple) or len(spec) != 2:
+    pair = isinstance(spec, tuple) and len(spec) == 2
+    if not pair or getattr(spec[1], "shape", None) != ():
         raise InputError(
-            f"The dataset must yield (image, class number). Received: {spec}"
+            "The dataset must yield (image, class number), one at a time. "
+            f"Received: {spec}"
+        )
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise InputError(
+            "The dataset must end. Received: a dataset without end"
         )
     images, labels = [], []
     for image, label in dataset.as_numpy_iterator():
@@ -330,19 +336,3 @@ def from_dataset(
         labels.append(label)
     raw = loaders.RawImages(images, np.array(labels), list(class_names))
     return frame(raw, size, channels, align, name="tf.data.Dataset")
-
-
-def keep_per_class(data: ImageData, count: int, seed: int) -> ImageData:
-    """Keeps at most `count` random images of every class (0 keeps all)."""
-    if not count:
-        return data
-    return data.take(draw_per_class(data.labels, count, seed))
-
-
-def draw_per_class(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Draws at most `count` indices of every class that occurs in `labels`."""
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(labels))
-    return np.concatenate(
-        [order[labels[order] == c][:count] for c in np.unique(labels)]
-    )

@@ -25,7 +25,7 @@ from tf_transfer.config import Experiment
 from tf_transfer.data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.methods import METHODS, unfinished
-from tf_transfer.progress import Progress, note, verdict, warn
+from tf_transfer.progress import Progress, ignorance, note, verdict, warn
 from tf_transfer.rounds import Rounds
 from tf_transfer.runfolder import RunFolder
 from tf_transfer.splits import TargetSplit
@@ -102,6 +102,7 @@ def compare(
         seeds = range(config.seeds)
         # For all seeds, before anything is trained.
         parts = _splits(config, target, seeds)
+        splits.check_apart(source, parts[0].test)
         waiting = [seed for seed in seeds if unfinished(config, folder, seed)]
         jobs = min(jobs, len(waiting))
         if jobs > 1:
@@ -115,6 +116,11 @@ def compare(
             if set(config.methods) != {"scratch"}:
                 learned = folder.result("l2tl", trial.seed) or {}
                 table += _weight_rows(trial, learned.get("weights"))
+                unsure = ignorance(
+                    trial.source_accuracy, trial.source.num_classes
+                )
+                if unsure and chief and trial.seed == 0:
+                    warn(unsure)
             del trial  # with its states, before the next one is trained
         rows = comparison.summary(folder.results, config.methods)
         if chief:
@@ -163,7 +169,10 @@ def look(
     split = _splits(config, target, [0])[0]
     bench = Workbench.of(config, source, target)
     chief = distribution.is_chief(bench.strategy)
-    with RunFolder(out, config, prints, writes=chief) as folder:
+    with (
+        RunFolder(out, config, prints, writes=chief) as folder,
+        folder.alone(),
+    ):
         steps = 0 if config.generalist_path else config.generalist.steps
         progress = Progress(steps, quiet or not chief)
         progress.says("generalist")
@@ -177,7 +186,7 @@ def look(
         importance = trial.importance()
         importance.update(prior, trial.source.prior)
         found = importance.diagnostics(prior, trial.source.prior)
-        return verdict(rows, found)
+        return verdict(rows, found, trial.source_accuracy)
 
 
 def _check(config: Experiment) -> None:
@@ -222,10 +231,10 @@ def _load(
         settings.align,
         settings.max_pixels,
     )
+    if target is None:  # the smaller one, whose mistakes show first
+        target = data.load(settings.target, *frame)
     if source is None:
         source = data.load(settings.source, *frame)
-    if target is None:
-        target = data.load(settings.target, *frame)
     if settings.source_classes:
         source = source.only(settings.source_classes)
     if settings.target_classes:
@@ -250,9 +259,7 @@ def _load(
         if pathlib.Path(path).is_file():
             digest = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
             prints[name] = digest[:16]
-    source = data.keep_per_class(
-        source.train_part(), settings.source_per_class, seed=0
-    )
+    source = splits.trained_on(source, settings.source_per_class)
     empty = np.flatnonzero(source.prior == 0)
     if empty.size:
         warn(

@@ -14,6 +14,7 @@ from tf_transfer.diagnostics import (
 )
 
 _SHOWN = 12
+_KNOWS = 0.2  # of what there is between chance and always right
 
 
 class Progress:
@@ -83,13 +84,39 @@ def warn(sentence: str) -> None:
     print(f"Warning: {sentence}", file=sys.stderr, flush=True)
 
 
-def verdict(rows: Sequence[dict[str, Any]], found: Diagnostics) -> str:
-    """Says in words which source classes the target resembles."""
+def ignorance(right: float, classes: int) -> str | None:
+    """Says of a generalist that it knows too little, if so.
+
+    Args:
+        right: share of source images of each class on which it is right.
+        classes: of the source.
+    """
+    chance = 1 / classes
+    if right - chance > _KNOWS * (1 - chance) or classes == 1:
+        return None
+    return (
+        f"The generalist is right on only {right:.0%} of its own source images "
+        f"({chance:.0%} by chance): its weights say little; train it longer "
+        "(`generalist.steps`)."
+    )
+
+
+def verdict(
+    rows: Sequence[dict[str, Any]], found: Diagnostics, right: float
+) -> str:
+    """Says in words which source classes the target resembles.
+
+    Args:
+        rows: one of every source class.
+        found: of the weights.
+        right: share of source images on which the generalist is right.
+    """
     large, small = top_and_bottom(rows, _SHOWN)
     top = "  ".join(f"{row['class']} {row['weight']:.1f}" for row in large)
     bottom = "  ".join(row["class"] for row in small)
     prior = np.array([row["target_prior"] for row in rows])
     classes = 1 / float(prior @ prior)
+    unsure = ignorance(right, len(rows))
     lines = [
         f"The target looks like about {classes:.0f} of {len(rows)} source "
         "classes.",
@@ -98,6 +125,12 @@ def verdict(rows: Sequence[dict[str, Any]], found: Diagnostics) -> str:
         f"Effective sample size: {found.ess:.1%} of the source; largest "
         f"weight {found.largest:.1f}; cut off by the clip {found.clipped:.1%}.",
     ]
+    if unsure:
+        lines.append(f"Warning: {unsure}")
+        return "\n".join(lines)
+    lines.append(
+        f"The generalist is right on {right:.0%} of its own source images."
+    )
     if found.advice:
         lines.append(f"Warning: {found.advice}")
     elif found.ess > NEARLY_EQUAL:

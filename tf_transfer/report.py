@@ -10,11 +10,11 @@ import numpy as np
 from tf_transfer import (
     charts,
     comparison,
-    data,
     progress,
     reloading,
     report_mistakes,
     report_weights,
+    splits,
 )
 from tf_transfer.charts import Dot, Series
 from tf_transfer.comparison import Result, Row, points
@@ -80,9 +80,9 @@ def rewrite(run: str | os.PathLike) -> pathlib.Path:
         for part in ("source", "target"):
             images[part] = _reloaded(config, names, part)
         if images["source"] is not None:
-            per_class = config["data"]["source_per_class"]
-            kept = images["source"].train_part()
-            images["source"] = data.keep_per_class(kept, per_class, seed=0)
+            images["source"] = splits.trained_on(
+                images["source"], config["data"]["source_per_class"]
+            )
     except (KeyError, TypeError) as error:
         raise misfit(run, error) from error
     return write(run, **images)

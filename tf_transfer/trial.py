@@ -11,13 +11,14 @@ import tensorflow as tf
 from tf_transfer import metrics, models
 from tf_transfer.batches import Batches
 from tf_transfer.config import Training
-from tf_transfer.data import ImageData, draw_per_class
+from tf_transfer.data import ImageData
 from tf_transfer.datl import DATL, ImportanceWeights
+from tf_transfer.distribution import stream_outputs
 from tf_transfer.estimation import TargetPrior, estimate_target_prior
 from tf_transfer.ledger import Ledger
 from tf_transfer.records import Records
 from tf_transfer.runfolder import RunFolder
-from tf_transfer.splits import TargetSplit, hold_out
+from tf_transfer.splits import TargetSplit, draw_per_class, hold_out
 from tf_transfer.training import ReusableModel, State, Steps
 from tf_transfer.workbench import Outcome, Workbench
 
@@ -131,6 +132,14 @@ class Trial:
         """Some images of every source class."""
         chosen = draw_per_class(self.source.labels, _PER_CLASS, self.seed)
         return self.source.take(chosen).batches()
+
+    @functools.cached_property
+    def source_accuracy(self) -> float:
+        """Share of some source images on which the generalist is right."""
+        self.bench.generalist.load(self.generalist)
+        outputs = stream_outputs(self.bench.generalist.model, self.some_source)
+        right = [rows.argmax(axis=1) == labels for rows, labels in outputs]
+        return float(np.concatenate(right).mean())
 
     @functools.cached_property
     def estimation(self) -> dict[str, Any]:
