@@ -125,6 +125,20 @@ def test_photographs_are_cut_from_the_centre():
     np.testing.assert_array_equal(framed, 255)
 
 
+@pytest.mark.parametrize("background", [None, 0.0])
+def test_tracing_for_many_sizes_changes_nothing(background, monkeypatch):
+    rng = np.random.default_rng(0)
+    images = [
+        rng.integers(0, 256, (8 + i % 7, 8 + i // 7, 3)).astype(np.uint8)
+        for i in range(40)
+    ]
+    frame = framing.Frame(8, 3, framing.Appearance(255.0, background))
+    traced = frame.all(images)
+    monkeypatch.setattr(framing, "_MANY", 40)
+    # A tie may fall to either side.
+    assert np.abs(traced.astype(int) - frame.all(images)).max() <= 1
+
+
 def test_all_frames_images_of_many_sizes():
     images = [ring(side=20), ring(side=28)]
     frame = framing.Frame(12, 3, framing.measure(images))

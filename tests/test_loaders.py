@@ -99,6 +99,32 @@ def test_npz_never_runs_code(tmp_path):
         loaders.load(f"npz:{path}")
 
 
+def test_folder_of_parts(tmp_path):
+    for part, names in {"test": "ac", "train": "ab", "val": "b"}.items():
+        for name in names:
+            folder = tmp_path / part / name
+            folder.mkdir(parents=True)
+            pixels = np.full((4, 4, 1), 10 * ord(part[1]) % 256, np.uint8)
+            png = tf.io.encode_png(pixels).numpy()
+            (folder / f"{part}.png").write_bytes(png)
+    raw = loaders.load(f"folder:{tmp_path}")
+    assert raw.class_names == ["a", "b", "c"]
+    assert raw.labels.tolist() == [0, 1, 1, 0, 2]
+    assert raw.test.tolist() == [3, 4]
+    shades = [10 * ord(letter) % 256 for letter in "rraee"]
+    assert [image[0, 0, 0] for image in raw.images] == shades
+    assert loaders.load(f"folder:{tmp_path / 'train'}").test is None
+
+
+def test_classes_may_be_called_like_parts(tmp_path):
+    for name in ("test", "train"):
+        (tmp_path / name).mkdir()
+        png = tf.io.encode_png(np.zeros((4, 4, 1), np.uint8)).numpy()
+        (tmp_path / name / "one.png").write_bytes(png)
+    raw = loaders.load(f"folder:{tmp_path}")
+    assert (raw.class_names, raw.test) == (["test", "train"], None)
+
+
 def test_folder_of_jpeg_and_png_of_many_sizes(tmp_path):
     write_folder(tmp_path)
     (tmp_path / "cat" / "._0.png").write_bytes(b"of a file manager")

@@ -28,6 +28,7 @@ from tf_transfer.errors import InputError
 
 RADIUS = 0.25
 _CHUNK = 512
+_MANY = 16  # sizes of images, from which on tracing takes less time
 _AT_ONCE = 2**24
 _LARGEST = 1e9
 _LEAST_RADIUS = 0.05
@@ -291,13 +292,21 @@ class Frame:
         levels = tf.floor(tf.clip_by_value(pixels, 0, 1) * 255 + 0.501)
         return tf.cast(levels, tf.uint8)
 
+    def compiled(self):
+        """Returns this frame as one traced function of float32 batches."""
+        import tensorflow as tf
+
+        return tf.function(
+            self, input_signature=[tf.TensorSpec([None] * 4, tf.float32)]
+        )
+
     def all(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Frames any number of images, of one size or of many.
 
         At a time only `_CHUNK` images are in memory at their full size, and
         of large ones no more than have `_AT_ONCE` values together.
         """
-        count = len(images)
+        frame, count = self, len(images)
         framed = np.empty(
             (count, self.size, self.size, self.channels), np.uint8
         )
@@ -310,9 +319,11 @@ class Frame:
             values += image.size
             if values < _AT_ONCE and (i + 1) % _CHUNK and i + 1 < count:
                 continue
+            if frame is self and len(by_shape) > _MANY:
+                frame = self.compiled()
             for group in by_shape.values():
                 places, pixels = zip(*group, strict=True)
                 batch = np.stack(pixels).astype(np.float32)
-                framed[list(places)] = self(batch).numpy()
+                framed[list(places)] = frame(batch).numpy()
             by_shape, values = {}, 0
         return framed

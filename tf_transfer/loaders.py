@@ -25,10 +25,11 @@ from tf_transfer.errors import InputError
 GLYPHS_PER_CLASS = 60
 MAX_PIXELS = 50_000_000
 _MOST_CLASSES = 1_000_000
+_PARTS = ("train", "val", "test")
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class RawImages:
     """Images as they were found.
 
@@ -208,7 +209,7 @@ def _check_pair(path: str, part: str, arrays: dict) -> None:
     if labels.dtype.kind not in "iu" or (labels > _MOST_CLASSES).any():
         raise InputError(
             f"y_{part} must hold class numbers up to {_MOST_CLASSES}. "
-            f"Received: {path} with {labels.dtype}, for example {labels[0]}"
+            f"Received: {path} with {labels.dtype}, for example {labels[:1]}"
         )
     if part == "test" and images.shape[1:] != arrays["x_train"].shape[1:]:
         raise InputError(
@@ -222,31 +223,49 @@ def _first_line(error: Exception) -> str:
 
 
 def load_folder(path: str, max_pixels: int = MAX_PIXELS) -> RawImages:
-    """Loads a folder of classes; the folders' names are the class names."""
+    """Loads a folder of classes; the folders' names are the class names.
+
+    Or a folder of some of `train`, `val` and `test` with those within, of
+    which the last is the test part.
+    """
     root = pathlib.Path(path)
     if not root.is_dir():
         raise InputError(f"There is no such folder. Received: {path}")
-    names = sorted(
-        entry.name
-        for entry in root.iterdir()
-        if entry.is_dir() and not entry.name.startswith(".")
-    )
-    files = [
-        (str(file), label)
-        for label, name in enumerate(names)
-        for file in sorted((root / name).iterdir())
+    parts = [root]
+    if len(_folders(root)) > 1 and set(_folders(root)) <= set(_PARTS):
+        parts = [root / part for part in _PARTS if part in _folders(root)]
+        parts = parts if all(map(_folders, parts)) else [root]
+    names = sorted({name for part in parts for name in _folders(part)})
+    files, start = [], 0
+    for part in parts:
+        start = len(files)
+        for label, name in enumerate(names):
+            files += [(file, label) for file in _image_files(part / name)]
+    if not files:
+        raise InputError(
+            "The folder has no classes with jpeg or png files (expected "
+            "CLASS/IMAGE.png, or train/CLASS/IMAGE.png beside test/CLASS). "
+            f"Received: {path}"
+        )
+    labels = np.array([label for _, label in files], np.int32)
+    images = EncodedImages([f for f, _ in files], max_pixels)
+    test = np.arange(start, len(files)) if len(parts) > 1 else None
+    return RawImages(images, labels, names, test)
+
+
+def _folders(root: pathlib.Path) -> list[str]:
+    found = (entry.name for entry in root.iterdir() if entry.is_dir())
+    return [name for name in found if not name.startswith(".")]
+
+
+def _image_files(folder: pathlib.Path) -> list[str]:
+    return [
+        str(file)
+        for file in sorted(folder.iterdir() if folder.is_dir() else ())
         if file.suffix.lower() in _SUFFIXES
         and file.is_file()
         and not file.name.startswith(".")
     ]
-    if not files:
-        raise InputError(
-            "The folder has no classes with jpeg or png files (expected "
-            f"CLASS/IMAGE.png). Received: {path}"
-        )
-    labels = np.array([label for _, label in files], np.int32)
-    images = EncodedImages([f for f, _ in files], max_pixels)
-    return RawImages(images, labels, names)
 
 
 def load_tfds(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
