@@ -217,6 +217,21 @@ def test_advice_where_the_chosen_control_gains():
     ]
 
 
+def test_advice_says_than_what_a_method_is_worse():
+    results = (
+        of("finetune", 0.80, 0.90)
+        + of("finetune_related", 0.85, 0.95)
+        + of("datl", 0.82, 0.92)
+        + of("datl_reversed", 0.70, 0.80)
+        + of("datl_uniform", 0.80, 0.93)
+    )
+    methods = ["finetune", *dict.fromkeys(r["method"] for r in results)]
+    assert comparison.advice(results, methods)[0] == (
+        "datl gains 2.0 +- 0.0 points here; better than datl_reversed; worse "
+        "than finetune_related; not shown better than datl_uniform."
+    )
+
+
 def test_advice_of_plain_fine_tuning_alone():
     results = of("scratch", 0.5, 0.6) + of("finetune", 0.80, 0.90)
     assert comparison.advice(results, ["scratch", "finetune"]) == [

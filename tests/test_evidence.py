@@ -84,9 +84,31 @@ def test_every_figure_is_as_by_hand(tmp_path):
         "",
         "- datl gains 4.0 +- 2.5 points here; better than finetune_related.",
         "- l2tl cannot be told from fine-tuning here (+0.0 +- 0.0 points); "
-        "not shown better than finetune_related.",
+        "worse than finetune_related.",
         "- By the validation images datl is the choice.",
     ]
+
+
+def test_what_is_added_over_all_experiments_by_hand(tmp_path):
+    runs = [
+        run(
+            tmp_path / name,
+            results_of(
+                {
+                    "finetune": (0.5, 0.5),
+                    "datl": (0.7, 0.8),
+                    "datl_reversed": (0.7 - gain, 0.8 - gain),
+                },
+                {},
+            ),
+        )
+        for name, gain in (("one", 0.01), ("two", 0.03))
+    ]
+    text = evidence.document(runs, "")
+    half = 12.7062 * 0.01  # of two values .02 apart
+    assert f"| datl | datl_reversed | 2 | +2.0 +- {100 * half:.1f} |" in text
+    assert "| datl | finetune" not in text  # no experiment has both
+    assert "## Over all" not in evidence.document(runs[:1], "")
 
 
 def test_columns_without_figures_are_left_out(tmp_path):

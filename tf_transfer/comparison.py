@@ -261,19 +261,30 @@ def _sentence(method: str, found: Gain) -> str:
     return f"{method} {verb} {amount} points here"
 
 
-def _controls(results: Sequence[Result], method: str) -> str:
-    """Says than which controls a method is better."""
-    beaten, others = [], []
+def against_controls(results: Sequence[Result], method: str) -> dict[str, Gain]:
+    """Returns what a method gains over each of its controls that was run."""
     # A control with another head would count the head as the method's gain.
     heads = {r.get("head", "related") for r in results if r["method"] == method}
-    for control in CONTROLS.get(method, ()):
-        found = gain(results, method, control)
-        if found is not None and HEADS.get(control) in (None, *heads):
-            better = found.told and found.mean > 0
-            (beaten if better else others).append(control)
-    parts = []
-    if beaten:
-        parts.append(f"better than {', '.join(beaten)}")
-    if others:
-        parts.append(f"not shown better than {', '.join(others)}")
-    return f"; {'; '.join(parts)}." if parts else "."
+    gains = {
+        control: gain(results, method, control)
+        for control in CONTROLS.get(method, ())
+        if HEADS.get(control) in (None, *heads)
+    }
+    return {control: found for control, found in gains.items() if found}
+
+
+def _controls(results: Sequence[Result], method: str) -> str:
+    """Says than which controls a method is better, and than which worse."""
+    better, worse, neither = [], [], []
+    for control, found in against_controls(results, method).items():
+        told = better if found.mean > 0 else worse
+        (told if found.told else neither).append(control)
+    parts = {
+        "better than": better,
+        "worse than": worse,
+        "not shown better than": neither,
+    }
+    said = (
+        f"; {how} {', '.join(names)}" for how, names in parts.items() if names
+    )
+    return "".join(said) + "."

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_transfer import comparison, pictures
+from tf_transfer import comparison, metrics, pictures
 from tf_transfer import config as config_lib
 from tf_transfer.comparison import BASELINE, points
 from tf_transfer.data import part_names
@@ -34,6 +34,10 @@ The area is that under the ROC curve of the class weights, for telling the
 source classes that are known to be right from the others. Minutes and hours
 are without the training of the generalists.
 """
+_POOLED = """## Over all experiments
+
+What a method adds to a control: the mean of the experiments' mean paired
+differences, each counted once, with a 95 % interval over experiments."""
 
 
 def write(
@@ -93,6 +97,7 @@ def document(runs: Sequence[pathlib.Path], plot: str) -> str:
     ]
     lines += _head("experiment", "fine-tuning", "chosen", "gain", "error")
     lines += [run.summary for run in found]
+    lines += _over_all(found)
     for run in found:
         lines += ["", *run.section]
     return "\n".join(lines) + "\n"
@@ -255,6 +260,24 @@ class _Run:
             for r in self.results
             if r["method"] == method and r.get("weight_area") is not None
         ]
+
+
+def _over_all(runs: Sequence[_Run]) -> list[str]:
+    """Returns what the methods add to their controls in all experiments."""
+    lines = []
+    for method, controls in comparison.CONTROLS.items():
+        found = [comparison.against_controls(r.results, method) for r in runs]
+        for control in controls:
+            means = [gains[control].mean for gains in found if control in gains]
+            if len(means) > 1:
+                mean = points(*metrics.mean_interval(means), sign=True)
+                lines.append(
+                    f"| {method} | {control} | {len(means)} | {mean} |"
+                )
+    if not lines:
+        return []
+    head = _head("method", "against", "experiments", "difference")
+    return ["", *_POOLED.splitlines(), "", *head, *lines]
 
 
 def _gives(path: pathlib.Path, wanted: dict[str, Any]) -> bool:
