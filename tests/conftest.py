@@ -20,6 +20,9 @@ import tensorflow as tf
 import tf_transfer as tt
 from tf_transfer import config as config_lib
 
+# A GPU's short mantissa parts two trainings by .01 within twenty steps.
+tf.config.experimental.enable_tensor_float_32_execution(False)
+
 REPOSITORY = pathlib.Path(__file__).parents[1]
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 

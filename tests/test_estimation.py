@@ -134,6 +134,15 @@ def test_probabilities_are_understood():
         estimation.estimate_target_prior(softmax, images, PRIOR)
 
 
+def test_images_of_half_precision_may_have_any_size():
+    model = keras.Sequential(
+        [keras.Input((300, 300, 3)), keras.layers.GlobalAveragePooling2D()]
+    )
+    images = np.full((2, 300, 300, 3), 0.5, np.float16)
+    found = estimation.estimate_target_prior(model, images, PRIOR)
+    np.testing.assert_allclose(found.prior, PRIOR, atol=1e-3)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_rectifier_does_not_hide_pixels_that_are_no_numbers(value):
     model = conftest.tiny_classifier()

@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing import event_accumulator
 
 import tf_transfer as tt
 from tf_transfer import config as config_lib
+from tf_transfer.errors import InputError
 
 slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 
@@ -144,6 +145,17 @@ class Subclassed(keras.Model):
 
     def get_config(self):
         return {"units": self.units, "name": self.name}
+
+
+def test_a_subclassed_model_may_be_the_generalist():
+    target = conftest.blobs(per_class=2).batches(4)
+    model = Subclassed(units=4)
+    relation = tt.class_relation(model, target, 4)
+    prior = tt.estimate_target_prior(model, target, np.full(4, 0.25)).prior
+    # As many images of every class.
+    np.testing.assert_allclose(prior, relation.mean(axis=0), rtol=1e-5)
+    with pytest.raises(InputError, match="must be functional or Sequential"):
+        tt.replace_head(model, 3)
 
 
 def functional():

@@ -150,7 +150,7 @@ def test_load_refuses_what_returns_no_logits(tmp_path, last):
     if last == "reshape":
         layers = [keras.layers.Dense(4), keras.layers.Reshape((256,))]
     keras.Sequential([keras.Input((8, 8, 1)), *layers]).save(path)
-    with pytest.raises(InputError, match="must be built and end in a layer"):
+    with pytest.raises(InputError, match="built, and end in a layer"):
         models.load_classifier(str(path), (8, 8, 1), 4)
 
 
@@ -170,5 +170,5 @@ def test_small_encoder_and_head_refuse():
         models.small_encoder((8, 8, 1), width=6)
     with pytest.raises(InputError, match="num_classes"):
         models.replace_head(conftest.tiny_classifier(), 0)
-    with pytest.raises(InputError, match="must be built"):
+    with pytest.raises(InputError, match="functional or Sequential, built"):
         models.replace_head(keras.Sequential([keras.layers.Dense(2)]), 2)

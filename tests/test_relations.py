@@ -75,6 +75,11 @@ def test_refuses_labels(labels, message):
         tt.class_relation(log_model(), dataset, 2)
 
 
+def test_refuses_a_dataset_without_images():
+    with pytest.raises(InputError, match="no images"):
+        tt.class_relation(log_model(), batches([[1.0, 1, 1]], [0]).take(0), 2)
+
+
 @pytest.mark.parametrize("share", [np.nan, np.inf])
 def test_refuses_images_that_are_no_numbers(share):
     dataset = batches([[0.5, 0.3, 0.2], [share, 0.3, 0.2]], [0, 1])

@@ -41,7 +41,7 @@ def test_refuses_another_configuration_and_names_the_field(tmp_path):
     RunFolder(tmp_path / "run", conftest.tiny_experiment())
     with pytest.raises(InputError, match=r"\(seeds: 1 and 2\)"):
         RunFolder(tmp_path / "run", conftest.tiny_experiment(seeds=2))
-    with pytest.raises(InputError, match=r"fingerprints.source"):
+    with pytest.raises(InputError, match=r"its source was another"):
         RunFolder(
             tmp_path / "run", conftest.tiny_experiment(), {"source": "abc"}
         )

@@ -177,6 +177,21 @@ def test_any_function_of_tensors_preprocesses():
     np.testing.assert_allclose(found["probabilities"], wanted, atol=1e-5)
 
 
+def test_grey_and_colour_files_reach_any_preprocessing_alike():
+    def shrink(images):
+        return tf.image.resize(tf.cast(images, tf.float32) / 255, (8, 8))
+
+    inputs = keras.Input((8, 8, 3))
+    flat = keras.layers.Flatten()(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(4)(flat))
+    grey = pixels(2, channels=1)
+    files = [tf.io.encode_png(image) for image in grey]
+    files[1] = tf.io.encode_png(grey[1].repeat(3, axis=-1))
+    found = served(model, shrink)["serve_bytes"](tf.stack(files))
+    wanted = expected(model, shrink(grey.repeat(3, axis=-1)))
+    np.testing.assert_allclose(found["probabilities"], wanted, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

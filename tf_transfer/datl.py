@@ -200,8 +200,8 @@ class ImportanceWeights(tf.Module):
         """Describes the weights; both priors are `[C]`."""
         return diagnostics.diagnose(
             self.numpy().astype(np.float64),
-            target_prior,
-            source_prior,
+            np.asarray(target_prior),
+            np.asarray(source_prior),
             clip=self.shaping["clip"],
             temper=self.shaping["temper"],
         )

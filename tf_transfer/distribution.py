@@ -305,7 +305,8 @@ def _as_undefined_as(images, outputs: tf.Tensor) -> tf.Tensor:
     if not (tf.is_tensor(images) and images.dtype.is_floating):
         return outputs
     axes = list(range(1, images.shape.rank))
-    of_each = 0 * tf.reduce_sum(images, axes)
+    # Zeros first: a sum of pixels may be beyond what float16 holds.
+    of_each = tf.reduce_sum(0 * images, axes)
     of_each = tf.reshape(of_each, [-1] + [1] * (outputs.shape.rank - 1))
     return outputs + tf.cast(of_each, outputs.dtype)
 

@@ -23,7 +23,7 @@ _KEPT_BYTES = 2**28
 _BATCH = 256
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class TargetPrior:
     """An estimate of P_t.
 
@@ -238,7 +238,8 @@ def _check_shape(model: keras.Model, batches: tf.data.Dataset) -> None:
     """Checks that a dataset's images fit a built model."""
     spec = batches.element_spec
     images = spec[0] if isinstance(spec, tuple) else spec
-    wanted = model.input_shape if model.built else None
+    # Neither an unbuilt nor a subclassed model knows its shape.
+    wanted = getattr(model, "input_shape", None) if model.built else None
     if not images.shape.is_compatible_with(wanted):
         raise InputError(
             f"The model takes images of shape {wanted}. "

@@ -54,7 +54,8 @@ class L2TL(TwoHeads):
         oversample: M: of every source batch keep the 1/M with the largest
             weights, ties broken at random (of each replica's part); 1 weighs
             all of them.
-        policy_warmup: first steps in which the policy stays as it is.
+        policy_warmup: first steps in which the policy stays as it is: in a
+            shorter `fit` it learns nothing.
         relabel: with `relate`, learn from a source image what its class tells
             of the target classes, not the class itself.
         seed: of the ties.

@@ -168,12 +168,14 @@ def encoder_of(model: keras.Model) -> keras.Model:
     layers = model.layers
     if len(layers) == 2 and isinstance(layers[0], keras.Model):
         return layers[0]
-    if not model.built or len(model.inputs) != 1 or len(layers) < 2:
+    inputs = getattr(model, "inputs", None) or ()  # none if subclassed
+    if not model.built or len(inputs) != 1 or len(layers) < 2:
         raise InputError(
-            "The model must be built, with one input and a head as its last "
-            f"layer. Received: {model.name!r} with {len(layers)} layers"
+            "The model must be functional or Sequential, built, with one input "
+            "and a head as its last layer. "
+            f"Received: {model.name!r} with {len(layers)} layers"
         )
-    return keras.Model(model.inputs, layers[-1].input, name="encoder")
+    return keras.Model(inputs, layers[-1].input, name="encoder")
 
 
 def with_shapes(encoder: keras.Model) -> keras.Model:
@@ -213,19 +215,21 @@ def load_classifier(
     last = model.layers[-1] if model.layers else model
     known = (keras.activations.linear, keras.activations.softmax)
     if (
-        not model.built
+        not (model.built and hasattr(model, "input_shape"))
         or not last.weights
         or getattr(last, "activation", known[0]) not in known
     ):
         raise InputError(
-            "The model must be built and end in a layer with weights that "
-            "returns logits or a softmax. "
+            "The model must be functional or Sequential, built, and end in a "
+            "layer with weights that returns logits or a softmax. "
             f"Received: {path}, ending in {last.name!r}"
         )
     if getattr(last, "activation", None) is keras.activations.softmax:
         last.activation = keras.activations.linear
     shape = tuple(model.input_shape[1:])
-    fits = all(a in (None, b) for a, b in zip(shape, image_shape, strict=False))
+    fits = len(shape) == len(image_shape) and all(
+        a in (None, b) for a, b in zip(shape, image_shape, strict=True)
+    )
     if not fits or model.output_shape != (None, num_classes):
         raise InputError(
             f"The model must map {image_shape} to {num_classes} classes, for "

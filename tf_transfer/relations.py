@@ -29,8 +29,8 @@ def class_relation(
         `[N, M]`, rows of sum 1; equal shares for a class without images.
 
     Raises:
-        InputError: unless there are classes, and the labels are their numbers;
-            for outputs that are not finite.
+        InputError: unless there are classes and images, and the labels are
+            their numbers; for outputs that are not finite.
 
     Example:
 
@@ -44,11 +44,15 @@ def class_relation(
         raise InputError(
             f"`num_classes` must be at least 1. Received: {num_classes=}"
         )
-    shares = np.zeros((num_classes, model.output_shape[-1]))
+    shares = None
     for logits, labels in stream_outputs(model, dataset):
         _check_labels(labels, num_classes)
         check_finite(logits)
+        if shares is None:
+            shares = np.zeros((num_classes, logits.shape[-1]))
         np.add.at(shares, labels, scipy.special.softmax(logits, axis=-1))
+    if shares is None:
+        raise InputError("The dataset has no images. Received: 0 images")
     counts = shares.sum(axis=1, keepdims=True)
     equal = np.full_like(shares, 1 / shares.shape[1])
     return np.divide(shares, counts, out=equal, where=counts > 0)

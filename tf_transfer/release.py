@@ -22,8 +22,6 @@ from tf_transfer.runfolder import RunFolder, misfit, read_finished, read_json
 
 FORMATS = ("saved_model", "tflite", "onnx")
 _REPRESENTATIVE = 200
-# The column of weights.csv with the weights that a method trained with.
-_WEIGHTS = {"datl": "weight", "l2tl": "l2tl_weight"}
 
 
 def write_data(
@@ -111,22 +109,22 @@ class Release:
 
     def _importance(self) -> dict[str, list]:
         """Returns the source classes and the weights that were used."""
-        column = _WEIGHTS.get(self.result["method"])
-        if column is None:
+        weights = self.result.get("weights")
+        if weights is None:
             return {"source_classes": None, "importance_weights": None}
         seed = str(self.result["seed"])
         path = self.run / "weights.csv"
         try:
             with open(path, newline="", encoding="utf-8") as file:
                 rows = [r for r in csv.DictReader(file) if r["seed"] == seed]
-            return {
-                "source_classes": [row["class"] for row in rows],
-                "importance_weights": [float(row[column]) for row in rows],
-            }
         except (OSError, ValueError) as error:
             raise InputError(
                 f"The file cannot be read. Received: {path}"
             ) from error
+        return {
+            "source_classes": [row["class"] for row in rows],
+            "importance_weights": weights,
+        }
 
     def write(
         self,

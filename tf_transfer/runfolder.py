@@ -50,6 +50,9 @@ class RunFolder:
         same = found and plain(config_lib.completed(found))
         if same not in (None, wanted):
             first = config_lib.differences(same, wanted)[0]
+            if first.startswith("fingerprints."):
+                part = first.removeprefix("fingerprints.").split(":")[0]
+                first = f"its {part} was another"
             raise InputError(
                 "The folder holds a run of another configuration "
                 f"({first}); choose another with --out. Received: {self.path}"

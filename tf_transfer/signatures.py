@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tf_transfer import models
 from tf_transfer.errors import InputError
+from tf_transfer.framing import Frame
 from tf_transfer.loaders import MAX_PIXELS
 
 Preprocessing = Callable[[tf.Tensor], tf.Tensor]
@@ -178,7 +179,9 @@ class Served:
         can leave out those that fail, and the positions left tell which.
         """
         plain = self.preprocessing is None
-        channels = self.model_shape[-1] if plain else 0
+        channels = self.model_shape[-1]
+        if isinstance(self.preprocessing, Frame) or channels not in _DECODED:
+            channels = 0  # a frame takes any, and turns colours to grey itself
 
         def decode(position, content):
             small = _pixels(content) <= self._max_pixels
