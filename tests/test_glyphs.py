@@ -26,7 +26,7 @@ def test_no_character_is_missing_from_a_font():
     # A font draws one box for all it does not have.
     flat = atlas.reshape(len(glyphs.CHARACTERS), atlas.shape[1], -1)
     for variant in flat.swapaxes(0, 1):
-        distinct = np.unique(variant.round(3), axis=0)
+        distinct = {image.round(3).tobytes() for image in variant}
         assert len(distinct) > 0.97 * len(variant)
 
 

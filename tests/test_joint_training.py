@@ -36,7 +36,6 @@ def test_fixed_weights_matter_and_training_repeats(tmp_path):
     assert not equal(first.state, other.state)
     stages = {"generalist", "pretraining", "joint", "finetuning"}
     assert set(made.ledger.history) == stages
-    assert first.validation["accuracy"] <= 1
 
 
 def test_the_result_is_a_target_model(tmp_path):

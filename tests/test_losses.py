@@ -1,5 +1,3 @@
-import itertools
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -35,29 +33,6 @@ def test_policy_gradient_by_hand(advantage):
 
     expected = -advantage * (np.array([0, 1, 0]) - [0.2, 0.3, 0.5])
     np.testing.assert_allclose(gradient(loss, logits), expected, atol=1e-6)
-
-
-def test_expected_credit_is_the_mean_of_the_sampled_gradient():
-    """REINFORCE with one advantage per class, averaged over all actions."""
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=(2, 3)).astype(np.float32)
-    levels, credit = np.array([0.0, 0.5, 1.0]), np.array([1.5, -0.7])
-    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    mean = np.zeros((2, 3))
-    for actions in itertools.product(range(3), repeat=2):
-        chance = probs[0, actions[0]] * probs[1, actions[1]]
-        for c, k in enumerate(actions):
-            score = np.eye(3)[k] - probs[c]
-            mean[c] += chance * credit[c] * levels[k] * score
-
-    def objective(value):
-        return losses.expected_credit(
-            tf.nn.softmax(value),
-            tf.constant(levels, tf.float32),
-            tf.constant(credit, tf.float32),
-        )
-
-    np.testing.assert_allclose(gradient(objective, logits), mean, atol=1e-6)
 
 
 def test_log_odds_by_hand():

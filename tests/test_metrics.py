@@ -30,15 +30,6 @@ def test_roc_area_by_hand(relevant, scores, area):
     assert found == pytest.approx(area)
 
 
-def test_roc_area_is_the_share_of_pairs_in_order():
-    rng = np.random.default_rng(0)
-    relevant = np.arange(5000) < 8
-    scores = rng.integers(0, 50, 5000)
-    above = scores[:8, None] - scores[None, 8:]
-    wanted = np.mean((above > 0) + 0.5 * (above == 0))
-    assert metrics.roc_area(relevant, scores) == pytest.approx(wanted)
-
-
 def test_mean_interval_by_hand():
     mean, half = metrics.mean_interval([1.0, 2.0, 3.0])
     assert mean == 2

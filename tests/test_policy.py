@@ -1,3 +1,5 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -65,6 +67,26 @@ def test_entropy_and_bonus_by_hand():
     assert float(policy.mean_entropy()) == pytest.approx(entropy.mean())
     expected = 0.3 * (entropy - np.log(2)).sum()
     assert float(policy.bonus()) == pytest.approx(expected, abs=1e-6)
+
+
+def test_expected_credit_is_the_mean_of_the_sampled_gradient():
+    """REINFORCE with one advantage per row, averaged over all actions."""
+    rng = np.random.default_rng(0)
+    policy = tt.WeightPolicy(2, levels=3)
+    probs = rng.dirichlet([1, 1, 1], 2)
+    set_logits(policy, probs)
+    credit = np.array([-0.7, 1.5], np.float32)
+    mean = np.zeros((2, 3))
+    for actions in itertools.product(range(3), repeat=2):
+        chance = probs[0, actions[0]] * probs[1, actions[1]]
+        for row, k in enumerate(actions):
+            score = np.eye(3)[k] - probs[row]
+            mean[row] += chance * credit[row] * policy.levels[k] * score
+    (variable,) = policy.trainable_variables
+    with tf.GradientTape() as tape:
+        earned = policy.expected_credit(tf.constant(credit), tf.constant(0.0))
+    found = tape.gradient(earned, variable.value)
+    np.testing.assert_allclose(found[1:], mean, atol=1e-6)
 
 
 def test_credit_and_bonus_are_in_balance_at_the_tilted_start():

@@ -63,10 +63,10 @@ def test_two_devices_equal_one(mirrored):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([0, 2], r"must lie in \[0, 2\). Received: 2"),
-        ([-1, 0], r"must lie in \[0, 2\). Received: -1"),
-        ([0.0, 1.0], "class numbers of shape .*Received: float32"),
-        ([[0, 1], [1, 0]], r"not one-hot. Received: int32 of shape \(2, 2\)"),
+        ([0, 2], r"must lie in \[0, 2\). Received: label 2"),
+        ([-1, 0], r"must lie in \[0, 2\). Received: label -1"),
+        ([0.0, 1.0], "must be integers .*Received: dtype=float32"),
+        ([[0, 1], [1, 0]], r"not one-hot.*Received: .*shape=\(2, 2\)"),
     ],
 )
 def test_refuses_labels(labels, message):

@@ -1,10 +1,12 @@
 import tensorflow as tf
 
+import tf_transfer as tt
 from tf_transfer import steps
 
 
 def test_a_fixed_policy_has_actions_without_levels():
-    actions = steps.Actions(tf.ones(3), tf.constant(1.0))
+    actions = tt.FixedPolicy(3).draw(0)
+    assert isinstance(actions, steps.Actions)
     assert actions.levels is None
 
 

@@ -16,7 +16,7 @@ from tf_transfer import config as config_lib
 from tf_transfer.comparison import BASELINE, points
 from tf_transfer.data import part_names
 from tf_transfer.errors import InputError
-from tf_transfer.runfolder import plain, read_json
+from tf_transfer.runfolder import misfit, plain, read_json
 
 _INTRODUCTION = """# Results
 
@@ -173,10 +173,7 @@ class _Run:
             self.rows = comparison.summary(self.results, self.methods)
             self.summary, self.section = self._summary(), self._section()
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise InputError(
-                f"The run's files do not fit together ({error!r}). "
-                f"Received: {folder}"
-            ) from error
+            raise misfit(folder, error) from error
 
     def _row(self, method: str) -> comparison.Row | None:
         return next((row for row in self.rows if row.method == method), None)

@@ -41,23 +41,6 @@ def policy_gradient_loss(
     return -tf.stop_gradient(advantage) * tf.reduce_sum(log_probs)
 
 
-def expected_credit(
-    probs: tf.Tensor, levels: tf.Tensor, credit: tf.Tensor
-) -> tf.Tensor:
-    """Returns `sum_c credit_c E[level_c]`, the mean of the sampled objective.
-
-    Its gradient is what REINFORCE with one advantage per class would give on
-    average over all actions, without the noise of drawing them.
-
-    Args:
-        probs: of every level, `[C, K]`.
-        levels: values of the levels, `[K]`.
-        credit: `[C]`; no gradient flows through it.
-    """
-    means = tf.linalg.matvec(probs, levels)
-    return tf.reduce_sum(tf.stop_gradient(credit) * means)
-
-
 def log_odds(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Returns `log(p / (1 - p))` of the right class, `[B]`.
 

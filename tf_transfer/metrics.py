@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import scipy.special
 
 
 def classification_metrics(
@@ -16,9 +17,8 @@ def classification_metrics(
     """
     right = logits.argmax(axis=-1) == labels
     per_class = [right[labels == c].mean() for c in np.unique(labels)]
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    log_sum = np.log(np.exp(shifted).sum(axis=-1))
-    loss = log_sum - shifted[np.arange(len(labels)), labels]
+    log_probs = scipy.special.log_softmax(logits, axis=-1)
+    loss = -log_probs[np.arange(len(labels)), labels]
     return {
         "accuracy": float(right.mean()),
         "mean_per_class_accuracy": float(np.mean(per_class)),
@@ -44,11 +44,11 @@ def predictions(
     >>> said["predicted"], said["probability"].round(2)
     (array([1], dtype=int32), array([0.73], dtype=float32))
     """
-    shifted = logits - logits.max(axis=-1, keepdims=True)
+    probabilities = scipy.special.softmax(logits, axis=-1)
     return {
         "label": np.asarray(labels, np.int32),
         "predicted": logits.argmax(axis=-1).astype(np.int32),
-        "probability": (1 / np.exp(shifted).sum(axis=-1)).astype(np.float32),
+        "probability": probabilities.max(axis=-1).astype(np.float32),
     }
 
 
@@ -59,11 +59,9 @@ def roc_area(relevant: np.ndarray, scores: np.ndarray) -> float:
         relevant: `[N]` bool, with both values.
         scores: `[N]`, to be larger where relevant.
     """
-    from scipy.stats import rankdata
+    from sklearn.metrics import roc_auc_score
 
-    ranks = rankdata(np.asarray(scores, np.float64))[relevant]
-    most = len(ranks) * (len(scores) - len(ranks))
-    return float((ranks - np.arange(1, len(ranks) + 1)).sum() / most)
+    return float(roc_auc_score(relevant, scores))
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
@@ -71,11 +69,10 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
 
     Student's t over seeds; the half width of a single value is infinite.
     """
-    from scipy.stats import t
+    from scipy.stats import sem, t
 
     values = np.asarray(values, np.float64)
     n = len(values)
     if n < 2:
         return float(values.mean()), float("inf")
-    error = values.std(ddof=1) / np.sqrt(n)
-    return float(values.mean()), float(t.ppf(0.975, n - 1) * error)
+    return float(values.mean()), float(t.ppf(0.975, n - 1) * sem(values))

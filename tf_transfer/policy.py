@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_transfer import losses, randomness
+from tf_transfer import randomness
 from tf_transfer.errors import InputError
 from tf_transfer.steps import Actions
 
@@ -222,15 +222,15 @@ class WeightPolicy(keras.layers.Layer):
     ) -> tf.Tensor:
         """Returns the credit that the policy earns on average.
 
+        Its gradient is what REINFORCE with one advantage per class would give
+        on average over all actions, without the noise of drawing them.
+
         Args:
             credit: of a larger weight of each class, `[C]`.
             scale_credit: of a larger weight of the source loss.
         """
-        return losses.expected_credit(
-            self.distribution().probs_parameter(),
-            tf.constant(self.levels),
-            tf.concat([[scale_credit], credit], axis=0),
-        )
+        credit = tf.concat([[scale_credit], credit], axis=0)
+        return tf.reduce_sum(tf.stop_gradient(credit) * self._means())
 
     def bonus(self) -> tf.Tensor:
         """Returns the entropy bonus: at most 0, which it is at the start."""

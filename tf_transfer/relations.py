@@ -5,6 +5,7 @@ import numpy as np
 import scipy.special
 import tensorflow as tf
 
+from tf_transfer import weights
 from tf_transfer.distribution import check_finite, stream_outputs
 from tf_transfer.errors import InputError
 
@@ -46,7 +47,12 @@ def class_relation(
         )
     shares = None
     for logits, labels in stream_outputs(model, dataset):
-        _check_labels(labels, num_classes)
+        if labels is None:
+            raise InputError(
+                "The dataset must yield images with class numbers. "
+                "Received: images alone"
+            )
+        weights.source_prior(labels, num_classes)  # which checks them
         check_finite(logits)
         if shares is None:
             shares = np.zeros((num_classes, logits.shape[-1]))
@@ -56,22 +62,3 @@ def class_relation(
     counts = shares.sum(axis=1, keepdims=True)
     equal = np.full_like(shares, 1 / shares.shape[1])
     return np.divide(shares, counts, out=equal, where=counts > 0)
-
-
-def _check_labels(labels: np.ndarray | None, num_classes: int) -> None:
-    if labels is None:
-        raise InputError(
-            "The dataset must yield images with class numbers. "
-            "Received: images alone"
-        )
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise InputError(
-            "The labels must be class numbers of shape [B], not one-hot. "
-            f"Received: {labels.dtype} of shape {labels.shape}"
-        )
-    outside = labels[(labels < 0) | (labels >= num_classes)]
-    if outside.size:
-        raise InputError(
-            f"The class numbers must lie in [0, {num_classes}). "
-            f"Received: {int(outside[0])}"
-        )
