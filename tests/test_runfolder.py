@@ -71,7 +71,11 @@ def test_refuses_a_folder_of_something_else(tmp_path):
 def test_another_worker_may_look_while_the_chief_makes_the_folder(tmp_path):
     """Whatever there is by then, the settings are not yet."""
     config = conftest.tiny_experiment()
-    for name in ("config.partial", "checkpoints", "checkpoints/datl-0.keras"):
+    for name in (
+        "partial-config.json",
+        "checkpoints",
+        "checkpoints/datl-0.keras",
+    ):
         (tmp_path / name).mkdir(parents=True)
         folder = RunFolder(tmp_path, config, writes=False)
         folder.add({"method": "datl", "seed": 0})

@@ -112,6 +112,14 @@ def diagnose(
     )
 
 
+def effective_classes(prior: np.ndarray) -> float:
+    """Returns how many equally likely classes would be as mixed as a prior.
+
+    One over the sum of squares of the class shares, `[C]`.
+    """
+    return 1 / float(prior @ prior)
+
+
 def top_and_bottom(
     rows: Sequence[dict[str, Any]], most: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -1,6 +1,5 @@
 """RESULTS.md: one document from the figures of several runs."""
 
-import contextlib
 import dataclasses
 import os
 import pathlib
@@ -16,7 +15,7 @@ from tf_transfer import config as config_lib
 from tf_transfer.comparison import BASELINE, points
 from tf_transfer.data import part_names
 from tf_transfer.errors import InputError
-from tf_transfer.runfolder import misfit, plain, read_json
+from tf_transfer.runfolder import misfit, plain, read_json, replacing
 
 _INTRODUCTION = """# Results
 
@@ -63,21 +62,15 @@ def write(
     plot = runs[0].resolve().parent / "gains.png"
     shown = os.path.relpath(plot, out.resolve().parent)
     text = document(runs, pathlib.Path(shown).as_posix())
-    partial = [p.with_name(f"partial-{p.name}") for p in (out, plot)]
     try:
-        partial[0].write_text(text, encoding="utf-8")
-        plot_gains(partial[1], runs)
-        os.replace(partial[1], plot)
-        os.replace(partial[0], out)
+        with replacing(out) as document_file, replacing(plot) as plot_file:
+            document_file.write_text(text, encoding="utf-8")
+            plot_gains(plot_file, runs)
     except OSError as error:
         raise InputError(
             f"The document or its plot cannot be written ({error.strerror}). "
             f"Received: {out} and {plot}"
         ) from error
-    finally:
-        for path in partial:
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
     return [out, plot]
 
 

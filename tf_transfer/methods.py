@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from tf_transfer import joint_training
 from tf_transfer.comparison import HEADS
 from tf_transfer.config import Experiment
+from tf_transfer.diagnostics import effective_classes
 from tf_transfer.runfolder import RunFolder
 from tf_transfer.trial import Trial
 from tf_transfer.workbench import Outcome
@@ -36,7 +37,7 @@ def datl_uniform(trial: Trial) -> Outcome:
     As many classes as `top_k`, or as the effective number of classes in P_t.
     """
     prior = trial.target_prior.prior
-    selected = trial.config.datl.top_k or round(1 / float(prior @ prior))
+    selected = trial.config.datl.top_k or round(effective_classes(prior))
     importance = trial.importance(temper=0.0, top_k=max(1, selected))
     return trial.finetune(trial.pretrain(importance))
 

@@ -10,6 +10,7 @@ import numpy as np
 from tf_transfer.diagnostics import (
     NEARLY_EQUAL,
     Diagnostics,
+    effective_classes,
     top_and_bottom,
 )
 
@@ -115,7 +116,7 @@ def verdict(
     top = "  ".join(f"{row['class']} {row['weight']:.1f}" for row in large)
     bottom = "  ".join(row["class"] for row in small)
     prior = np.array([row["target_prior"] for row in rows])
-    classes = 1 / float(prior @ prior)
+    classes = effective_classes(prior)
     unsure = ignorance(right, len(rows))
     lines = [
         f"The target looks like about {classes:.0f} of {len(rows)} source "

@@ -22,7 +22,12 @@ from tf_transfer.data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.evidence import stems
 from tf_transfer.methods import METHODS
-from tf_transfer.runfolder import misfit, read_finished, read_json
+from tf_transfer.runfolder import (
+    misfit,
+    read_finished,
+    read_json,
+    replacing,
+)
 
 # Controls have the colour of their method, and a broken line.
 _FAMILIES = {
@@ -61,9 +66,8 @@ def write(
     except (TypeError, AttributeError, LookupError) as error:
         raise misfit(run, error) from error
     path = run / "report.html"
-    partial = path.with_suffix(".partial")
-    partial.write_text(page, encoding="utf-8")
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        partial.write_text(page, encoding="utf-8")
     return path
 
 

@@ -125,7 +125,9 @@ def estimated(
     size = found.sample_size("weight")
     return {
         "count": len(mean),
-        "alike": float(np.mean(1 / (prior**2).sum(axis=1))),
+        "alike": float(
+            np.mean([diagnostics.effective_classes(p) for p in prior])
+        ),
         "top": [bar(place) for place in top],
         "bottom": [bar(place) for place in bottom],
         "target": labelled and _target(labelled),

@@ -14,6 +14,8 @@ import numpy as np
 from tf_transfer import config as config_lib
 from tf_transfer.errors import InputError
 
+_PARTIAL = "partial-"
+
 
 class RunFolder:
     """Opens a new folder, or continues a run of the same configuration.
@@ -116,7 +118,7 @@ class RunFolder:
         """Whether there is more than what a killed start leaves."""
         if not self.path.is_dir():
             return False
-        return any(p.suffix != ".partial" for p in self.path.iterdir())
+        return not all(p.name.startswith(_PARTIAL) for p in self.path.iterdir())
 
     def read(self, name: str, kind: type) -> Any:
         """Returns the content of a JSON file, or None if it is absent."""
@@ -127,12 +129,11 @@ class RunFolder:
         path = self.path / name
         if not self.writes:
             return path
-        partial = path.with_suffix(".partial")
         text = json.dumps(content, indent=1)
         if isinstance(content, list):  # a line for each
             text = "[\n" + ",\n".join(map(json.dumps, content)) + "\n]"
-        partial.write_text(text + "\n")
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            partial.write_text(text + "\n")
         return path
 
     def result(self, method: str, seed: int) -> dict[str, Any] | None:
@@ -189,10 +190,8 @@ class RunFolder:
         """Saves a Keras model whole or not at all."""
         if not self.writes:
             return
-        path = self.model_path(name, seed)
-        partial = path.with_name(f"partial-{path.name}")
-        model.save(partial)
-        os.replace(partial, path)
+        with replacing(self.model_path(name, seed)) as partial:
+            model.save(partial)
 
     def save_predictions(
         self, said: dict[str, np.ndarray], name: str, seed: int
@@ -202,9 +201,20 @@ class RunFolder:
             return
         path = predictions_path(self.path, name, seed)
         path.parent.mkdir(exist_ok=True)
-        partial = path.with_name(f"partial-{path.name}")
-        np.savez_compressed(partial, **said)
+        with replacing(path) as partial:
+            np.savez_compressed(partial, **said)
+
+
+@contextlib.contextmanager
+def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Gives a file to write, that becomes `path` when the block ends well."""
+    partial = path.with_name(_PARTIAL + path.name)
+    try:
+        yield partial
         os.replace(partial, path)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def predictions_path(run: pathlib.Path, method: str, seed: int) -> pathlib.Path:
