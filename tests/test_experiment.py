@@ -136,6 +136,19 @@ def test_exports_the_best_method_by_validation(tmp_path):
     )
 
 
+def test_a_generalist_that_knows_too_little_is_told(tmp_path, capsys):
+    config = conftest.tiny_experiment(
+        methods=("finetune",),
+        generalist=config_lib.Training(steps=1, learning_rate=1e-6),
+    )
+    tt.compare(config, tmp_path / "run", quiet=True, **data())
+    warning = "its weights say little; train it longer (`generalist.steps`)."
+    assert warning in capsys.readouterr().err
+    assert warning in experiment.look(
+        config, tmp_path / "look", quiet=True, **data()
+    )
+
+
 def test_look_keeps_out_of_a_folder_where_a_command_is_at_work(tmp_path):
     given = data()
     prints = {name: part.fingerprint() for name, part in given.items()}

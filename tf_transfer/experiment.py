@@ -178,6 +178,7 @@ def look(
         progress.says("generalist")
         trial = Trial(bench, source, split, 0, folder, progress.advance)
         rows = _weight_rows(trial)
+        right = trial.source_accuracy  # all workers take part
         folder.forget_stages(seed=0)
         progress.close()
         if chief:
@@ -186,7 +187,7 @@ def look(
         importance = trial.importance()
         importance.update(prior, trial.source.prior)
         found = importance.diagnostics(prior, trial.source.prior)
-        return verdict(rows, found, trial.source_accuracy)
+        return verdict(rows, found, right)
 
 
 def _check(config: Experiment) -> None:
