@@ -65,6 +65,11 @@ def plot_weights(
     figure = new_figure(max(6, 0.22 * len(shown)), 3.6)
     axes = figure.add_subplot()
     height = np.array([row[column] for row in shown])
+    if len(shown) < len(ranked):
+        text = f"{len(ranked) - len(shown)} classes between"
+        between = {"x": large + 0.5, "y": height.max() / 2, "s": text}
+        style = {"rotation": 90, "fontsize": 8, "color": "#666"}
+        axes.text(**between, **style, ha="center", va="center")
     axes.bar(place, height, color="#3b6ea5")
     if column == "weight":
         errors = np.transpose([weight_errors(row) for row in shown])
@@ -163,16 +168,18 @@ def write_curves(
             if loss:
                 by_method.setdefault(result["method"], []).append(loss)
         for method, losses in by_method.items():
-            epochs = 1 + np.arange(len(losses[0]))
-            axes.plot(epochs, np.mean(losses, axis=0), **looks[method])
+            count = len(losses[0])
+            done = 100 * np.arange(1, count + 1) / count
+            axes.plot(done, np.mean(losses, axis=0), **looks[method])
         axes.set_title(STAGES[stage])
-        axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlabel("% of its steps")
         axes.set_ylabel("training loss")
     figure.legend(
         [Line2D([], [], **look) for look in looks.values()],
         methods,
         loc="outside right upper",
         fontsize=8,
+        title="mean over seeds;\nthin lines lie on wide",
+        title_fontsize=8,
     )
     figure.savefig(folder / "learning_curves.png", dpi=120)
