@@ -1,10 +1,12 @@
-"""DATL by the paper's own protocol, on CIFAR-100 -> vehicles, 50 labels.
+"""DATL by the paper's protocol, on CIFAR-100 -> vehicles, 50 labels.
 
 tf-transfer compare --config=configs/cifar100_to_vehicles_datl.py
 
 The data of cifar100_to_vehicles.py. Every method pre-trains a new model, for
-as many steps as matter, and fine-tunes it with a fresh head. RESULTS.md has
-cost and figures.
+as many steps as matter, and fine-tunes it with a fresh head. The steps of the
+generalist, by which DATL's weights are estimated, come on top: fine-tuning
+that one (`finetune` of cifar100_to_vehicles.py) is better. RESULTS.md has cost
+and figures.
 """
 
 from tf_transfer.config import (

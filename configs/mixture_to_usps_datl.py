@@ -1,10 +1,12 @@
-"""DATL by the paper's own protocol, on a mixture -> USPS, 5 labels a class.
+"""DATL by the paper's protocol, on a mixture -> USPS, 5 labels a class.
 
 tf-transfer compare --config=configs/mixture_to_usps_datl.py
 
 The data of mixture_to_usps.py. Every method pre-trains a new model, for as
-many steps as matter, and fine-tunes it with a fresh head. RESULTS.md has cost
-and figures.
+many steps as matter, and fine-tunes it with a fresh head. The steps of the
+generalist, by which DATL's weights are estimated, come on top: fine-tuning
+that one (`finetune` of mixture_to_usps.py) is better. RESULTS.md has cost and
+figures.
 """
 
 from tf_transfer.config import Data, Datl, Experiment, FineTuning, Training

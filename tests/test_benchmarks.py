@@ -46,18 +46,27 @@ def test_a_part_that_fails_or_takes_too_long_is_named():
 
 
 def test_findings_say_what_the_weights_save():
-    findings = load("findings")
+    findings = load("findings_page")
     whole = {"75": [0.5, 0.6], "300": [0.7, 0.8]}
     found = findings.saving(whole, {"75": [0.7, 0.7], "150": [0.75, 0.76]})
     assert found == (
         "The whole source ends at 75.0 % after 300 steps; the weighted source "
-        "is there after 150, 0.50 of them."
+        "is there after 150, 0.50 of them (+0.5 +- 57.2 points), those of the "
+        "generalist not counted."
     )
     assert findings.saving(whole, {"300": [0.7, 0.7]}).endswith("end there.")
     curves = {"a, whole": whole, "a, weighted": {"75": [0.8], "300": [0.8]}}
     page = findings.page({"efficiency": curves})
     assert "| a, whole | 55.0 +- 63.5 | 75.0 +- 63.5 |" in page
     assert "a: The whole source ends at 75.0 % after 300 steps" in page
+    curves = {
+        "b": {
+            "joint: equal weights": [0.5, 0.6],
+            "as l2tl: the right classes alone": [0.6, 0.7],
+        }
+    }
+    page = findings.page({"right": curves})
+    assert "b: +10.0 +- 0.0 points by the right weights." in page
 
 
 @pytest.mark.slow

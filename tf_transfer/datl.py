@@ -189,7 +189,9 @@ class ImportanceWeights(tf.Module):
         """
         if not self.updates.numpy():
             raise InputError(
-                "The importance weights are not set yet; call `update` first. "
+                "The importance weights are not set yet; call `update` first, "
+                "with what `estimate_target_prior` returns (the callback "
+                "`DATL` does so as `fit` begins, too late for this). "
                 "Received: no estimate"
             )
         return dict(enumerate(self.numpy().tolist()))

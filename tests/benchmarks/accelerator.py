@@ -3,12 +3,13 @@
 python tests/benchmarks/accelerator.py
 
 A ResNet50 at 224, trained by `fit` on random images that lie in the host's
-memory: plain, with DATL's weights (resampled, and in the loss), on source and
-target jointly with equal weights, and by L2TL. Ratios are of seconds per step,
-DATL's to plain training on the same batches, L2TL's to joint training. With
-every row: images that a second trains on (those of validation do not count),
-the share of the time in which the accelerator was busy, and the most of its
-memory that was held.
+memory: plain, with DATL's weights (images drawn by them, as in `compare`,
+framed images resampled, or in the loss), on source and target jointly with
+equal weights, and by L2TL. Ratios are of seconds per step, DATL's to plain
+training on as large batches, L2TL's to joint training. With every row: images
+that a second trains on (those of validation do not count), the share of the
+time in which the accelerator was busy, and the most of its memory that was
+held.
 
 `--jit` compiles the steps by XLA, as Keras does by itself on one accelerator;
 `--cpu` measures the processor where there is no accelerator.
@@ -74,6 +75,12 @@ class Data:
         """Returns batches of the source."""
         return self.source.shuffled_batches(self.batch, seed=0)
 
+    def drawn(self) -> tf.data.Dataset:
+        """Returns batches drawn by the weights, as `compare` does."""
+        return self.source.gather(
+            self.weights.draw(self.source.labels, batch_size=self.batch, seed=0)
+        )
+
 
 def single(options: argparse.Namespace) -> keras.Model:
     """Returns a compiled classifier of the source."""
@@ -112,6 +119,7 @@ def trainings(
     data = Data(options)
     found = {
         "plain": (single(options), data.whole()),
+        "DATL, drawn": (single(options), data.drawn()),
         "DATL, resampled": (
             single(options),
             data.weights.resample(data.whole(), seed=0),
@@ -203,7 +211,7 @@ def row(
         speed += f", {more['peak_mb'] / 1024:.1f} GB"
     return pairs.row(
         f"{options.encoder} at {options.side}, {options.precision}, "
-        f"{device()}: {name} ({speed})",
+        f"{device()}{', XLA' * options.jit}: {name} ({speed})",
         f"{against} training",
         seconds[name] / seconds[against],
         images_per_second=pairs.rounded(trained),

@@ -11,6 +11,9 @@ and prints JSON; writes `findings.json` and `findings.md` beside them.
 - labels.png: fine against coarse source labels (CIFAR-100's 20 superclasses).
 - efficiency.png: accuracy against source steps, weighted and unweighted.
 - continued.png: likewise, but from the generalist, as `compare` does.
+- right.png: joint training as `joint` does it, by equal weights, and as `l2tl`
+  does, but on the classes that are known to be right alone: what its learning
+  has to gain. From the generalist and a related head, as in `compare`.
 - areas.png: area under the ROC curve of every estimator's class weights, for
   telling the source classes that are known to be right from the others.
 
@@ -28,20 +31,29 @@ from collections.abc import Iterator
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from findings_page import (
+    EQUAL,
+    RIGHT,
+    SHOWN,
+    WEIGHTED,
+    WHOLE,
+    Curves,
+    draw,
+    page,
+)
 
 import tf_transfer as tt
+from tf_transfer import config as config_lib
 from tf_transfer import (
-    comparison,
     estimation,
     experiment,
+    joint_training,
     metrics,
-    pictures,
     splits,
 )
-from tf_transfer import config as config_lib
 from tf_transfer.runfolder import RunFolder
 from tf_transfer.trial import Trial
-from tf_transfer.workbench import Workbench
+from tf_transfer.workbench import Outcome, Workbench
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 PARTS = ("mnist", "fashion_mnist", "notmnist", "emnist_letters")
@@ -55,14 +67,6 @@ SUPERCLASSES = (
     "18 17 10 3 2 12 12 16 12 1 9 19 2 10 0 1 16 12 9 13 15 13 16 19 2 4 6 19 "
     "5 5 8 19 18 1 2 15 6 0 17 8 14 13"
 )
-
-
-GAIN = "gain of the weights, points"
-ACCURACY = "target accuracy, %"
-WHOLE, WEIGHTED = ", whole", ", weighted"
-
-Curves = dict[str, dict[str, list[float]]]
-"""By curve and place along it, one value for every seed."""
 
 
 def load_config(name: str, **data) -> config_lib.Experiment:
@@ -105,7 +109,11 @@ def trials(
 def accuracy(trial: Trial, importance, steps: int = BUDGET) -> float:
     """Returns the test accuracy after weighted (None: whole) pre-training."""
     trial.config.pretraining.steps = steps
-    outcome = trial.finetune(trial.pretrain(importance))
+    return tested(trial, trial.finetune(trial.pretrain(importance)))
+
+
+def tested(trial: Trial, outcome: Outcome) -> float:
+    """Returns the test accuracy of what a method has trained."""
     trial.bench.target.load(outcome.state)
     return trial.evaluate(trial.target.test)["accuracy"]
 
@@ -175,6 +183,24 @@ def continued(out: pathlib.Path, seeds: range) -> Curves:
     return efficiency(out, seeds, "generalist")
 
 
+def right(out: pathlib.Path, seeds: range) -> Curves:
+    """Accuracies of joint training by equal and by the right weights."""
+    found = {}
+    for name in ("mixture_to_usps", "cifar100_to_vehicles"):
+        config = load_config(name)
+        config.datl.start, config.finetuning.head = "generalist", "related"
+        equal, known = [], []
+        for trial in trials(config, out / f"right-{name}", seeds):
+            relevant = np.isin(trial.source.class_names, config.relevant)
+            for values, outcome in (
+                (equal, joint_training.train_uniform(trial)),
+                (known, joint_training.train_weighted(trial, relevant, 1.0)),
+            ):
+                values.append(tested(trial, outcome))
+        found[name] = {EQUAL: equal, RIGHT: known}
+    return found
+
+
 def areas(out: pathlib.Path, seeds: range) -> Curves:
     """Areas of the class weights by estimator."""
     found = {}
@@ -197,92 +223,15 @@ def areas(out: pathlib.Path, seeds: range) -> Curves:
     return found
 
 
-def draw(
-    path: pathlib.Path, curves: Curves, x_label: str, y_label: str
-) -> None:
-    """Draws curves of means with their intervals, in per cent."""
-    figure = pictures.new_figure(5.5, 3.6)
-    axes = figure.add_subplot()
-    for name, points in curves.items():
-        rows = [metrics.mean_interval(values) for values in points.values()]
-        means, halves = 100 * np.nan_to_num(np.transpose(rows), posinf=0)
-        axes.errorbar(
-            list(points), means, halves, marker="o", capsize=3, label=name
-        )
-    if len(curves) > 1:
-        axes.legend(fontsize=8)
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
-    figure.savefig(path, dpi=120)
-
-
 FIGURES = {
-    "irrelevant": (irrelevant, "share of irrelevant source images", GAIN),
-    "temper": (temper, "exponent of the weights", GAIN),
-    "labels": (labels, "source labels", ACCURACY),
-    "efficiency": (efficiency, "source steps", ACCURACY),
-    "continued": (continued, "source steps after the generalist's", ACCURACY),
-    "areas": (areas, "estimator", "area under the ROC curve, %"),
+    "irrelevant": irrelevant,
+    "temper": temper,
+    "labels": labels,
+    "efficiency": efficiency,
+    "continued": continued,
+    "right": right,
+    "areas": areas,
 }
-TITLES = {
-    "irrelevant": "Gain of the weights by the share of irrelevant source data",
-    "temper": "How far the weights are tempered",
-    "labels": "Fine source labels",
-    "efficiency": "What the weights save",
-    "continued": "What they save from the generalist on",
-    "areas": "Are the weights right?",
-}
-
-
-def saving(whole: dict[str, list], weighted: dict[str, list]) -> str:
-    """Says how many steps the weighted source takes for the same accuracy."""
-    most = max(map(int, whole))
-    wanted = np.mean(whole[str(most)])
-    enough = []
-    for steps in sorted(map(int, weighted), reverse=True):
-        if np.mean(weighted[str(steps)]) < wanted:
-            break
-        enough.append(steps)
-    said = f"The whole source ends at {100 * wanted:.1f} % after {most} steps; "
-    if not enough:
-        return f"{said}the weighted source does not end there."
-    return (
-        f"{said}the weighted source is there after {min(enough)}, "
-        f"{min(enough) / most:.2f} of them."
-    )
-
-
-def page(found: dict[str, Curves]) -> str:
-    """Returns the document: a picture and a table of each finding."""
-    lines = [
-        "# Findings",
-        "",
-        "Generated by `python tests/benchmarks/findings.py --out=FOLDER`:",
-        "DATL by the paper's own protocol, from random weights and with a",
-        "fresh head; but for one finding the source steps go on from the",
-        "generalist, which the weights are estimated by in any case.",
-        "Means over seeds with 95 % intervals, test images read once a value.",
-    ]
-    for name, curves in found.items():
-        _, x_label, y_label = FIGURES[name]
-        places = list(next(iter(curves.values())))
-        seeds = len(curves[next(iter(curves))][places[0]])
-        lines += ["", f"## {TITLES[name]}", "", f"![]({name}.png)", ""]
-        lines += [
-            f"{y_label[0].upper()}{y_label[1:]}, by {x_label}; {seeds} seeds:",
-            "",
-            f"| | {' | '.join(places)} |",
-            f"|---|{'---:|' * len(places)}",
-        ]
-        for curve, points in curves.items():
-            rows = [metrics.mean_interval(v) for v in points.values()]
-            cells = [comparison.points(mean, half) for mean, half in rows]
-            lines.append(f"| {curve} | {' | '.join(cells)} |")
-        if name in ("efficiency", "continued"):
-            for task in (c.removesuffix(WHOLE) for c in curves if WHOLE in c):
-                said = saving(curves[task + WHOLE], curves[task + WEIGHTED])
-                lines += ["", f"{task}: {said}"]
-    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
@@ -299,11 +248,11 @@ def main() -> None:
     path = out / "findings.json"
     found = json.loads(path.read_text()) if path.exists() else {}
     for name in options.only:
-        found[name] = FIGURES[name][0](out, range(options.seeds))
+        found[name] = FIGURES[name](out, range(options.seeds))
         path.write_text(json.dumps(found, indent=1) + "\n")
     found = {name: found[name] for name in FIGURES if name in found}
     for name, curves in found.items():
-        draw(out / f"{name}.png", curves, *FIGURES[name][1:])
+        draw(out / f"{name}.png", curves, *SHOWN[name][1:])
     (out / "findings.md").write_text(page(found))
     print(json.dumps(found, indent=1))
 
