@@ -36,7 +36,7 @@ def evidence(model, reward=0.5):
     validation, slope = model.credit.look(model, *pair)
     actions = model.policy.draw(0)
     reward = tf.constant(reward)
-    return Evidence(actions, source, validation, reward, slope)
+    return Evidence(actions, source.labels, source, validation, reward, slope)
 
 
 def test_reinforce_compares_with_the_rewards_before():
@@ -54,8 +54,10 @@ def test_reinforce_compares_with_the_rewards_before():
 
 def test_reinforce_moves_only_classes_of_the_batch_and_by_the_sign():
     model = make("reinforce")
-    few = evidence(model)._replace(
-        source=Batch(*(part[:3] for part in evidence(model).source))
+    shown = evidence(model)
+    few = shown._replace(  # candidates of three classes, of which one is kept
+        candidates=shown.candidates[:3],
+        source=Batch(*(part[:1] for part in shown.source)),
     )
     variables = model.policy.trainable_variables
     for reward, sign in ((0.0, 0), (1.0, 1)):

@@ -221,6 +221,17 @@ def test_refuses_images_of_two_shapes(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_refuses_a_target_of_one_class(tmp_path):
+    one = data() | {
+        "target": conftest.blobs(classes=4).only(
+            conftest.blobs().class_names[:1]
+        )
+    }
+    with pytest.raises(InputError, match=r"two classes. Received: class 0"):
+        tt.compare(conftest.tiny_experiment(), tmp_path / "run", **one)
+    assert not (tmp_path / "run").exists()
+
+
 def test_refuses_data_that_is_no_image_data(tmp_path):
     given = data() | {"source": (np.zeros((4, 8, 8, 1)), np.zeros(4))}
     with pytest.raises(InputError, match=r"must be ImageData.*: tuple"):

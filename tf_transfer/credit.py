@@ -51,7 +51,7 @@ class Reinforce(Credit):
 
     def policy_loss(self, model, evidence: Evidence, active: tf.Tensor):
         """Returns the loss whose gradient is that of REINFORCE."""
-        labels = evidence.source.labels
+        labels = evidence.candidates  # that none of a class is kept counts too
         found = tf.math.unsorted_segment_sum(
             tf.ones_like(labels, tf.float32), labels, model.num_source_classes
         )

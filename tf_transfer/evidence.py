@@ -36,7 +36,8 @@ are without the training of the generalists.
 _POOLED = """## Over all experiments
 
 What a method adds to a control: the mean of the experiments' mean paired
-differences, each counted once, with a 95 % interval over experiments."""
+differences, each counted once, with a 95 % interval over experiments: a rough
+one, as some of them share data."""
 
 
 def write(

@@ -10,13 +10,13 @@ import numpy as np
 
 from tf_transfer import (
     comparison,
-    data,
     distribution,
     limits,
     parallel,
     pictures,
     records,
     release,
+    reloading,
     report,
     splits,
     weights,
@@ -201,7 +201,8 @@ def _check(config: Experiment) -> None:
     unknown = [name for name in config.methods if name not in METHODS]
     if unknown or not config.methods:
         raise InputError(
-            f"Unknown method; choose from {', '.join(METHODS)}. "
+            f"Unknown method; choose from {', '.join(METHODS)}, several as "
+            "--config.methods=\"('finetune','datl')\". "
             f"Received: {unknown[0] if unknown else config.methods!r}"
         )
 
@@ -225,21 +226,31 @@ def _load(
     distribution.strategy(config.strategy)
     if not quiet:
         note("loading the data")
-    settings = config.data
-    frame = (
-        settings.image_size,
-        settings.channels,
-        settings.align,
-        settings.max_pixels,
-    )
-    if target is None:  # the smaller one, whose mistakes show first
-        target = data.load(settings.target, *frame)
-    if source is None:
-        source = data.load(settings.source, *frame)
-    if settings.source_classes:
-        source = source.only(settings.source_classes)
-    if settings.target_classes:
-        target = target.only(settings.target_classes)
+    # The target first: it is small, and its mistakes show at once.
+    settings = dataclasses.asdict(config.data)
+    target = reloading.whole(settings, "target", target or config.data.target)
+    source = reloading.whole(settings, "source", source or config.data.source)
+    _check_pair(config, source, target)
+    _check_devices(config, target)
+    prints = _fingerprints(config, source, target)
+    source = splits.trained_on(source, config.data.source_per_class)
+    empty = np.flatnonzero(source.prior == 0)
+    if empty.size:
+        warn(
+            f"{empty.size} source classes have no examples and get weight 0, "
+            f"for example {source.class_names[empty[0]]!r}."
+        )
+    return source, target, prints
+
+
+def _check_pair(
+    config: Experiment, source: ImageData, target: ImageData
+) -> None:
+    if target.num_classes < 2:
+        raise InputError(
+            "The target must have at least two classes. "
+            f"Received: {', '.join(target.class_names)}"
+        )
     missing = set(config.relevant) - set(source.class_names)
     if missing:
         raise InputError(
@@ -250,7 +261,12 @@ def _load(
             "Source and target images must have one shape. Received: "
             f"{source.images.shape[1:]} and {target.images.shape[1:]}"
         )
-    _check_devices(config, target)
+
+
+def _fingerprints(
+    config: Experiment, source: ImageData, target: ImageData
+) -> dict[str, str]:
+    """Returns hashes of the data, and of the files that models come from."""
     prints = {"source": source.fingerprint(), "target": target.fingerprint()}
     files = {
         "generalist": config.generalist_path,
@@ -260,14 +276,7 @@ def _load(
         if pathlib.Path(path).is_file():
             digest = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
             prints[name] = digest[:16]
-    source = splits.trained_on(source, settings.source_per_class)
-    empty = np.flatnonzero(source.prior == 0)
-    if empty.size:
-        warn(
-            f"{empty.size} source classes have no examples and get weight 0, "
-            f"for example {source.class_names[empty[0]]!r}."
-        )
-    return source, target, prints
+    return prints
 
 
 def _check_devices(config: Experiment, target: ImageData) -> None:

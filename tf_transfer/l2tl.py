@@ -230,7 +230,14 @@ class L2TL(TwoHeads):
             reward = self._reward(validation) - before
             kept = Batch(*source, features)
             self._policy_phase(
-                Evidence(actions, kept, validation, reward, slope)
+                Evidence(
+                    actions,
+                    data["source"][1],
+                    kept,
+                    validation,
+                    reward,
+                    slope,
+                )
             )
             logs["reward"] = reward
             logs["policy_entropy"] = self.policy.mean_entropy()

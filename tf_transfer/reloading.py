@@ -1,4 +1,4 @@
-"""The data of a finished run, loaded again by name."""
+"""The data of a run by name, also of one that is finished."""
 
 from typing import Any
 
@@ -6,6 +6,28 @@ from tf_transfer import data, splits
 from tf_transfer.data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.splits import TargetSplit
+
+
+def whole(
+    settings: dict[str, Any], part: str, given: ImageData | str
+) -> ImageData:
+    """Returns the whole source or target, as the settings shape it.
+
+    Args:
+        settings: the fields of `config.Data`.
+        part: `"source"` or `"target"`.
+        given: the images, or the name of the data.
+    """
+    if isinstance(given, str):
+        given = data.load(
+            given,
+            settings["image_size"],
+            settings["channels"],
+            settings["align"],
+            settings["max_pixels"],
+        )
+    classes = settings.get(f"{part}_classes")
+    return given.only(classes) if classes else given
 
 
 def reload(
@@ -21,21 +43,13 @@ def reload(
     Raises:
         InputError: if it was given as arrays, is gone, or has changed since.
     """
-    name, settings = names[part], config["data"]
+    name = names[part]
     if name is None:
         raise InputError(
             f"The run was given its {part} as arrays, which cannot be loaded "
             f"again. Received: {part}"
         )
-    found = data.load(
-        name,
-        settings["image_size"],
-        settings["channels"],
-        settings["align"],
-        settings["max_pixels"],
-    )
-    if settings.get(f"{part}_classes"):
-        found = found.only(settings[f"{part}_classes"])
+    found = whole(config["data"], part, name)
     if found.fingerprint() != config["fingerprints"][part]:
         raise InputError(
             f"The {part} is no longer the data of the run. Received: {name!r}"

@@ -33,6 +33,8 @@ class Evidence(NamedTuple):
 
     Attributes:
         actions: that the policy took.
+        candidates: labels of the source examples from which those to train
+            on were selected, `[M B]`.
         source: the source examples trained on, and their features then.
         validation: the validation images, and their features after it.
         reward: the metric on the validation images.
@@ -40,6 +42,7 @@ class Evidence(NamedTuple):
     """
 
     actions: Actions
+    candidates: tf.Tensor
     source: Batch
     validation: Batch
     reward: tf.Tensor
