@@ -16,7 +16,7 @@ import tensorflow as tf
 from tf_transfer import randomness, weights
 from tf_transfer.errors import InputError
 
-_AHEAD = 2  # blocks that are chosen at a time
+_AHEAD = 2  # blocks of batches chosen at a time; of examples more cost time
 _DRAWN = 512  # indices in a block of `index_draw`
 
 
@@ -114,7 +114,7 @@ def resample(
         mixed = tf.random.experimental.stateless_shuffle(rows, [position, seed])
         return tf.nest.map_structure(lambda x: tf.gather(x, mixed), element)
 
-    chosen = blocks.enumerate().map(choose, num_parallel_calls=_AHEAD)
+    chosen = blocks.enumerate().map(choose, _AHEAD if batch_size else 1)
     endless = blocks.cardinality() == tf.data.INFINITE_CARDINALITY
     if not endless:
         # Tells tf.data, too, that the length is no longer known.
@@ -130,7 +130,7 @@ def _blocks(
 ) -> tf.data.Dataset:
     """Returns blocks of single examples, or of batches side by side."""
     if batch_size is None:
-        return dataset.batch(block_size, num_parallel_calls=_AHEAD)
+        return dataset.batch(block_size, num_parallel_calls=1)
     together = block_size // batch_size
     shapes = [spec.shape for spec in tf.nest.flatten(dataset.element_spec)]
     endless = dataset.cardinality() == tf.data.INFINITE_CARDINALITY

@@ -302,7 +302,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--rounds", type=int, default=9)
     flags.add_argument("--count", type=int, default=20_000)
     flags.add_argument("--batch", type=int, default=128)
-    flags.add_argument("--examples", type=int, default=20_480)
+    flags.add_argument("--examples", type=int, default=81_920)
     flags.add_argument("--rejected", type=int, default=128)
     flags.add_argument("--skewed", type=int, default=1_000)
     flags.add_argument("--files", type=int, default=5_000)
