@@ -91,7 +91,7 @@ def made_up_data():
     for i, image in enumerate(images[:20]):
         path = pathlib.Path("photos", f"class {i % 4}", f"{i}.png")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(tf.io.encode_png(image).numpy())
+        path.write_bytes(tf.io.encode_png(255 - image).numpy())
 
 
 def tensorboard_says(command):

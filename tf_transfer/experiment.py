@@ -71,9 +71,11 @@ def compare(
     Example:
 
     >>> from tf_transfer import config
-    >>> images = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 1))
-    >>> labels = np.arange(24) % 2
+    >>> images = np.random.default_rng(0).integers(0, 256, (48, 8, 8, 1))
+    >>> labels = np.arange(48) % 2
     >>> data = ImageData(images.astype(np.uint8), labels, ["cat", "dog"])
+    >>> photos = data.take(np.arange(24))
+    >>> drawings = data.take(np.arange(24, 48))
     >>> settings = Experiment(
     ...     data=config.Data(labels_per_class=3, validation_per_class=1),
     ...     encoder=config.Encoder(width=4),
@@ -81,7 +83,7 @@ def compare(
     ...     methods=("scratch",), seeds=1)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     rows = compare(
-    ...         settings, folder, source=data, target=data, quiet=True)
+    ...         settings, folder, source=photos, target=drawings, quiet=True)
     >>> [row.method for row in rows]
     ['scratch']
     """

@@ -132,7 +132,7 @@ def job(name: str, options: argparse.Namespace) -> dict:
     if options.methods:
         config.methods = tuple(options.methods)
     if options.quick:
-        config.data.source = config.data.target
+        config.data.source_per_class = 2
         config.finetuning.steps = 2
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
