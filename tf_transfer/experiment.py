@@ -118,11 +118,11 @@ def compare(
             if set(config.methods) != {"scratch"}:
                 learned = folder.result("l2tl", trial.seed) or {}
                 table += _weight_rows(trial, learned.get("weights"))
-                unsure = ignorance(
-                    trial.source_accuracy, trial.source.num_classes
-                )
-                if unsure and chief and trial.seed == 0:
-                    warn(unsure)
+                if trial.seed == 0:
+                    right = trial.source_accuracy  # all workers take part
+                    unsure = ignorance(right, trial.source.num_classes)
+                    if unsure and chief:
+                        warn(unsure)
             del trial  # with its states, before the next one is trained
         rows = comparison.summary(folder.results, config.methods)
         if chief:

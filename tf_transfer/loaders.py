@@ -231,10 +231,10 @@ def load_folder(path: str, max_pixels: int = MAX_PIXELS) -> RawImages:
     root = pathlib.Path(path)
     if not root.is_dir():
         raise InputError(f"There is no such folder. Received: {path}")
-    parts = [root]
-    if len(_folders(root)) > 1 and set(_folders(root)) <= set(_PARTS):
-        parts = [root / part for part in _PARTS if part in _folders(root)]
-        parts = parts if all(map(_folders, parts)) else [root]
+    parts, found = [root], _folders(root)
+    if len(found) > 1 and set(found) <= set(_PARTS):
+        inside = [root / part for part in _PARTS if part in found]
+        parts = inside if all(map(_folders, inside)) else parts
     names = sorted({name for part in parts for name in _folders(part)})
     files, start = [], 0
     for part in parts:
