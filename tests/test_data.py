@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tf_transfer import data, loaders
 from tf_transfer.errors import InputError
+from tf_transfer.raw_images import RawImages
 
 
 def test_load_frames_and_joins_keeping_classes_apart(tmp_path):
@@ -99,13 +100,16 @@ def test_batches_and_gather_agree():
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (loaders.RawImages(np.zeros((0, 4, 4)), np.zeros(0), []), "no images"),
         (
-            loaders.RawImages(np.zeros((1, 4, 4)), np.array([3]), ["a"]),
+            RawImages(np.zeros((0, 4, 4)), np.zeros(0), []),
+            "no images",
+        ),
+        (
+            RawImages(np.zeros((1, 4, 4)), np.array([3]), ["a"]),
             r"\[0, 1\). Received: label 3",
         ),
         (
-            loaders.RawImages(np.full((1, 4, 4), np.inf), np.array([0]), ["a"]),
+            RawImages(np.full((1, 4, 4), np.inf), np.array([0]), ["a"]),
             "real numbers up to",
         ),
     ],

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import tf_transfer as tt
-from tf_transfer import cli, data, experiment, framing, loaders, models
+from tf_transfer import cli, data, experiment, framing, models
 from tf_transfer.config import Experiment
 from tf_transfer.errors import InputError
+from tf_transfer.raw_images import EncodedImages, RawImages
 
 pytestmark = pytest.mark.slow
 
@@ -197,11 +198,11 @@ IMAGES = st.one_of(
 @cases(400)
 @given(IMAGES)
 def test_bytes_as_images(content):
-    image = tries(loaders.EncodedImages([bytes(content)], 5000).__getitem__, 0)
+    image = tries(EncodedImages([bytes(content)], 5000).__getitem__, 0)
     if image is not None:
         assert image.ndim == 3
         assert image.shape[0] * image.shape[1] <= 5000
-        raw = loaders.RawImages([image], np.zeros(1, np.int32), ["only"])
+        raw = RawImages([image], np.zeros(1, np.int32), ["only"])
         framed = tries(data.frame, raw, 8, 1)
         assert framed is None or framed.images.shape == (1, 8, 8, 1)
 

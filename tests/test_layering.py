@@ -17,6 +17,7 @@ RANKS = {
     "parallel": 1,
     "prediction": 1,
     "randomness": 1,
+    "raw_images": 1,
     "steps": 1,
     "three_streams": 1,
     "versions": 1,

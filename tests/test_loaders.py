@@ -129,10 +129,21 @@ def test_folder_of_jpeg_and_png_of_many_sizes(tmp_path):
     write_folder(tmp_path)
     (tmp_path / "cat" / "._0.png").write_bytes(b"of a file manager")
     os.mkfifo(tmp_path / "cat" / "pipe.png")
-    raw = loaders.load(f"folder:{tmp_path}")
+    with pytest.warns(UserWarning, match=r"are 1 .*'cat/pipe\.png'\."):
+        raw = loaders.load(f"folder:{tmp_path}")
     assert raw.class_names == ["cat", "dog"]
     assert raw.labels.tolist() == [0, 0, 1, 1]
     assert [raw.images[i].shape for i in (0, 1)] == [(6, 5, 3), (7, 5, 3)]
+
+
+def test_folder_tells_what_it_leaves_out(tmp_path):
+    write_folder(tmp_path)
+    (tmp_path / "cat" / "old").mkdir()
+    (tmp_path / "dog" / "notes.txt").write_text("good dogs")
+    (tmp_path / "notes.txt").write_text("of no class")
+    with pytest.warns(UserWarning, match=r"are 2 files and .*'cat/old'\."):
+        raw = loaders.load(f"folder:{tmp_path}")
+    assert raw.labels.tolist() == [0, 0, 1, 1]
 
 
 def test_folder_names_an_unreadable_image(tmp_path):
@@ -143,7 +154,7 @@ def test_folder_names_an_unreadable_image(tmp_path):
 
 
 def test_folder_refuses_emptiness(tmp_path):
-    with pytest.raises(InputError, match="no classes with jpeg or png"):
+    with pytest.raises(InputError, match=r"no classes with images \(\.bmp, "):
         loaders.load(f"folder:{tmp_path}")
     with pytest.raises(InputError, match="no such folder"):
         loaders.load(f"folder:{tmp_path / 'absent'}")

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from tf_transfer import framing, loaders, sampling, weights
+from tf_transfer import framing, loaders, raw_images, sampling, weights
 from tf_transfer.errors import InputError
 
 _MEASURED = 1000
@@ -191,7 +191,7 @@ def load(
     size: int,
     channels: int,
     align: bool = True,
-    max_pixels: int = loaders.MAX_PIXELS,
+    max_pixels: int = raw_images.MAX_PIXELS,
 ) -> ImageData:
     """Loads data sets by name (see `loaders`) and frames them.
 
@@ -227,7 +227,7 @@ def part_names(name: str) -> list[str]:
 
 
 def frame(
-    raw: loaders.RawImages,
+    raw: raw_images.RawImages,
     size: int,
     channels: int,
     align: bool = True,
@@ -334,5 +334,5 @@ def from_dataset(
     for image, label in dataset.as_numpy_iterator():
         images.append(image)
         labels.append(label)
-    raw = loaders.RawImages(images, np.array(labels), list(class_names))
+    raw = raw_images.RawImages(images, np.array(labels), list(class_names))
     return frame(raw, size, channels, align, name="tf.data.Dataset")

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import warnings
 from collections.abc import Iterable
 
 import numpy as np
@@ -145,7 +146,9 @@ def _check_jobs(jobs: int, strategy: str) -> None:
 
 def _train_some(config: Experiment, out, given: dict, quiet: bool, seeds):
     """Trains some of the seeds, in a process of its own."""
-    source, target, prints = _load(config, **given, quiet=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the calling process has warned
+        source, target, prints = _load(config, **given, quiet=True)
     parts = _splits(config, target, seeds)
     with RunFolder(out, config, prints) as folder:
         for _ in Rounds(config, folder, source, target, parts, quiet).run():
@@ -238,9 +241,10 @@ def _load(
     source = splits.trained_on(source, config.data.source_per_class)
     empty = np.flatnonzero(source.prior == 0)
     if empty.size:
-        warn(
+        warnings.warn(
             f"{empty.size} source classes have no examples and get weight 0, "
-            f"for example {source.class_names[empty[0]]!r}."
+            f"for example {source.class_names[empty[0]]!r}.",
+            stacklevel=3,
         )
     return source, target, prints
 

@@ -15,7 +15,7 @@ import numpy as np
 from tf_transfer import signatures, versions, warmup
 from tf_transfer.errors import InputError
 from tf_transfer.framing import Frame
-from tf_transfer.loaders import MAX_PIXELS
+from tf_transfer.raw_images import MAX_PIXELS
 from tf_transfer.signatures import Preprocessing, Served
 from tf_transfer.twohead import TwoHeads
 

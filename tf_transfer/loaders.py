@@ -4,102 +4,31 @@
 `digits`         scikit-learn's handwritten digits (the embedded target)
 `npz:PATH`       a NumPy archive with `x_train`, `y_train` and, where there
                  are any, `x_test`, `y_test`, `class_names`
-`folder:PATH`    a folder per class with jpeg or png files
+`folder:PATH`    a folder per class with image files (jpeg, png and others)
 `tfds:NAME`      a prepared tensorflow-datasets set with `image` and `label`
 """
 
-import dataclasses
-import io
 import os
 import pathlib
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from tf_transfer import glyphs
 from tf_transfer.errors import InputError
+from tf_transfer.raw_images import (
+    MAX_PIXELS,
+    SUFFIXES,
+    EncodedImages,
+    RawImages,
+)
 
 GLYPHS_PER_CLASS = 60
-MAX_PIXELS = 50_000_000
 _MOST_CLASSES = 1_000_000
 _PARTS = ("train", "val", "test")
-_SUFFIXES = {".jpg", ".jpeg", ".png"}
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class RawImages:
-    """Images as they were found.
-
-    Attributes:
-        images: `[N, H, W]` or `[N, H, W, channels]`, or a sequence of `[H,
-            W, channels]` arrays of differing sizes.
-        labels: `[N]` integers.
-        class_names: one name per class.
-        test: indices of the data set's own test part, or None.
-    """
-
-    images: np.ndarray | Sequence[np.ndarray]
-    labels: np.ndarray
-    class_names: list[str]
-    test: np.ndarray | None = None
-
-
-class EncodedImages(Sequence):
-    """Images that are decoded when they are asked for.
-
-    Args:
-        items: file names (str) or encoded images (bytes).
-        max_pixels: a larger image is refused before it is decoded.
-    """
-
-    def __init__(
-        self, items: Sequence[str | bytes], max_pixels: int = MAX_PIXELS
-    ):
-        self.items = items
-        self.max_pixels = max_pixels
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        import tensorflow as tf
-
-        item = self.items[index]
-        named = item if isinstance(item, str) else f"image {index}"
-        try:
-            content = item
-            if named is item:
-                content = pathlib.Path(item).read_bytes()
-            pixels = _pixels(content)
-            if pixels <= self.max_pixels:
-                image = tf.io.decode_image(content, expand_animations=False)
-                return image.numpy()
-        except (OSError, SyntaxError, ValueError, tf.errors.OpError) as error:
-            raise InputError(
-                f"The image cannot be read. Received: {named!a}"
-            ) from error
-        raise InputError(
-            f"The image has more than {self.max_pixels} pixels "
-            f"(`data.max_pixels`). Received: {named!a} with {pixels}"
-        )
-
-
-def _pixels(content: bytes) -> int:
-    """Returns the size of an encoded image by its header alone."""
-    import PIL.Image
-
-    with warnings.catch_warnings():
-        # Pillow's own limits, a warning and an error, give way to ours.
-        warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
-        try:
-            kinds = ("JPEG", "PNG", "GIF", "BMP")
-            with PIL.Image.open(io.BytesIO(content), formats=kinds) as image:
-                return image.width * image.height
-        except PIL.Image.DecompressionBombError:
-            return 2 * PIL.Image.MAX_IMAGE_PIXELS
 
 
 def cache_folder() -> pathlib.Path:
@@ -226,7 +155,7 @@ def load_folder(path: str, max_pixels: int = MAX_PIXELS) -> RawImages:
     """Loads a folder of classes; the folders' names are the class names.
 
     Or a folder of some of `train`, `val` and `test` with those within, of
-    which the last is the test part.
+    which the last is the test part. Warns of what it leaves out.
     """
     root = pathlib.Path(path)
     if not root.is_dir():
@@ -236,16 +165,26 @@ def load_folder(path: str, max_pixels: int = MAX_PIXELS) -> RawImages:
         inside = [root / part for part in _PARTS if part in found]
         parts = inside if all(map(_folders, inside)) else parts
     names = sorted({name for part in parts for name in _folders(part)})
-    files, start = [], 0
+    files, others, start = [], [], 0
     for part in parts:
         start = len(files)
         for label, name in enumerate(names):
-            files += [(file, label) for file in _image_files(part / name)]
+            images, rest = _entries(part / name)
+            files += [(str(file), label) for file in images]
+            others += rest
     if not files:
         raise InputError(
-            "The folder has no classes with jpeg or png files (expected "
-            "CLASS/IMAGE.png, or train/CLASS/IMAGE.png beside test/CLASS). "
-            f"Received: {path}"
+            f"The folder has no classes with images ({', '.join(SUFFIXES)}; "
+            "expected CLASS/IMAGE.png, or train/CLASS/IMAGE.png beside "
+            f"test/CLASS). Received: {path}"
+        )
+    if others:
+        first = others[0].relative_to(root)
+        warnings.warn(
+            f"Left out of the folder are {len(others)} files and folders "
+            f"inside its classes that are no {', '.join(SUFFIXES)} files, for "
+            f"example {str(first)!a}. Received: {path}",
+            stacklevel=2,
         )
     labels = np.array([label for _, label in files], np.int32)
     images = EncodedImages([f for f, _ in files], max_pixels)
@@ -258,14 +197,18 @@ def _folders(root: pathlib.Path) -> list[str]:
     return [name for name in found if not name.startswith(".")]
 
 
-def _image_files(folder: pathlib.Path) -> list[str]:
-    return [
-        str(file)
-        for file in sorted(folder.iterdir() if folder.is_dir() else ())
-        if file.suffix.lower() in _SUFFIXES
-        and file.is_file()
-        and not file.name.startswith(".")
-    ]
+def _entries(
+    folder: pathlib.Path,
+) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
+    """Returns the image files of a class, and what else there is in sight."""
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    images, rest = [], []
+    for entry in found:
+        if entry.name.startswith("."):
+            continue
+        known = entry.suffix.lower() in SUFFIXES and entry.is_file()
+        (images if known else rest).append(entry)
+    return images, rest
 
 
 def load_tfds(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:

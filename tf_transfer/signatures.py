@@ -14,7 +14,7 @@ import tensorflow as tf
 from tf_transfer import models
 from tf_transfer.errors import InputError
 from tf_transfer.framing import Frame
-from tf_transfer.loaders import MAX_PIXELS
+from tf_transfer.raw_images import MAX_PIXELS
 
 Preprocessing = Callable[[tf.Tensor], tf.Tensor]
 """From raw images `[B, H, W, channels]`, float32 or uint8, to a model's input.

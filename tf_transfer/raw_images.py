@@ -1,0 +1,87 @@
+"""Images as they are found: of any sizes, and perhaps still encoded."""
+
+import dataclasses
+import io
+import pathlib
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+
+from tf_transfer.errors import InputError
+
+MAX_PIXELS = 50_000_000
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RawImages:
+    """Images as they were found.
+
+    Attributes:
+        images: `[N, H, W]` or `[N, H, W, channels]`, or a sequence of `[H,
+            W, channels]` arrays of differing sizes.
+        labels: `[N]` integers.
+        class_names: one name per class.
+        test: indices of the data set's own test part, or None.
+    """
+
+    images: np.ndarray | Sequence[np.ndarray]
+    labels: np.ndarray
+    class_names: list[str]
+    test: np.ndarray | None = None
+
+
+class EncodedImages(Sequence):
+    """Images that are decoded when they are asked for.
+
+    Args:
+        items: file names (str) or encoded images (bytes).
+        max_pixels: a larger image is refused before it is decoded.
+    """
+
+    def __init__(
+        self, items: Sequence[str | bytes], max_pixels: int = MAX_PIXELS
+    ):
+        self.items = items
+        self.max_pixels = max_pixels
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        import tensorflow as tf
+
+        item = self.items[index]
+        named = item if isinstance(item, str) else f"image {index}"
+        try:
+            content = item
+            if named is item:
+                content = pathlib.Path(item).read_bytes()
+            pixels = _pixels(content)
+            if pixels <= self.max_pixels:
+                image = tf.io.decode_image(content, expand_animations=False)
+                return image.numpy()
+        except (OSError, SyntaxError, ValueError, tf.errors.OpError) as error:
+            raise InputError(
+                f"The image cannot be read. Received: {named!a}"
+            ) from error
+        raise InputError(
+            f"The image has more than {self.max_pixels} pixels "
+            f"(`data.max_pixels`). Received: {named!a} with {pixels}"
+        )
+
+
+def _pixels(content: bytes) -> int:
+    """Returns the size of an encoded image by its header alone."""
+    import PIL.Image
+
+    with warnings.catch_warnings():
+        # Pillow's own limits, a warning and an error, give way to ours.
+        warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+        try:
+            with PIL.Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+                return image.width * image.height
+        except PIL.Image.DecompressionBombError:
+            return 2 * PIL.Image.MAX_IMAGE_PIXELS
