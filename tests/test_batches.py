@@ -69,7 +69,7 @@ def test_orders_are_of_the_seed():
 @pytest.mark.parametrize("apply", ["draw", "resample", "elastic"])
 def test_only_classes_with_weight_are_drawn(apply):
     made = make(datl=config_lib.Datl(apply=apply))
-    source = made.source(importance(2, 5), 16, seed=3)
+    source = made.source(16, importance(2, 5))
     drawn = labels(source(0), 5)
     assert set(drawn) == {2, 5}
     np.testing.assert_array_equal(labels(source(3), 2), drawn[48:])
@@ -77,10 +77,10 @@ def test_only_classes_with_weight_are_drawn(apply):
 
 def test_attached_weights_come_with_the_whole_source():
     made = make(datl=config_lib.Datl(apply="attach"))
-    source = made.source(importance(2, 5), 16, seed=3)
+    source = made.source(16, importance(2, 5))
     for _, found, weights in source(0).take(5):
         np.testing.assert_allclose(weights, 4 * np.isin(found, [2, 5]))
-    whole = made.source(None, 16, seed=3)
+    whole = made.source(16)
     np.testing.assert_array_equal(labels(whole(0), 5), labels(source(0), 5))
 
 

@@ -80,6 +80,21 @@ def test_attach_gives_each_example_the_weight_of_its_class(batch_size):
     np.testing.assert_allclose(weights, np.array([3, 1, 2, 2]) / 2)
 
 
+def test_nothing_is_read_of_a_dataset_before_training():
+    begun = []
+
+    def examples():
+        begun.append(True)
+        yield np.zeros(2), 1
+
+    shapes = tf.TensorSpec((2,), tf.float32), tf.TensorSpec((), tf.int32)
+    source = tf.data.Dataset.from_generator(examples, output_signature=shapes)
+    importance = tt.ImportanceWeights(2)
+    importance.attach(source.batch(4))
+    importance.resample(source, seed=0)
+    assert not begun
+
+
 def test_attach_refuses_a_dataset_with_weights_or_one_hot_labels():
     importance = tt.ImportanceWeights(3)
     triple = tf.data.Dataset.from_tensors(([0.0], [1], [1.0]))

@@ -45,8 +45,7 @@ class Batches:
 
     def whole_source(self, batch_size: int) -> Callable[[int], tf.data.Dataset]:
         """Gives unweighted source batches."""
-        batches = self.source(None, batch_size, 2 * self.seed + 1)
-        return self._keep(("source", batch_size), batches)
+        return self._keep(("source", batch_size), self.source(batch_size))
 
     def _keep(self, name: object, batches: Callable) -> Callable:
         """Keeps what was made: that takes as long as some training steps."""
@@ -54,11 +53,18 @@ class Batches:
 
     def source(
         self,
-        importance: ImportanceWeights | None,
         batch_size: int,
-        seed: int,
+        importance: ImportanceWeights | None = None,
+        order: int = 1,
     ) -> Callable[[int], tf.data.Dataset]:
-        """Gives source batches, weighted as configured."""
+        """Gives source batches, weighted as configured.
+
+        Args:
+            batch_size: images per batch.
+            importance: the weights; None for the whole source.
+            order: which of the seed's two orders: 0 is the generalist's.
+        """
+        seed = 2 * self.seed + order
         apply = "whole" if importance is None else self.config.datl.apply
         labels = self.images.labels
 

@@ -68,7 +68,7 @@ class ImageData:
                 "`load` and `from_dataset`. Received: "
                 f"{self.images.dtype} of shape {self.images.shape}"
             )
-        weights.source_prior(self.labels, self.num_classes)
+        weights.check_labels(self.labels, self.num_classes)
 
     def fingerprint(self) -> str:
         """Returns a hash of images, labels and names."""
@@ -246,7 +246,7 @@ def frame(
         framer = framing.Frame(size, channels, look)
         images = framer.all(raw.images)
         labels = np.asarray(raw.labels)
-        weights.source_prior(labels, len(raw.class_names))
+        weights.check_labels(labels, len(raw.class_names))
     except InputError as error:
         raise InputError(f"Data set {name!r}: {error}") from error
     labels = labels.astype(np.int32)

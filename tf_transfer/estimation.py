@@ -129,7 +129,7 @@ def count_source_prior(
     >>> count_source_prior(dataset, num_classes=2).tolist()
     [0.25, 0.75]
     """
-    batched = sampling.check_labelled(dataset) is not None
+    batched = sampling.check_labelled(dataset)
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise InputError(
             "The source prior needs a dataset that ends. Received: an endless "
@@ -267,7 +267,7 @@ def _held_out(model, held_out, num_classes: int, from_logits: bool):
             raise InputError(
                 "`held_out` must yield (images, labels). Received: no labels"
             )
-        weights.source_prior(labels, num_classes)
+        weights.check_labels(labels, num_classes)
         empty = False
         yield logits, labels
     if empty:

@@ -51,7 +51,7 @@ def compare(
     """Runs methods and controls over seeds, and writes what came out.
 
     A second call with the same folder and configuration continues: finished
-    methods and seeds are not run again.
+    methods and seeds are not run again, and of a finished run nothing is.
 
     Args:
         config: the experiment.
@@ -100,13 +100,15 @@ def compare(
         RunFolder(out, config, prints, writes=chief) as folder,
         folder.alone(),
     ):
+        seeds = range(config.seeds)
+        waiting = [seed for seed in seeds if unfinished(config, folder, seed)]
+        if not waiting and (folder.path / report.NAME).exists():
+            return comparison.summary(folder.results, config.methods)
         if not (quiet or records.installed()):
             note(_WITHOUT_TENSORBOARD)
-        seeds = range(config.seeds)
         # For all seeds, before anything is trained.
         parts = _splits(config, target, seeds)
         splits.check_apart(source, parts[0].test)
-        waiting = [seed for seed in seeds if unfinished(config, folder, seed)]
         jobs = min(jobs, len(waiting))
         if jobs > 1:
             shares = [waiting[i::jobs] for i in range(jobs)]
@@ -188,10 +190,9 @@ def look(
         progress.close()
         if chief:
             pictures.write_weights(folder.path, rows, source, split.labelled)
-        prior = trial.target_prior.prior
-        importance = trial.importance()
-        importance.update(prior, trial.source.prior)
-        found = importance.diagnostics(prior, trial.source.prior)
+        found = trial.estimated.diagnostics(
+            trial.target_prior.prior, trial.source.prior
+        )
         return verdict(rows, found, right)
 
 
@@ -329,8 +330,6 @@ def _weight_rows(
 ) -> list[dict]:
     """Returns one row per source class: priors, interval and weights."""
     estimate = trial.target_prior
-    importance = trial.importance()
-    importance.update(estimate.prior, trial.source.prior)
     low, high = estimate.interval
     columns = {
         "class": trial.source.class_names,
@@ -338,7 +337,7 @@ def _weight_rows(
         "target_prior": estimate.prior,
         "target_prior_low": low,
         "target_prior_high": high,
-        "weight": importance.numpy().astype(float),
+        "weight": trial.estimated.numpy().astype(float),
     }
     if learned is not None:
         columns["l2tl_weight"] = learned

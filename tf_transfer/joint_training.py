@@ -169,9 +169,7 @@ def _relate(
 def _start_policy(trial: Trial, bench: ReusableL2TL) -> None:
     start = None
     if trial.config.l2tl.start == "datl":
-        importance = trial.importance()
-        importance.update(trial.target_prior.prior, trial.source.prior)
-        start = importance.numpy()
+        start = trial.estimated.numpy()
     bench.model.policy.restart(start, trial.seed)
 
 
@@ -183,7 +181,7 @@ def _source(
     batch_size = config.pretraining.batch_size * config.l2tl.oversample
     if importance is None:
         return trial.batches.whole_source(batch_size)
-    drawn = trial.batches.source(importance, batch_size, 2 * trial.seed + 1)
+    drawn = trial.batches.source(batch_size, importance)
     # Made once for all rates: that takes as long as some training steps.
     return functools.cache(drawn)
 

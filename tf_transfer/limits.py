@@ -1,12 +1,59 @@
 """Which settings of an experiment can be used. Imports no TensorFlow."""
 
 import dataclasses
+import operator
 import typing
 
 from tf_transfer.config import Experiment
 from tf_transfer.errors import InputError
 
 _LARGEST = {int: 1e9, float: 1e6}
+_SMALLEST = 1e-12
+_POSITIVE = (
+    "seeds",
+    "checkpoint_every",
+    "data.max_pixels",
+    "generalist.steps",
+    "generalist.batch_size",
+    "generalist.learning_rate",
+    "pretraining.steps",
+    "pretraining.batch_size",
+    "pretraining.learning_rate",
+    "finetuning.steps",
+    "finetuning.batch_size",
+    "datl.temperature",
+    "l2tl.steps",
+    "l2tl.learning_rate",
+    "l2tl.policy_learning_rate",
+    "l2tl.oversample",
+)
+_NOT_NEGATIVE = (
+    "data.source_per_class",
+    "finetuning.head_steps",
+    "datl.temper",
+    "datl.clip",
+    "datl.floor",
+    "datl.top_k",
+    "datl.every",
+    "l2tl.policy_warmup",
+    "l2tl.entropy",
+)
+_CHOICES = {
+    "datl.estimator": ("mean", "em", "bbse"),
+    "datl.apply": ("draw", "resample", "elastic", "attach"),
+    "datl.start": ("generalist", "random"),
+    "l2tl.credit": ("feature", "gradient", "reinforce"),
+    "l2tl.reward": (
+        "accuracy",
+        "auc",
+        "mean_per_class_accuracy",
+        "negative_loss",
+    ),
+    "l2tl.start": ("flat", "datl"),
+    "finetuning.head": ("chosen", "related", "fresh"),
+    "encoder.precision": ("float32", "mixed_bfloat16"),
+    "strategy": ("none", "mirrored", "multi_worker", "tpu"),
+}
 
 
 def _check_types(settings: object, prefix: str = "") -> None:
@@ -46,108 +93,65 @@ def _fits(value: object, wanted: type) -> bool:
 def check(experiment: Experiment) -> None:
     """Raises InputError for a setting of a wrong type or out of range."""
     _check_types(experiment)
-    if len(set(experiment.methods)) < len(experiment.methods):
+    values = {
+        name: operator.attrgetter(name)(experiment)
+        for name in (*_POSITIVE, *_NOT_NEGATIVE, *_CHOICES)
+    }
+    for name in _POSITIVE:
+        if not values[name] > _SMALLEST:
+            raise InputError(
+                f"`{name}` must be positive. Received: {values[name]}"
+            )
+    for name in _NOT_NEGATIVE:
+        if not values[name] >= 0:
+            raise InputError(
+                f"`{name}` must not be negative. Received: {values[name]}"
+            )
+    for name, allowed in _CHOICES.items():
+        if values[name] not in allowed:
+            raise InputError(
+                f"`{name}` must be one of {', '.join(allowed)}. "
+                f"Received: {values[name]!r}"
+            )
+    _check_together(experiment)
+
+
+def _check_together(experiment: Experiment) -> None:
+    """Raises InputError for settings that do not go with one another."""
+    methods, tuning = experiment.methods, experiment.finetuning
+    datl, l2tl = experiment.datl, experiment.l2tl
+    if len(set(methods)) < len(methods):
         raise InputError(
             "`methods` must not hold a name twice. "
-            f"Received: {', '.join(experiment.methods)}"
+            f"Received: {', '.join(methods)}"
         )
-    positive = {
-        "seeds": experiment.seeds,
-        "checkpoint_every": experiment.checkpoint_every,
-        "data.max_pixels": experiment.data.max_pixels,
-        "generalist.steps": experiment.generalist.steps,
-        "generalist.batch_size": experiment.generalist.batch_size,
-        "generalist.learning_rate": experiment.generalist.learning_rate,
-        "pretraining.steps": experiment.pretraining.steps,
-        "pretraining.batch_size": experiment.pretraining.batch_size,
-        "pretraining.learning_rate": experiment.pretraining.learning_rate,
-        "finetuning.steps": experiment.finetuning.steps,
-        "finetuning.batch_size": experiment.finetuning.batch_size,
-        "datl.temperature": experiment.datl.temperature,
-        "l2tl.steps": experiment.l2tl.steps,
-        "l2tl.learning_rate": experiment.l2tl.learning_rate,
-        "l2tl.policy_learning_rate": experiment.l2tl.policy_learning_rate,
-        "l2tl.oversample": experiment.l2tl.oversample,
-    }
-    for name, value in positive.items():
-        if not value > 1e-12:
-            raise InputError(f"`{name}` must be positive. Received: {value}")
-    rates = experiment.finetuning.learning_rates
+    rates = tuning.learning_rates
     if not rates or not all(rate > 0 for rate in rates):
         raise InputError(
             "`finetuning.learning_rates` must hold positive numbers. "
             f"Received: {rates}"
         )
-    not_negative = {
-        "data.source_per_class": experiment.data.source_per_class,
-        "finetuning.head_steps": experiment.finetuning.head_steps,
-        "datl.temper": experiment.datl.temper,
-        "datl.clip": experiment.datl.clip,
-        "datl.floor": experiment.datl.floor,
-        "datl.top_k": experiment.datl.top_k,
-        "datl.every": experiment.datl.every,
-        "l2tl.policy_warmup": experiment.l2tl.policy_warmup,
-        "l2tl.entropy": experiment.l2tl.entropy,
-    }
-    for name, value in not_negative.items():
-        if not value >= 0:
-            raise InputError(
-                f"`{name}` must not be negative. Received: {value}"
-            )
-    if experiment.datl.every and experiment.pretraining.steps % 10:
+    if datl.every and experiment.pretraining.steps % 10:
         raise InputError(
             "`datl.every` needs a `pretraining.steps` that 10 divides. "
             f"Received: {experiment.pretraining.steps}"
         )
-    if not 0 < experiment.l2tl.joint_share <= 1:
+    if not 0 < l2tl.joint_share <= 1:
         raise InputError(
             "`l2tl.joint_share` must be above 0 and at most 1. "
-            f"Received: {experiment.l2tl.joint_share}"
+            f"Received: {l2tl.joint_share}"
         )
     if not experiment.joint_steps:
         raise InputError(
             "`l2tl.joint_share` must leave a step of `finetuning.steps`. "
-            f"Received: {experiment.l2tl.joint_share} of "
-            f"{experiment.finetuning.steps}"
+            f"Received: {l2tl.joint_share} of {tuning.steps}"
         )
-    learns = "l2tl" in experiment.methods
-    if learns and experiment.l2tl.policy_warmup >= experiment.l2tl.steps:
+    if "l2tl" in methods and l2tl.policy_warmup >= l2tl.steps:
         raise InputError(
             "`l2tl.policy_warmup` must be below `l2tl.steps`, or the policy "
-            f"never learns. Received: {experiment.l2tl.policy_warmup} of "
-            f"{experiment.l2tl.steps}"
+            f"never learns. Received: {l2tl.policy_warmup} of {l2tl.steps}"
         )
-    if experiment.l2tl.levels < 2:
+    if l2tl.levels < 2:
         raise InputError(
-            "`l2tl.levels` must be at least 2. "
-            f"Received: {experiment.l2tl.levels}"
+            f"`l2tl.levels` must be at least 2. Received: {l2tl.levels}"
         )
-    choices = {
-        "datl.estimator": (experiment.datl.estimator, "mean em bbse"),
-        "datl.apply": (experiment.datl.apply, "draw resample elastic attach"),
-        "datl.start": (experiment.datl.start, "generalist random"),
-        "l2tl.credit": (
-            experiment.l2tl.credit,
-            "feature gradient reinforce",
-        ),
-        "l2tl.reward": (
-            experiment.l2tl.reward,
-            "accuracy auc mean_per_class_accuracy negative_loss",
-        ),
-        "l2tl.start": (experiment.l2tl.start, "flat datl"),
-        "finetuning.head": (
-            experiment.finetuning.head,
-            "chosen related fresh",
-        ),
-        "encoder.precision": (
-            experiment.encoder.precision,
-            "float32 mixed_bfloat16",
-        ),
-        "strategy": (experiment.strategy, "none mirrored multi_worker tpu"),
-    }
-    for name, (value, allowed) in choices.items():
-        if value not in allowed.split():
-            raise InputError(
-                f"`{name}` must be one of {', '.join(allowed.split())}. "
-                f"Received: {value!r}"
-            )

@@ -52,7 +52,7 @@ def class_relation(
                 "The dataset must yield images with class numbers. "
                 "Received: images alone"
             )
-        weights.source_prior(labels, num_classes)  # which checks them
+        weights.check_labels(labels, num_classes)
         check_finite(logits)
         if shares is None:
             shares = np.zeros((num_classes, logits.shape[-1]))

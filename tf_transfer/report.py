@@ -29,6 +29,7 @@ from tf_transfer.runfolder import (
     replacing,
 )
 
+NAME = "report.html"
 # Controls have the colour of their method, and a broken line.
 _FAMILIES = {
     "finetune_related": ("finetune", "dashed"),
@@ -65,7 +66,7 @@ def write(
         page = _page(run, config, results, names, source, target)
     except (TypeError, AttributeError, LookupError) as error:
         raise misfit(run, error) from error
-    path = run / "report.html"
+    path = run / NAME
     with replacing(path) as partial:
         partial.write_text(page, encoding="utf-8")
     return path

@@ -1,5 +1,6 @@
 """The section of a report on what the chosen model gets wrong."""
 
+import collections
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -40,20 +41,6 @@ def read(
         ) from error
 
 
-def confusion(
-    label: np.ndarray, predicted: np.ndarray, classes: int
-) -> np.ndarray:
-    """Returns how often a class (row) was taken for another (column).
-
-    Example:
-
-    >>> confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
-    [[1, 1], [0, 1]]
-    """
-    pairs = label.astype(np.int64) * classes + predicted
-    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
-
-
 def frequent(
     label: np.ndarray, predicted: np.ndarray, most: int
 ) -> list[tuple[int, int, int]]:
@@ -65,10 +52,9 @@ def frequent(
     [(2, 1, 2)]
     """
     wrong = label != predicted
-    pairs = np.stack([label[wrong], predicted[wrong]])
-    found, counts = np.unique(pairs, axis=1, return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:most]
-    return [(*map(int, found[:, i]), int(counts[i])) for i in order]
+    pairs = zip(label[wrong].tolist(), predicted[wrong].tolist(), strict=True)
+    found = collections.Counter(sorted(pairs)).most_common(most)
+    return [(*pair, count) for pair, count in found]
 
 
 def section(
@@ -84,11 +70,14 @@ def section(
         test: the test images, in the order in which they were read, if there
             are any to show.
     """
+    from sklearn.metrics import confusion_matrix
+
     label, predicted = said["label"], said["predicted"]
     of_class = np.bincount(label, minlength=len(names))
     matrix = None
     if len(names) <= _LARGEST_MATRIX:
-        counts = confusion(label, predicted, len(names))
+        places = np.arange(len(names))
+        counts = confusion_matrix(label, predicted, labels=places)
         shares = counts / np.maximum(1, of_class)[:, None]
         matrix = [
             {"name": name, "cells": list(zip(row, share, strict=True))}

@@ -97,7 +97,8 @@ def resample(
         )
     if not 0 < rate < np.inf:
         raise InputError(f"`rate` must be positive. Received: {rate=}")
-    batch_size = check_labelled(dataset)
+    check_labelled(dataset)
+    batch_size = _batch_size(dataset)
     blocks = _blocks(dataset, batch_size, block_size)
 
     def choose(position, element):
@@ -146,11 +147,13 @@ def _joined(part: tf.Tensor) -> tf.Tensor:
     return tf.reshape(part, [-1, *part.shape[2:]])
 
 
-def check_labelled(dataset: tf.data.Dataset) -> int | None:
+def check_labelled(dataset: tf.data.Dataset) -> bool:
     """Checks that a dataset yields records with class numbers.
 
+    Nothing is read of it.
+
     Returns:
-        None for single examples, else the size of the batches.
+        Whether it yields batches.
     """
     spec = getattr(dataset, "element_spec", type(dataset).__name__)
     pair = isinstance(spec, tuple) and len(spec) >= 2
@@ -163,10 +166,19 @@ def check_labelled(dataset: tf.data.Dataset) -> int | None:
             "Source labels must be class numbers of shape [] or [B], not "
             f"one-hot vectors. Received: {spec[1]}"
         )
-    if spec[1].shape.rank == 0:
+    return spec[1].shape.rank == 1
+
+
+def _batch_size(dataset: tf.data.Dataset) -> int | None:
+    """Returns the size of the batches, or None of single examples.
+
+    Reads the first of those whose size is not known.
+    """
+    shape = dataset.element_spec[1].shape
+    if shape.rank == 0:
         return None
-    if spec[1].shape[0] is not None:
-        return spec[1].shape[0]
+    if shape[0] is not None:
+        return shape[0]
     first = next(iter(dataset.take(1)), None)
     if first is None:
         raise InputError("The source dataset is empty. Received: 0 batches")
@@ -250,7 +262,7 @@ def index_draw(
             f"Received: {batch_size=}, {start=}"
         )
     num_classes = class_weights.shape[0]
-    weights.source_prior(labels, num_classes)
+    weights.check_labels(labels, num_classes)
     counts = np.bincount(labels, minlength=num_classes)
     by_class = tf.constant(np.argsort(labels, kind="stable"))
     first = tf.constant(np.cumsum(counts) - counts)

@@ -88,7 +88,7 @@ class Trial:
         bench.load(self.random_state())
         stage = self.config.generalist
         # Another order than that of the further pre-training.
-        images = self.batches.source(None, stage.batch_size, 2 * self.seed)
+        images = self.batches.source(stage.batch_size, order=0)
         with self.ledger.keeping("generalist"):
             self.fit("generalist", bench, images, stage)
         self.folder.save_model(bench.model, "generalist", self.seed)
@@ -175,6 +175,13 @@ class Trial:
         }
         return ImportanceWeights(self.source.num_classes, **shaping | changes)
 
+    @functools.cached_property
+    def estimated(self) -> ImportanceWeights:
+        """DATL's weights, by the generalist's estimate; not to be changed."""
+        importance = self.importance()
+        importance.update(self.target_prior.prior, self.source.prior)
+        return importance
+
     @property
     def unweighted(self) -> State:
         """The model further trained on the whole source; methods share it."""
@@ -214,9 +221,7 @@ class Trial:
             keep = {"also": [importance], "fresh": bool(datl.every)}
             keep["weights"] = importance.numpy
         stage = self.config.pretraining
-        images = self.batches.source(
-            importance, stage.batch_size, 2 * self.seed + 1
-        )
+        images = self.batches.source(stage.batch_size, importance)
         # Not before: asking for the generalist may have trained it in there.
         bench.load(start)
         self.fit("pretraining", bench, images, stage, callbacks, **keep)

@@ -28,9 +28,16 @@ def source_prior(labels: np.ndarray, num_classes: int) -> np.ndarray:
     >>> source_prior(np.array([0, 0, 1, 1]), 3).tolist()
     [0.5, 0.5, 0.0]
     """
+    check_labels(labels, num_classes)
+    counts = np.bincount(labels, minlength=num_classes)
+    return counts / counts.sum()
+
+
+def check_labels(labels: np.ndarray, num_classes: int) -> None:
+    """Raises InputError unless there are labels, all of them class numbers."""
     labels = np.asarray(labels)
     if labels.size == 0:
-        raise InputError("The source has no labels. Received: labels=[]")
+        raise InputError("There are no labels. Received: labels=[]")
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise InputError(
             "Labels must be integers (class numbers, not one-hot vectors). "
@@ -42,8 +49,6 @@ def source_prior(labels: np.ndarray, num_classes: int) -> np.ndarray:
             f"Labels must lie in [0, {num_classes}). "
             f"Received: label {int(outside[0])}"
         )
-    counts = np.bincount(labels.ravel(), minlength=num_classes)
-    return counts / counts.sum()
 
 
 def check_prior(prior: np.ndarray, num_classes: int | None = None):
@@ -55,10 +60,11 @@ def check_prior(prior: np.ndarray, num_classes: int | None = None):
     prior = np.asarray(prior, np.float64)
     fits = prior.ndim == 1 and num_classes in (None, len(prior))
     if not fits or not len(prior):
-        wanted = "one entry per class" if num_classes is None else num_classes
+        wanted = "one entry per class"
+        if num_classes is not None:
+            wanted = f"{num_classes} entries, one per class"
         raise InputError(
-            f"A class prior must have {wanted} entries. "
-            f"Received: shape {prior.shape}"
+            f"A class prior must have {wanted}. Received: shape {prior.shape}"
         )
     if not (prior >= 0).all() or abs(prior.sum() - 1) > 1e-3:
         raise InputError(
