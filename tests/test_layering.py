@@ -35,6 +35,7 @@ RANKS = {
     "shards": 2,
     "usage": 2,
     "backbones": 3,
+    "class_weights": 3,
     "checkpoint": 3,
     "credit_base": 3,
     "data": 3,

@@ -1,5 +1,3 @@
-import csv
-
 import conftest
 import numpy as np
 
@@ -19,17 +17,12 @@ RESULTS = [
 ]
 
 
-def test_writes_weights_and_pictures(tmp_path):
+def test_draws_weights_images_and_curves(tmp_path):
     from PIL import Image
 
     images = conftest.blobs(per_class=3, classes=60)
     rows = conftest.weight_rows(np.linspace(0, 2, 60))
     pictures.write_weights(tmp_path, rows, images, images.take(range(60)))
-    with open(tmp_path / "weights.csv", encoding="utf-8") as file:
-        read = list(csv.DictReader(file))
-    assert [float(row["weight"]) for row in read] == [
-        row["weight"] for row in rows
-    ]
     pictures.write_curves(tmp_path, RESULTS)
     for name in ("weights", "side_by_side", "learning_curves"):
         with Image.open(tmp_path / f"{name}.png") as picture:
@@ -54,7 +47,7 @@ def test_long_class_names_leave_room_for_the_bars(tmp_path):
     assert (tmp_path / "weights.png").stat().st_size > 1000
 
 
-def test_learned_weights_are_written_and_drawn(tmp_path):
+def test_learned_weights_are_drawn(tmp_path):
     images = conftest.blobs()
     rows = [
         {
@@ -71,8 +64,6 @@ def test_learned_weights_are_written_and_drawn(tmp_path):
     ]
     pictures.write_weights(tmp_path, rows, images, images)
     assert (tmp_path / "l2tl_weights.png").stat().st_size > 1000
-    header = (tmp_path / "weights.csv").read_text().splitlines()[0]
-    assert header.endswith(",l2tl_weight")
 
 
 def test_curves_show_the_stages_there_were(tmp_path):

@@ -33,3 +33,20 @@ def test_the_same_in_graph_mode_and_compiled(jit_compile):
     np.testing.assert_array_equal(found, randomness.uniform(7, 2**40, 1001))
     assert found.numpy().min() >= 0
     assert found.numpy().max() < 1
+
+
+def test_largest_breaks_ties_anew_each_step():
+    example_weights = tf.constant([0.0, 1.0, 0.5, 0.5, 0.5, 0.5])
+    chosen = [
+        randomness.largest(example_weights, 3, seed=0, step=step).numpy()
+        for step in range(40)
+    ]
+    assert all(1 in indices for indices in chosen)
+    assert all(0 not in indices for indices in chosen)
+    ties = np.bincount(np.concatenate(chosen), minlength=6)[2:]
+    assert ties.sum() == 80
+    assert ties.min() > 8
+    again = randomness.largest(example_weights, 3, seed=0, step=7)
+    np.testing.assert_array_equal(again, chosen[7])
+    everything = randomness.largest(tf.zeros(6), 6, seed=0, step=0)
+    assert sorted(everything.numpy()) == list(range(6))

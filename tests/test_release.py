@@ -128,12 +128,12 @@ def test_refuses_formats_it_does_not_have(run):
     ):
         with pytest.raises(InputError, match=rf"{message}.*Received: "):
             release.write(*arguments)
-    release.data["target"] = None
+    release.run.data["target"] = None
     with pytest.raises(InputError, match="given them as arrays"):
         release.write("tflite", int8=True)
     other = conftest.blobs()
     np.savez(run / "other.npz", x_train=other.images, y_train=other.labels)
-    release.data["target"] = f"npz:{run}/other.npz"
+    release.run.data["target"] = f"npz:{run}/other.npz"
     with pytest.raises(InputError, match="no longer the data of the run"):
         release.write("tflite", int8=True)
     assert not (run / "tflite").exists()
@@ -143,7 +143,7 @@ def test_representative_images_are_of_the_classes_of_the_run(run):
     release = Release(run, "datl")
     images = release._representative()
     assert images.shape == (40, 8, 8, 1)
-    settings = release.config["data"]
+    settings = release.run.config["data"]
     assert settings.pop("target_classes") == []
     np.testing.assert_array_equal(release._representative(), images)
     settings["target_classes"] = ["3", "4"]
@@ -164,7 +164,7 @@ def test_representative_images_are_of_the_classes_of_the_run(run):
         ("data.json", '{"frame": 3}', "do not fit together"),
         ("data.json", "{", "cannot be read"),
         ("weights.csv", None, "cannot be read"),
-        ("weights.csv", "seed,name\n0,a\n1,a\n", "do not fit together"),
+        ("weights.csv", "seed,name\n0,a\n1,a\n", "cannot be read"),
         ("checkpoints/datl-0.keras", "", "cannot be loaded"),
         ("checkpoints/datl-0.keras", None, "no such model file"),
     ],

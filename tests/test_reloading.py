@@ -4,11 +4,12 @@ import pytest
 
 from tf_transfer import data, reloading
 from tf_transfer.errors import InputError
+from tf_transfer.runfolder import FinishedRun
 
 
 @pytest.fixture
 def known(tmp_path):
-    """Configuration and names of a run on a file of images."""
+    """A finished run on a file of images, and these."""
     images = conftest.blobs(per_class=20)
     path = tmp_path / "target.npz"
     np.savez(path, x_train=images.images, y_train=images.labels)
@@ -24,32 +25,34 @@ def known(tmp_path):
     found = data.load(name, 8, 1)
     prints = {"target": found.fingerprint()}
     config = {"data": settings, "fingerprints": prints}
-    return config, {"target": name}, found
+    return FinishedRun(tmp_path, config, [], {"target": name}), found
 
 
 def test_reloads_the_data_of_the_run(known):
-    config, names, found = known
-    again = reloading.reload(config, names, "target")
+    run, found = known
+    again = reloading.reload(run, "target")
     np.testing.assert_array_equal(again.images, found.images)
-    parts = reloading.split(config, again, seed=3)
+    parts = reloading.split(run, again, seed=3)
     assert len(parts.train.labels) == len(parts.validation.labels) == 8
     assert len(parts.test.labels) == 40
 
 
 def test_reloads_the_classes_that_were_chosen(known):
-    config, names, found = known
+    run, found = known
     few = found.class_names[1:3]
-    config["data"]["target_classes"] = few
-    config["fingerprints"]["target"] = found.only(few).fingerprint()
-    assert reloading.reload(config, names, "target").class_names == few
+    run.config["data"]["target_classes"] = few
+    run.config["fingerprints"]["target"] = found.only(few).fingerprint()
+    assert reloading.reload(run, "target").class_names == few
 
 
 def test_refuses_what_is_not_the_data_of_the_run(known):
-    config, names, _ = known
-    with pytest.raises(InputError, match=r"as arrays.*Received: target"):
-        reloading.reload(config, {"target": None}, "target")
-    with pytest.raises(InputError, match=r"Received: .*absent"):
-        reloading.reload(config, {"target": "npz:absent.npz"}, "target")
-    config["fingerprints"]["target"] = "another"
-    with pytest.raises(InputError, match="no longer the data of the run"):
-        reloading.reload(config, names, "target")
+    run, _ = known
+    run.config["fingerprints"]["target"] = "another"
+    for name, message in (
+        (run.data["target"], "no longer the data of the run"),
+        (None, r"as arrays.*Received: target"),
+        ("npz:absent.npz", r"Received: .*absent"),
+    ):
+        run.data["target"] = name
+        with pytest.raises(InputError, match=message):
+            reloading.reload(run, "target")

@@ -1,6 +1,6 @@
 import contextlib
-import csv
 import dataclasses
+import itertools
 import json
 import shutil
 
@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import tf_transfer as tt
+from tf_transfer import class_weights, metrics, report
 from tf_transfer import config as config_lib
-from tf_transfer import metrics, report
 from tf_transfer.errors import InputError
+from tf_transfer.runfolder import predictions_path
 
 STRANGE = [
     "<b>bold</b>",
@@ -36,6 +37,8 @@ def result(method, seed):
             "loss": [2.0, 1.0],
             "scale": [0.5, 0.6],
             "reward": [0.1, 0.2],
+            "expected_scale": [0.5, 0.5, 0.6],
+            "class_weights": [[1.0] * 8, [1.0] * 8, [0.5, 1.5] * 4],
         }
     return {
         "method": method,
@@ -45,50 +48,43 @@ def result(method, seed):
         "seconds": 30.0,
         "history": history,
         "versions": {"keras": "3.15"},
+        "machine": "2 cores",
     }
 
 
 @pytest.fixture
 def run(tmp_path):
-    """The folder of a finished run of an older version."""
+    """The folder of a finished run that was made up."""
     config = conftest.tiny_experiment(methods=METHODS, seeds=2)
     files = {
         "config.json": dataclasses.asdict(config) | {"fingerprints": {}},
         "results.json": [result(m, s) for m in METHODS for s in range(2)],
+        "data.json": {"source": None, "target": None, "class_names": STRANGE},
     }
     for name, content in files.items():
         (tmp_path / name).write_text(json.dumps(content))
     rows = conftest.weight_rows(np.linspace(0, 2, len(STRANGE)))
-    with open(tmp_path / "weights.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        for row, name in zip(rows, STRANGE, strict=True):
-            writer.writerow(row | {"class": name})
+    rows = [r | {"class": n} for r, n in zip(rows, STRANGE, strict=True)]
+    class_weights.write(tmp_path, rows)
+    said = metrics.predictions(np.eye(3), np.array([0, 1, 1]))
+    (tmp_path / "predictions").mkdir()
+    for method, seed in itertools.product(METHODS, range(2)):
+        np.savez(predictions_path(tmp_path, method, seed), **said)
     return tmp_path
 
 
-def keep_predictions(run, names):
-    said = metrics.predictions(np.eye(3), np.array([0, 1, 1]))
-    (run / "predictions").mkdir()
-    for seed in range(2):
-        np.savez(run / "predictions" / f"datl-{seed}.npz", **said)
-    data = {"source": None, "target": None, "class_names": names}
-    (run / "data.json").write_text(json.dumps(data))
-
-
-def test_an_older_run_gets_a_report_that_says_what_is_missing(run):
+def test_the_report_tells_the_verdict(run):
     page = report.write(run).read_text()
     assert "By the validation images datl is the choice." in page
-    assert "glyphs \u2192 digits" in page
-    assert "did not keep the predictions of the test images" in page
-    assert "class weights over time are not here" in page
+    assert "Of 3 test images it is wrong on 1 (33.3&nbsp;%)" in page
+    assert "datl, seed 1" in page
+    assert "1 of 2" in page
     assert "90.5 \u00b1 6.4" in page
     assert "data:image" not in page
     assert not list(run.glob("partial-*"))
 
 
 def test_names_are_shown_as_they_are(run):
-    keep_predictions(run, STRANGE[:3])
     page = report.write(run).read_text()
     assert "<b>bold" not in page
     assert "<script" not in page
@@ -97,32 +93,24 @@ def test_names_are_shown_as_they_are(run):
     assert "arrays \u2192 arrays" in page
 
 
-def test_kept_predictions_are_shown(run):
-    keep_predictions(run, ["one", "two", "three"])
-    page = report.write(run).read_text()
-    assert "Of 3 test images it is wrong on 1 (33.3&nbsp;%)" in page
-    assert "datl, seed 1" in page
-    assert "1 of 2" in page
-    assert "did not keep the predictions" not in page
-
-
 def test_one_seed_and_no_fine_tuning_need_no_interval(run):
     config = json.loads((run / "config.json").read_text())
     config |= {"methods": ["scratch"], "seeds": 1}
     (run / "config.json").write_text(json.dumps(config))
-    found = result("datl", 0) | {"method": "scratch"}
+    found = result("finetune", 0) | {"method": "scratch"}
     (run / "results.json").write_text(json.dumps([found]))
     (run / "weights.csv").unlink()
+    said = predictions_path(run, "finetune", 0)
+    said.rename(predictions_path(run, "scratch", 0))
     page = report.write(run).read_text()
     assert "several seeds" in page
-    assert "The run kept no weights" in page
+    assert "none of the methods uses the source" in page
     assert "There are no gains to draw" in page
 
 
 def test_without_its_data_the_report_is_written_anew_without_images(
     run, capsys
 ):
-    keep_predictions(run, ["one", "two", "three"])
     first = report.write(run).read_text()
     assert report.rewrite(run).read_text() == first
     assert capsys.readouterr().err.count("Warning: No images of the ") == 2
@@ -134,16 +122,17 @@ def test_without_its_data_the_report_is_written_anew_without_images(
         ("config.json", None, "no run of `compare`"),
         ("config.json", "{}", "do not fit together"),
         ("results.json", "[]", "is not finished"),
+        ("data.json", None, "is not finished"),
         ("weights.csv", "", "cannot be read"),
         ("data.json", '{"source": 3}', "do not fit together"),
         ("data.json", "{", "cannot be read"),
         ("predictions/datl-1.npz", "", "cannot be read"),
+        ("predictions/datl-1.npz", None, "cannot be read"),
     ],
 )
 def test_refuses_a_damaged_run_and_leaves_the_report(
     run, name, content, message
 ):
-    keep_predictions(run, ["one", "two", "three"])
     before = report.write(run).read_text()
     (run / name).unlink()
     if content is not None:

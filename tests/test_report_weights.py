@@ -1,39 +1,14 @@
-import csv
-
 import conftest
 import numpy as np
 import pytest
 
-from tf_transfer import diagnostics, report_weights
-from tf_transfer.errors import InputError
+from tf_transfer import class_weights, report_weights
 
 
-def write(folder, *seeds, **columns):
-    """Writes `weights.csv` from the weights of every seed."""
-    rows = []
-    for seed, values in enumerate(seeds):
-        for row in conftest.weight_rows(values):
-            more = {name: c[row["class_id"]] for name, c in columns.items()}
-            rows.append(row | {"seed": seed} | more)
-    with open(folder / "weights.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return report_weights.ClassWeights(folder)
-
-
-def test_weights_are_means_over_seeds(tmp_path):
-    found = write(tmp_path, [0.0, 2.0], [1.0, 1.0])
-    assert found.names == ["class 0", "class 1"]
-    np.testing.assert_allclose(found.mean("weight"), [0.5, 1.5])
-    sizes = [
-        diagnostics.effective_sample_size(w, np.full(2, 0.5))
-        for w in ([0, 2], [1, 1])
-    ]
-    assert found.sample_size("weight") == pytest.approx(np.mean(sizes))
-    # Half and one and a half of the weight, of each seed.
-    np.testing.assert_allclose(found.reach(1), (0.75, 2.25))
-    np.testing.assert_allclose(found.reach(0), (0.25, 0.75))
+def write(folder, values):
+    """Writes the weights of one seed, and reads them again."""
+    class_weights.write(folder, conftest.weight_rows(values))
+    return class_weights.ClassWeights(folder)
 
 
 def test_shows_the_classes_at_both_ends_with_images(tmp_path):
@@ -77,16 +52,6 @@ def test_says_what_the_sample_size_means(tmp_path, values, words):
     assert words in shown["meaning"]
 
 
-@pytest.mark.parametrize(
-    "content", [None, "", "seed,class\n", "seed,class,weight\n0,a,x\n"]
-)
-def test_refuses_a_damaged_file(tmp_path, content):
-    if content is not None:
-        (tmp_path / "weights.csv").write_text(content)
-    with pytest.raises(InputError, match=r"cannot be read\. Received: "):
-        report_weights.ClassWeights(tmp_path)
-
-
 SETTINGS = {
     "l2tl": {
         "steps": 20,
@@ -122,10 +87,10 @@ def test_shows_what_moved_while_l2tl_learned():
     assert found["reward"] == "negative loss"
 
 
-def test_an_older_run_shows_what_it_kept():
-    found = learned()
-    assert found["weights"] is None
-    assert "drawn from 0.5 to 0.6" in found["scale"]
+def test_only_reinforce_has_a_baseline():
+    found = learned(
+        class_weights=[[1.0, 1.0, 1.0]] * 3, expected_scale=[0.5] * 3
+    )
     assert not found["has_baseline"]
-    assert report_weights.learned([{"history": {}}], SETTINGS, None) is None
-    assert report_weights.learned([], SETTINGS, None) is None
+    assert "drawn from 0.5 to 0.6" in found["scale"]
+    assert "baseline" not in found["rewards"]

@@ -11,7 +11,7 @@ import pytest
 
 from tf_transfer import config as config_lib
 from tf_transfer.errors import InputError
-from tf_transfer.runfolder import RunFolder, predictions_path, read_finished
+from tf_transfer.runfolder import FinishedRun, RunFolder, predictions_path
 
 
 def test_continues_the_same_configuration(tmp_path):
@@ -230,15 +230,21 @@ def test_predictions_are_kept_but_by_one_who_does_not_write(tmp_path):
 def test_reads_a_finished_run_alone(tmp_path):
     config = conftest.tiny_experiment(methods=("finetune", "datl"))
     with pytest.raises(InputError, match="no run of `compare`"):
-        read_finished(tmp_path)
+        FinishedRun.read(tmp_path)
     folder = RunFolder(tmp_path / "run", config)
+    folder.write("data.json", {"source": None})
     for method in config.methods:
         with pytest.raises(InputError, match="is not finished"):
-            read_finished(folder.path)
+            FinishedRun.read(folder.path)
         folder.add({"method": method, "seed": 0})
-    found, results = read_finished(folder.path)
-    assert found["methods"] == list(config.methods)
-    assert results == folder.results
+    found = FinishedRun.read(folder.path)
+    assert found.config["methods"] == list(config.methods)
+    assert found.results == folder.results
+    assert found.data == {"source": None}
     folder.write("results.json", [3])
     with pytest.raises(InputError, match="do not fit together"):
-        read_finished(folder.path)
+        FinishedRun.read(folder.path)
+    folder.write("results.json", found.results)
+    (folder.path / "data.json").unlink()
+    with pytest.raises(InputError, match="is not finished"):
+        FinishedRun.read(folder.path)

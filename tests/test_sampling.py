@@ -267,20 +267,3 @@ def test_a_label_outside_the_weights_stops_the_stream_with_a_sentence():
         tf.errors.InvalidArgumentError, match=r"must lie in \[0, 4\)"
     ):
         list(stage)
-
-
-def test_largest_breaks_ties_anew_each_step():
-    example_weights = tf.constant([0.0, 1.0, 0.5, 0.5, 0.5, 0.5])
-    chosen = [
-        sampling.largest(example_weights, 3, seed=0, step=step).numpy()
-        for step in range(40)
-    ]
-    assert all(1 in indices for indices in chosen)
-    assert all(0 not in indices for indices in chosen)
-    ties = np.bincount(np.concatenate(chosen), minlength=6)[2:]
-    assert ties.sum() == 80
-    assert ties.min() > 8
-    again = sampling.largest(example_weights, 3, seed=0, step=7)
-    np.testing.assert_array_equal(again, chosen[7])
-    everything = sampling.largest(tf.zeros(6), 6, seed=0, step=0)
-    assert sorted(everything.numpy()) == list(range(6))

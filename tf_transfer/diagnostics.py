@@ -112,6 +112,35 @@ def diagnose(
     )
 
 
+def weight_interval(
+    weight: np.ndarray, share: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the ends of weights' intervals, those of P_t in proportion.
+
+    Args:
+        weight: importance weights.
+        share: P_t, of the same shape.
+        low: the lower end of its interval.
+        high: the upper end.
+
+    Returns:
+        The lower and the upper end, on either side of the weight; where the
+        share is 0, the weight itself.
+
+    Example:
+
+    >>> low, high = weight_interval(*np.array([[3.0], [0.2], [0.1], [0.4]]))
+    >>> float(low[0]), float(high[0])
+    (1.5, 6.0)
+    """
+    known = share > 0
+    scale = np.divide(weight, share, out=np.zeros_like(weight), where=known)
+    return (
+        np.where(known, np.minimum(weight, scale * low), weight),
+        np.where(known, np.maximum(weight, scale * high), weight),
+    )
+
+
 def effective_classes(prior: np.ndarray) -> float:
     """Returns how many equally likely classes would be as mixed as a prior.
 

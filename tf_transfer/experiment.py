@@ -1,15 +1,14 @@
 """Whole experiments: methods and controls compared over seeds."""
 
 import dataclasses
-import hashlib
 import os
-import pathlib
 import warnings
 from collections.abc import Iterable
 
 import numpy as np
 
 from tf_transfer import (
+    class_weights,
     comparison,
     distribution,
     limits,
@@ -130,7 +129,9 @@ def compare(
         rows = comparison.summary(folder.results, config.methods)
         if chief:
             first = parts[0].labelled
-            pictures.write_weights(folder.path, table, source, first)
+            if table:
+                class_weights.write(folder.path, table)
+                pictures.write_weights(folder.path, table, source, first)
             pictures.write_curves(folder.path, folder.results)
             _export_best(folder, target, names)
             report.write(folder.path, source, target)
@@ -189,6 +190,7 @@ def look(
         folder.forget_stages(seed=0)
         progress.close()
         if chief:
+            class_weights.write(folder.path, rows)
             pictures.write_weights(folder.path, rows, source, split.labelled)
         found = trial.estimated.diagnostics(
             trial.target_prior.prior, trial.source.prior
@@ -238,7 +240,7 @@ def _load(
     source = reloading.whole(settings, "source", source or config.data.source)
     _check_pair(config, source, target)
     _check_devices(config, target)
-    prints = _fingerprints(config, source, target)
+    prints = reloading.fingerprints(config, source, target)
     source = splits.trained_on(source, config.data.source_per_class)
     empty = np.flatnonzero(source.prior == 0)
     if empty.size:
@@ -268,22 +270,6 @@ def _check_pair(
             "Source and target images must have one shape. Received: "
             f"{source.images.shape[1:]} and {target.images.shape[1:]}"
         )
-
-
-def _fingerprints(
-    config: Experiment, source: ImageData, target: ImageData
-) -> dict[str, str]:
-    """Returns hashes of the data, and of the files that models come from."""
-    prints = {"source": source.fingerprint(), "target": target.fingerprint()}
-    files = {
-        "generalist": config.generalist_path,
-        "encoder": config.encoder.weights,
-    }
-    for name, path in files.items():
-        if pathlib.Path(path).is_file():
-            digest = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
-            prints[name] = digest[:16]
-    return prints
 
 
 def _check_devices(config: Experiment, target: ImageData) -> None:

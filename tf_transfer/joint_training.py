@@ -101,9 +101,8 @@ def _learn(trial: Trial, bench: ReusableL2TL) -> None:
     start = logbook.read()
     trial.fit("learning", bench, batches, stage, [logbook], weights=learned)
     history = trial.ledger.history["learning"]
-    # A training that an older version had finished kept neither.
-    for name in start.keys() & history.keys():
-        history[name].insert(0, start[name])
+    for name, value in start.items():
+        history[name].insert(0, value)
 
 
 class PolicyLog(keras.callbacks.Callback):

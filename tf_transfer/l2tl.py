@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from tf_transfer import credit as credits
+from tf_transfer import randomness, sampling, weights
 from tf_transfer import reward as rewards
-from tf_transfer import sampling, weights
 from tf_transfer.distribution import num_replicas
 from tf_transfer.errors import InputError
 from tf_transfer.policy import FixedPolicy, WeightPolicy
@@ -257,7 +257,7 @@ class L2TL(TwoHeads):
                 f"of at least `oversample`={self.oversample}. "
                 f"Received: {count}"
             )
-        chosen = sampling.largest(
+        chosen = randomness.largest(
             class_weights, count // self.oversample, self.seed, self.steps_taken
         )
         picked = [tf.gather(part, chosen) for part in (images, labels)]

@@ -1,6 +1,5 @@
 """Pictures of a run as files: weights, images side by side, curves."""
 
-import csv
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -8,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from tf_transfer.charts import STAGES, shortened
-from tf_transfer.diagnostics import top_and_bottom
+from tf_transfer.diagnostics import top_and_bottom, weight_interval
 
 _SHOWN = 12
 _LONGEST_NAME = 30
 
 
 def write_weights(folder: pathlib.Path, rows, source, target) -> None:
-    """Writes `weights.csv`, `weights.png` and `side_by_side.png`.
+    """Draws `weights.png` and `side_by_side.png`.
 
     And `l2tl_weights.png`, where L2TL has learned weights too.
 
@@ -25,14 +24,6 @@ def write_weights(folder: pathlib.Path, rows, source, target) -> None:
         source: the `ImageData` to show.
         target: likewise.
     """
-    if not rows:
-        return
-    with open(
-        folder / "weights.csv", "w", newline="", encoding="utf-8"
-    ) as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
     first = [row for row in rows if row["seed"] == rows[0]["seed"]]
     plot_weights(folder / "weights.png", first)
     if "l2tl_weight" in first[0]:
@@ -72,7 +63,8 @@ def plot_weights(
         axes.text(**between, **style, ha="center", va="center")
     axes.bar(place, height, color="#3b6ea5")
     if column == "weight":
-        errors = np.transpose([weight_errors(row) for row in shown])
+        low, high = weight_interval(*_columns(shown))
+        errors = height - low, high - height
         axes.errorbar(place, height, errors, fmt="none", ecolor="#222", lw=0.8)
     axes.axhline(1, color="#999", lw=0.8, ls="--")
     names = [shortened(row["class"], _LONGEST_NAME) for row in shown]
@@ -86,17 +78,11 @@ def plot_weights(
     figure.savefig(path, dpi=120)
 
 
-def weight_errors(row: dict[str, Any]) -> tuple[float, float]:
-    """Returns how far a weight's interval reaches below and above it.
-
-    The interval of the target's share, in proportion.
-    """
-    share = row["target_prior"]
-    if not share:
-        return 0.0, 0.0
-    low = row["weight"] * (1 - row["target_prior_low"] / share)
-    high = row["weight"] * (row["target_prior_high"] / share - 1)
-    return max(0.0, low), max(0.0, high)
+def _columns(rows: Sequence[dict[str, Any]]) -> np.ndarray:
+    """Returns weights, target shares and the ends of those, `[4, C]`."""
+    share = "target_prior"
+    names = ("weight", share, f"{share}_low", f"{share}_high")
+    return np.array([[row[name] for row in rows] for name in names])
 
 
 def plot_side_by_side(path: pathlib.Path, rows, source, target) -> None:

@@ -33,3 +33,24 @@ def uniform(seed: tf.Tensor | int, step: tf.Tensor | int, count: int):
 def _fold(value: tf.Tensor, shift: int) -> tf.Tensor:
     shifted = tf.bitwise.right_shift(value, tf.constant(shift, tf.uint32))
     return tf.bitwise.bitwise_xor(value, shifted)
+
+
+def largest(
+    example_weights: tf.Tensor, count: int, seed: int, step: tf.Tensor
+) -> tf.Tensor:
+    """Chooses the examples with the largest weights, ties at random.
+
+    Args:
+        example_weights: not negative, `[B]`.
+        count: how many to choose, at most B.
+        seed: of the ties.
+        step: likewise; each step breaks them anew.
+
+    Returns:
+        Indices `[count]` int32.
+    """
+    ties = uniform(seed, step, example_weights.shape[0])
+    order = tf.argsort(ties)
+    # top_k prefers the first of equals.
+    _, chosen = tf.math.top_k(tf.gather(example_weights, order), count)
+    return tf.gather(order, chosen)

@@ -1,6 +1,5 @@
 """Exports the chosen model of a finished run, from its folder alone."""
 
-import csv
 import dataclasses
 import os
 import pathlib
@@ -16,9 +15,10 @@ from tf_transfer import (
     models,
     reloading,
 )
+from tf_transfer.class_weights import ClassWeights
 from tf_transfer.data import ImageData
 from tf_transfer.errors import InputError
-from tf_transfer.runfolder import RunFolder, misfit, read_finished, read_json
+from tf_transfer.runfolder import FinishedRun, RunFolder, misfit
 
 FORMATS = ("saved_model", "tflite", "onnx")
 _REPRESENTATIVE = 200
@@ -58,28 +58,19 @@ class Release:
     """
 
     def __init__(self, run: str | os.PathLike, method: str | None = None):
-        self.run = pathlib.Path(run)
-        self.config, results = read_finished(self.run)
-        self.data = read_json(self.run / "data.json", dict)
-        if self.data is None:
-            raise InputError(
-                "The run is not finished; give its `compare` command again. "
-                f"Received: {self.run}"
-            )
+        self.run = FinishedRun.read(run)
         try:
-            self.result = self._choose(results, method)
-            self.frame = _frame(self.data["frame"])
-            self.shape = tuple(self.data["image_shape"])
+            self.result = self._choose(method)
+            self.frame = _frame(self.run.data["frame"])
+            self.shape = tuple(self.run.data["image_shape"])
             self.model = self._load()
             self.provenance = self._provenance()
         except (KeyError, TypeError, AttributeError) as error:
-            raise misfit(self.run, error) from error
+            raise misfit(self.run.path, error) from error
 
-    def _choose(
-        self, results: list[dict[str, Any]], method: str | None
-    ) -> dict[str, Any]:
+    def _choose(self, method: str | None) -> dict[str, Any]:
         """Returns the result whose model is exported."""
-        methods = self.config["methods"]
+        methods, results = self.run.config["methods"], self.run.results
         if method is not None and method not in methods:
             raise InputError(
                 f"The run has the methods {', '.join(methods)}. "
@@ -91,8 +82,8 @@ class Release:
 
     def _load(self):
         name = f"{self.result['method']}-{self.result['seed']}.keras"
-        path = self.run / "checkpoints" / name
-        classes = len(self.data["class_names"])
+        path = self.run.path / "checkpoints" / name
+        classes = len(self.run.data["class_names"])
         return models.load_classifier(str(path), self.shape, classes)
 
     def _provenance(self) -> dict[str, Any]:
@@ -100,9 +91,9 @@ class Release:
         return {
             **{name: self.result[name] for name in names},
             "head": self.result.get("head"),
-            "source": self.data["source"],
-            "target": self.data["target"],
-            "fingerprints": self.config["fingerprints"],
+            "source": self.run.data["source"],
+            "target": self.run.data["target"],
+            "fingerprints": self.run.config["fingerprints"],
             **self._importance(),
             "trained_with": self.result["versions"],
         }
@@ -110,21 +101,8 @@ class Release:
     def _importance(self) -> dict[str, list]:
         """Returns the source classes and the weights that were used."""
         weights = self.result.get("weights")
-        if weights is None:
-            return {"source_classes": None, "importance_weights": None}
-        seed = str(self.result["seed"])
-        path = self.run / "weights.csv"
-        try:
-            with open(path, newline="", encoding="utf-8") as file:
-                rows = [r for r in csv.DictReader(file) if r["seed"] == seed]
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"The file cannot be read. Received: {path}"
-            ) from error
-        return {
-            "source_classes": [row["class"] for row in rows],
-            "importance_weights": weights,
-        }
+        names = None if weights is None else ClassWeights(self.run.path).names
+        return {"source_classes": names, "importance_weights": weights}
 
     def write(
         self,
@@ -150,8 +128,8 @@ class Release:
             )
         name = "export" if kind == "saved_model" else kind
         given = {
-            "path": self.run / name if out is None else out,
-            "class_names": self.data["class_names"],
+            "path": self.run.path / name if out is None else out,
+            "class_names": self.run.data["class_names"],
             "preprocessing": self.frame,
             "provenance": self.provenance,
         }
@@ -166,13 +144,13 @@ class Release:
 
     def _representative(self) -> np.ndarray:
         """Returns labelled target images of the run, framed."""
-        if self.data["target"] is None:
+        if self.run.data["target"] is None:
             raise InputError(
                 "int8 needs the target's images, and the run was given them as "
                 "arrays; use `export_tflite`. Received: --int8"
             )
-        target = reloading.reload(self.config, self.data, "target")
-        split = reloading.split(self.config, target, self.result["seed"])
+        target = reloading.reload(self.run, "target")
+        split = reloading.split(self.run, target, self.result["seed"])
         return split.labelled.images[:_REPRESENTATIVE]
 
 

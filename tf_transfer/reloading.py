@@ -1,10 +1,14 @@
 """The data of a run by name, also of one that is finished."""
 
+import hashlib
+import pathlib
 from typing import Any
 
 from tf_transfer import data, splits
+from tf_transfer.config import Experiment
 from tf_transfer.data import ImageData
 from tf_transfer.errors import InputError
+from tf_transfer.runfolder import FinishedRun
 from tf_transfer.splits import TargetSplit
 
 
@@ -30,36 +34,49 @@ def whole(
     return given.only(classes) if classes else given
 
 
-def reload(
-    config: dict[str, Any], names: dict[str, Any], part: str
-) -> ImageData:
+def fingerprints(
+    config: Experiment, source: ImageData, target: ImageData
+) -> dict[str, str]:
+    """Returns hashes of the data, and of the files that models come from."""
+    prints = {"source": source.fingerprint(), "target": target.fingerprint()}
+    files = {
+        "generalist": config.generalist_path,
+        "encoder": config.encoder.weights,
+    }
+    for name, path in files.items():
+        if pathlib.Path(path).is_file():
+            digest = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+            prints[name] = digest[:16]
+    return prints
+
+
+def reload(run: FinishedRun, part: str) -> ImageData:
     """Returns the whole source or target of a run.
 
     Args:
-        config: of the run's `config.json`.
-        names: of its `data.json`.
+        run: of which.
         part: `"source"` or `"target"`.
 
     Raises:
         InputError: if it was given as arrays, is gone, or has changed since.
     """
-    name = names[part]
+    name = run.data[part]
     if name is None:
         raise InputError(
             f"The run was given its {part} as arrays, which cannot be loaded "
             f"again. Received: {part}"
         )
-    found = whole(config["data"], part, name)
-    if found.fingerprint() != config["fingerprints"][part]:
+    found = whole(run.config["data"], part, name)
+    if found.fingerprint() != run.config["fingerprints"][part]:
         raise InputError(
             f"The {part} is no longer the data of the run. Received: {name!r}"
         )
     return found
 
 
-def split(config: dict[str, Any], target: ImageData, seed: int) -> TargetSplit:
+def split(run: FinishedRun, target: ImageData, seed: int) -> TargetSplit:
     """Returns the parts of the target that a seed of a run had."""
-    settings = config["data"]
+    settings = run.config["data"]
     return splits.split_target(
         target,
         settings["labels_per_class"],

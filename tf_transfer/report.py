@@ -17,17 +17,13 @@ from tf_transfer import (
     splits,
 )
 from tf_transfer.charts import Dot, Series
+from tf_transfer.class_weights import ClassWeights
 from tf_transfer.comparison import Result, Row, points
 from tf_transfer.data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.evidence import stems
 from tf_transfer.methods import METHODS
-from tf_transfer.runfolder import (
-    misfit,
-    read_finished,
-    read_json,
-    replacing,
-)
+from tf_transfer.runfolder import FinishedRun, misfit, replacing
 
 NAME = "report.html"
 # Controls have the colour of their method, and a broken line.
@@ -59,14 +55,12 @@ def write(
     Raises:
         InputError: if the folder holds no finished run, or damaged files.
     """
-    run = pathlib.Path(run)
-    config, results = read_finished(run)
+    finished = FinishedRun.read(run)
     try:
-        names = _names(run, config)
-        page = _page(run, config, results, names, source, target)
+        page = _page(finished, source, target)
     except (TypeError, AttributeError, LookupError) as error:
-        raise misfit(run, error) from error
-    path = run / NAME
+        raise misfit(finished.path, error) from error
+    path = finished.path / NAME
     with replacing(path) as partial:
         partial.write_text(page, encoding="utf-8")
     return path
@@ -77,63 +71,47 @@ def rewrite(run: str | os.PathLike) -> pathlib.Path:
 
     For arguments and errors, see `write`.
     """
-    run = pathlib.Path(run)
-    config, _ = read_finished(run)
+    finished = FinishedRun.read(run)
     images: dict[str, ImageData | None] = {}
     try:
-        names = _names(run, config)
         for part in ("source", "target"):
-            images[part] = _reloaded(config, names, part)
+            images[part] = _reloaded(finished, part)
         if images["source"] is not None:
             images["source"] = splits.trained_on(
-                images["source"], config["data"]["source_per_class"]
+                images["source"], finished.config["data"]["source_per_class"]
             )
     except (KeyError, TypeError) as error:
-        raise misfit(run, error) from error
+        raise misfit(finished.path, error) from error
     return write(run, **images)
 
 
-def _names(run: pathlib.Path, config: dict[str, Any]) -> dict[str, Any]:
-    """Returns what `data.json` holds, or of an older run what is known."""
-    found = read_json(run / "data.json", dict)
-    if found is None:
-        found = {part: config["data"][part] for part in ("source", "target")}
-    return found
-
-
-def _reloaded(
-    config: dict[str, Any], names: dict[str, Any], part: str
-) -> ImageData | None:
+def _reloaded(run: FinishedRun, part: str) -> ImageData | None:
     try:
-        return reloading.reload(config, names, part)
+        return reloading.reload(run, part)
     except InputError as error:
         progress.warn(f"No images of the {part} are shown. {error}")
         return None
 
 
 def _page(
-    run: pathlib.Path,
-    config: dict[str, Any],
-    results: Sequence[Result],
-    names: dict[str, Any],
-    source: ImageData | None,
-    target: ImageData | None,
+    run: FinishedRun, source: ImageData | None, target: ImageData | None
 ) -> str:
     """Returns the page."""
+    config, results = run.config, run.results
     methods = config["methods"]
     rows = comparison.summary(results, methods)
     chosen = next(row for row in rows if row.chosen)
     best = comparison.best_seed(results, chosen.method)
-    split = target and reloading.split(config, target, best["seed"])
-    found = None
-    if (run / "weights.csv").exists():
-        found = report_weights.ClassWeights(run)
+    split = target and reloading.split(run, target, best["seed"])
+    # Nothing else asks what the source is like.
+    uses_source = set(methods) != {"scratch"}
+    found = ClassWeights(run.path) if uses_source else None
     learned = [r for r in results if r["method"] == "l2tl"]
-    said = report_mistakes.read(run, best["method"], best["seed"])
-    classes = _target_names(names, target, said)
+    said = report_mistakes.read(run.path, best["method"], best["seed"])
+    names = run.data["class_names"]
     return _fill(
         title=" \u2192 ".join(
-            stems(names[part]) for part in ("source", "target")
+            stems(run.data[part]) for part in ("source", "target")
         ),
         setting=_setting(config, results),
         verdict=_verdict(results, methods, chosen),
@@ -144,9 +122,9 @@ def _page(
         exported=best,
         weights=found
         and report_weights.estimated(found, source, split and split.labelled),
-        learned=report_weights.learned(learned, config, found and found.names),
-        mistakes=said
-        and report_mistakes.section(said, classes, split and split.test),
+        learned=learned
+        and report_weights.learned(learned, config, found.names),
+        mistakes=report_mistakes.section(said, names, split and split.test),
         curves=_curves(results, methods),
         legend=[(method, *_look(method)) for method in methods],
         settings=list(_flat(config)),
@@ -166,21 +144,6 @@ def _fill(**content) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template("report.html.jinja").render(content)
-
-
-def _target_names(
-    names: dict[str, Any],
-    target: ImageData | None,
-    said: dict[str, np.ndarray] | None,
-) -> list[str]:
-    if target is not None:
-        return target.class_names
-    if "class_names" in names:
-        return names["class_names"]
-    if said is None:
-        return []
-    count = 1 + max(said["label"].max(), said["predicted"].max())
-    return [str(label) for label in range(count)]
 
 
 def _setting(config: dict[str, Any], results: Sequence[Result]) -> str:
@@ -299,8 +262,7 @@ def _versions(results: Sequence[Result]) -> list[tuple[str, str]]:
     """Returns the packages and machines that results were made with."""
     found: dict[str, set[str]] = {}
     for result in results:
-        made = {"machine": result.get("machine")} | result.get("versions", {})
+        made = {"machine": result["machine"]} | result["versions"]
         for name, version in made.items():
-            if version is not None:
-                found.setdefault(name, set()).add(str(version))
+            found.setdefault(name, set()).add(version)
     return [(name, " and ".join(sorted(v))) for name, v in found.items()]

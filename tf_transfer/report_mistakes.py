@@ -18,12 +18,8 @@ _CONFUSIONS = 10
 _WORST = 18
 
 
-def read(
-    run: pathlib.Path, method: str, seed: int
-) -> dict[str, np.ndarray] | None:
+def read(run: pathlib.Path, method: str, seed: int) -> dict[str, np.ndarray]:
     """Returns `label`, `predicted` and `probability` of the test images.
-
-    None for a run of an older version, which did not keep them.
 
     Raises:
         InputError: if the file cannot be read.
@@ -33,8 +29,6 @@ def read(
         with open(path, "rb") as content, np.load(content) as file:
             names = ("label", "predicted", "probability")
             return {name: file[name] for name in names}
-    except FileNotFoundError:
-        return None
     except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise InputError(
             f"The file cannot be read. Received: {path}"

@@ -1,7 +1,5 @@
 """The sections of a report on the weights: DATL's, and those L2TL learned."""
 
-import csv
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,86 +7,14 @@ import numpy as np
 
 from tf_transfer import charts, diagnostics
 from tf_transfer.charts import Series
+from tf_transfer.class_weights import ClassWeights
 from tf_transfer.data import ImageData
-from tf_transfer.errors import InputError
-from tf_transfer.pictures import weight_errors
 
 _SHOWN = 10
 _EXAMPLES = 6
 _MOVED = 3
 _LINES = 60
 _POINTS = 300
-_NUMBERS = (
-    "source_prior",
-    "target_prior",
-    "target_prior_low",
-    "target_prior_high",
-    "weight",
-    "l2tl_weight",
-)
-
-
-class ClassWeights:
-    """What `weights.csv` holds.
-
-    Args:
-        run: the run's folder.
-
-    Attributes:
-        names: of the source classes.
-        columns: arrays `[seeds, C]` by name.
-
-    Raises:
-        InputError: if the file cannot be read.
-    """
-
-    def __init__(self, run: pathlib.Path):
-        path = run / "weights.csv"
-        try:
-            with open(path, newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            seeds = len({row["seed"] for row in rows})
-            count = len(rows) // seeds
-            self.names = [row["class"] for row in rows[:count]]
-            self.columns = {
-                name: np.array([float(row[name]) for row in rows]).reshape(
-                    seeds, count
-                )
-                for name in _NUMBERS
-                if name in rows[0]
-            }
-        except (OSError, ValueError, KeyError, ZeroDivisionError) as error:
-            raise InputError(
-                f"The file cannot be read. Received: {path}"
-            ) from error
-
-    def mean(self, column: str) -> np.ndarray:
-        """Returns a column's mean over seeds, `[C]`."""
-        return self.columns[column].mean(axis=0)
-
-    def sample_size(self, column: str) -> float:
-        """Returns the effective share of the source, the mean over seeds."""
-        pairs = zip(
-            self.columns[column], self.columns["source_prior"], strict=True
-        )
-        return float(
-            np.mean([diagnostics.effective_sample_size(*p) for p in pairs])
-        )
-
-    def reach(self, place: int) -> tuple[float, float]:
-        """Returns the ends of DATL's interval of a class, the mean over seeds.
-
-        That of `weights.png`.
-        """
-        ends = []
-        for values in zip(*(self.columns.values()), strict=True):
-            row = {
-                n: v[place] for n, v in zip(self.columns, values, strict=True)
-            }
-            below, above = weight_errors(row)
-            ends.append((row["weight"] - below, row["weight"] + above))
-        low, high = np.mean(ends, axis=0)
-        return float(low), float(high)
 
 
 def estimated(
@@ -105,11 +31,11 @@ def estimated(
     ranked = np.argsort(-mean, kind="stable")
     bottom = ranked[_SHOWN:][-_SHOWN:]
     top = ranked[:_SHOWN]
-    reaches = {c: found.reach(c) for c in (*top, *bottom)}
-    longest = max(high for _, high in reaches.values()) or 1.0
+    lows, highs = found.reach()
+    longest = highs[[*top, *bottom]].max() or 1.0
 
     def bar(place: int) -> dict[str, Any]:
-        low, high = reaches[place]
+        low, high = lows[place], highs[place]
         return {
             "name": found.names[place],
             "weight": mean[place],
@@ -205,41 +131,29 @@ def _sorted(found: ClassWeights) -> str:
 def learned(
     results: Sequence[dict[str, Any]],
     config: dict[str, Any],
-    names: Sequence[str] | None,
-) -> dict[str, Any] | None:
+    names: Sequence[str],
+) -> dict[str, Any]:
     """Returns what the section on L2TL's learning shows.
 
     Args:
         results: of `l2tl`, one a seed.
         config: of the run.
         names: of the source classes.
-
-    Returns:
-        None if nothing was kept of it.
     """
-    logs = [
-        r["history"]["learning"] for r in results if "learning" in r["history"]
-    ]
-    if not logs:
-        return None
+    logs = [result["history"]["learning"] for result in results]
     logs = {
-        name: np.mean([each[name] for each in logs], axis=0)
-        for name in logs[0]
-        if all(name in each for each in logs)
+        name: np.mean([each[name] for each in logs], axis=0) for name in logs[0]
     }
     steps = config["l2tl"]["steps"]
-    found = {
+    return {
         "credit": config["l2tl"]["credit"],
         "reward": config["l2tl"]["reward"].replace("_", " "),
         "improvement": config["l2tl"]["improvement"],
         "has_baseline": "baseline" in logs,
         "scale": _over_time(logs, steps, "expected_scale", "scale"),
         "rewards": _over_time(logs, steps, "reward", "baseline"),
-        "weights": None,
+        **_moves(logs["class_weights"], steps, names),
     }
-    if "class_weights" in logs and names:
-        found |= _moves(logs["class_weights"], steps, names)
-    return found
 
 
 def _times(values: np.ndarray, epochs: int, steps: int) -> np.ndarray:
@@ -255,8 +169,8 @@ _NAMES = {
 }
 
 
-def _over_time(logs: dict, steps: int, *columns: str) -> str | None:
-    """Draws some of the logs; those that were kept."""
+def _over_time(logs: dict, steps: int, *columns: str) -> str:
+    """Draws some of the logs; those that there are."""
     epochs = len(logs["loss"])
     series = []
     for column in columns:
@@ -266,8 +180,6 @@ def _over_time(logs: dict, steps: int, *columns: str) -> str | None:
             x = _times(values, epochs, steps)
             dash = "dashed" if column == "baseline" else ""
             series.append(Series(name, x, values, kind, dash))
-    if not series:
-        return None
     ends = ", ".join(
         f"{s.name} from {s.y[0]:.3g} to {s.y[-1]:.3g}" for s in series
     )

@@ -222,30 +222,49 @@ def predictions_path(run: pathlib.Path, method: str, seed: int) -> pathlib.Path:
     return run / "predictions" / f"{method}-{seed}.npz"
 
 
-def read_finished(run: pathlib.Path) -> tuple[dict, list[dict]]:
-    """Returns the configuration and the results of a finished run.
+@dataclasses.dataclass(frozen=True)
+class FinishedRun:
+    """What a finished run has written.
 
-    Raises:
-        InputError: if the folder holds none.
+    Attributes:
+        path: its folder.
+        config: the settings, and the `fingerprints` of the data.
+        results: one of each method and seed.
+        data: of source and target; see `release.write_data`.
     """
-    config = read_json(run / "config.json", dict)
-    results = read_json(run / "results.json", list)
-    if config is None:
-        raise InputError(
-            f"There is no run of `compare` in the folder. Received: {run}"
-        )
-    try:
-        found = {(r["method"], r["seed"]) for r in results or []}
-        seeds = range(config["seeds"])
-        wanted = {(m, s) for m in config["methods"] for s in seeds}
-    except (KeyError, TypeError) as error:
-        raise misfit(run, error) from error
-    if not wanted <= found:
-        raise InputError(
-            "The run is not finished; give its `compare` command again. "
-            f"Received: {run}"
-        )
-    return config, results
+
+    path: pathlib.Path
+    config: dict[str, Any]
+    results: list[dict[str, Any]]
+    data: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> "FinishedRun":
+        """Reads a folder.
+
+        Raises:
+            InputError: if it holds no finished run.
+        """
+        path = pathlib.Path(path)
+        config = read_json(path / "config.json", dict)
+        results = read_json(path / "results.json", list)
+        data = read_json(path / "data.json", dict)
+        if config is None:
+            raise InputError(
+                f"There is no run of `compare` in the folder. Received: {path}"
+            )
+        try:
+            found = {(r["method"], r["seed"]) for r in results or []}
+            seeds = range(config["seeds"])
+            wanted = {(m, s) for m in config["methods"] for s in seeds}
+        except (KeyError, TypeError) as error:
+            raise misfit(path, error) from error
+        if data is None or not wanted <= found:
+            raise InputError(
+                "The run is not finished; give its `compare` command again. "
+                f"Received: {path}"
+            )
+        return cls(path, config, results, data)
 
 
 def misfit(run: pathlib.Path, error: Exception) -> InputError:

@@ -13,7 +13,7 @@ variable of `ImportanceWeights`, which a callback may change while training.
 import numpy as np
 import tensorflow as tf
 
-from tf_transfer import randomness, weights
+from tf_transfer import weights
 from tf_transfer.errors import InputError
 
 _AHEAD = 2  # blocks of batches chosen at a time; of examples more cost time
@@ -296,27 +296,6 @@ def index_draw(
         tf.data.INFINITE_CARDINALITY
     )
     return drawn.apply(endless)
-
-
-def largest(
-    example_weights: tf.Tensor, count: int, seed: int, step: tf.Tensor
-) -> tf.Tensor:
-    """Chooses the examples with the largest weights, ties at random.
-
-    Args:
-        example_weights: not negative, `[B]`.
-        count: how many to choose, at most B.
-        seed: of the ties.
-        step: likewise; each step breaks them anew.
-
-    Returns:
-        Indices `[count]` int32.
-    """
-    ties = randomness.uniform(seed, step, example_weights.shape[0])
-    order = tf.argsort(ties)
-    # top_k prefers the first of equals.
-    _, chosen = tf.math.top_k(tf.gather(example_weights, order), count)
-    return tf.gather(order, chosen)
 
 
 def elastic_order(
