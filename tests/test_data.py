@@ -183,3 +183,17 @@ def test_only_refuses_a_class_there_is_not():
     )
     with pytest.raises(InputError, match=r"class 19, \.\.\.\. Received: 'cat'"):
         conftest.blobs(per_class=1, classes=21).only(["cat"])
+
+
+def test_test_images_have_no_say_in_the_framing():
+    images = np.zeros((40, 12, 12), np.uint8)
+    images[:, 4:8, 4:8] = 255
+    other = images.copy()
+    other[20:] = 255 - np.arange(144).reshape(12, 12)
+    labels, test = np.arange(40) % 2, np.arange(20, 40)
+    one, two = (
+        data.frame(RawImages(given, labels, ["a", "b"], test), 8, 1)
+        for given in (images, other)
+    )
+    assert one.frame == two.frame
+    np.testing.assert_array_equal(one.images[:20], two.images[:20])

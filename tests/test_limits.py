@@ -61,3 +61,24 @@ def test_refuses_and_names_the_field(path, value):
     setattr(owner, name, value)
     with pytest.raises(InputError, match=f"`{path}`.*Received: "):
         limits.check(experiment)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"datl": config.Datl(calibrate=True)},
+        {"datl": config.Datl(estimator="bbse")},
+    ],
+)
+def test_a_given_generalist_leaves_nothing_to_calibrate_on(change):
+    limits.check(config.Experiment(**change))
+    with pytest.raises(InputError, match=r"not trained on.*: 'its\.keras'"):
+        limits.check(config.Experiment(generalist_path="its.keras", **change))
+
+
+def test_selected_by_weights_or_weighted_by_them():
+    settings = config.L2tl(oversample=2)
+    limits.check(config.Experiment(l2tl=settings))
+    attached = config.Datl(apply="attach")
+    with pytest.raises(InputError, match=r"`datl.apply=attach`.*: 2"):
+        limits.check(config.Experiment(l2tl=settings, datl=attached))

@@ -165,6 +165,16 @@ def test_load_takes_a_softmax_off(tmp_path):
     np.testing.assert_allclose(again(images), logits, atol=1e-6)
 
 
+def test_statistics_follow_quickly_at_any_depth():
+    def normalised(momentum):
+        layer = keras.layers.BatchNormalization(momentum=momentum)
+        return keras.Sequential([keras.Input((3,)), layer])
+
+    slow, quick = normalised(0.999), normalised(0.5)
+    models.follow_quickly(keras.Sequential([keras.Input((3,)), slow, quick]))
+    assert [m.layers[0].momentum for m in (slow, quick)] == [0.9, 0.5]
+
+
 def test_small_encoder_and_head_refuse():
     with pytest.raises(InputError, match="multiple of 4"):
         models.small_encoder((8, 8, 1), width=6)

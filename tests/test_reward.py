@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import scipy.special
 import tensorflow as tf
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
@@ -62,6 +63,22 @@ def test_metrics_round_trip(metric):
     metric.reset_state()
     metric.update_state(LABELS, LOGITS)
     assert float(again.result()) == float(metric.result()) > 0.25
+
+
+def test_the_area_is_that_of_the_classes_that_occur():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 60)  # of six
+    logits = rng.normal(size=(60, 6)) + 1.5 * np.eye(6)[labels]
+    probabilities = scipy.special.softmax(logits, axis=1)
+    expected = np.mean(
+        [roc_auc_score(labels == c, probabilities[:, c]) for c in range(4)]
+    )
+    metric = reward.SparseAUC(6)
+    metric.update_state(labels, logits)
+    assert float(metric.result()) == pytest.approx(expected, abs=0.01)
+    alone = reward.SparseAUC(2)
+    alone.update_state(np.ones(3, int), np.eye(2)[[0, 1, 1]])
+    assert float(alone.result()) == 0
 
 
 def test_sample_weights_count():

@@ -45,6 +45,40 @@ def test_the_loss_is_the_papers():
     assert float(logs["loss"]) == pytest.approx(expected, abs=1e-5)
 
 
+def with_statistics():
+    """An encoder with batch normalisation and penalties of both kinds."""
+    images = keras.Input((8, 8, 1))
+    features = keras.layers.Dense(
+        6, kernel_regularizer="l2", activity_regularizer="l2"
+    )(keras.layers.Flatten()(images))
+    return keras.Model(images, keras.layers.BatchNormalization()(features))
+
+
+def test_statistics_are_those_of_the_target_alone():
+    model = make(with_statistics())
+    source, target = batches()
+    dense, norm = model.encoder.layers[-2:]
+    inputs = keras.ops.reshape(target[0], (6, -1))
+    mean = np.array(keras.ops.mean(dense(inputs), axis=0))
+    assert abs(mean).max() > 0.01
+    model.joint_step((source[0] + 9, source[1]), tf.ones(16), 1.0, target)
+    np.testing.assert_allclose(norm.moving_mean, 0.01 * mean, atol=1e-6)
+
+
+def test_penalties_are_added_for_both_passes_and_for_weights_once():
+    model = make(with_statistics())
+    source, target = batches()
+    dense = model.encoder.layers[-2]
+    penalty = dense.kernel_regularizer(dense.kernel)
+    for images in (source[0], target[0]):
+        outputs = dense(keras.ops.reshape(images, (len(images), -1)))
+        penalty += dense.activity_regularizer(outputs) / len(images)
+    _, logs = model.joint_step(source, tf.ones(16), 1.0, target)
+    parts = logs["source_loss"] + logs["target_loss"]
+    assert float(penalty) > 0.1
+    assert float(logs["loss"] - parts) == pytest.approx(float(penalty), 1e-4)
+
+
 def test_every_variable_is_trained():
     model = make()
     before = [np.array(v) for v in model.model_variables()]

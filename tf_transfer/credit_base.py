@@ -118,7 +118,8 @@ class ClassCredit(Credit):
 
         Gains less their mean, in standard deviations over the classes seen so
         far; an unseen class has 0. The source loss as a whole is credited
-        with the mean effect of the source as it is weighted now.
+        with the mean effect of the classes as they are weighted now, each
+        counted once however many examples it has.
         """
         table = self.table()
         seen = tf.cast(tf.reduce_any(self.mass.value > 0, axis=1), tf.float32)

@@ -238,7 +238,10 @@ def frame(
     if not count:
         raise InputError(f"The data set has no images. Received: {name!r}")
     _check_memory(count * size * size * channels, name)
-    sample = np.random.default_rng(0).permutation(count)[:_MEASURED]
+    # Test images have no say, where it is known which they are.
+    known = np.setdiff1d(np.arange(count), [] if raw.test is None else raw.test)
+    known = known if len(known) else np.arange(count)
+    sample = np.random.default_rng(0).permutation(known)[:_MEASURED]
     try:
         look = framing.measure([_reduced(raw.images[i]) for i in sample])
         if not align:

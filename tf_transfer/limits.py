@@ -131,6 +131,20 @@ def _check_together(experiment: Experiment) -> None:
             "`finetuning.learning_rates` must hold positive numbers. "
             f"Received: {rates}"
         )
+    if experiment.generalist_path and (
+        datl.calibrate or datl.estimator == "bbse"
+    ):
+        raise InputError(
+            "`datl.calibrate` and the estimator bbse need source images that "
+            "the generalist was not trained on, of which nothing is known with "
+            f"`generalist_path`. Received: {experiment.generalist_path!r}"
+        )
+    if l2tl.oversample > 1 and datl.apply == "attach":
+        raise InputError(
+            "`l2tl.oversample` must be 1 with `datl.apply=attach`: the weights "
+            "would choose the images, and weigh them once more. "
+            f"Received: {l2tl.oversample}"
+        )
     if datl.every and experiment.pretraining.steps % 10:
         raise InputError(
             "`datl.every` needs a `pretraining.steps` that 10 divides. "

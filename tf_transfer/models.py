@@ -9,6 +9,8 @@ import numpy as np
 
 from tf_transfer.errors import InputError
 
+_MOMENTUM = 0.9
+
 
 def small_encoder(
     image_shape: tuple[int, int, int], width: int = 8
@@ -80,6 +82,20 @@ def precision(policy: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(kept)
+
+
+def follow_quickly(model: keras.Model) -> None:
+    """Lets the statistics of batch normalisation follow a short training.
+
+    With a momentum of .99 or .999, as most have, a few hundred steps leave
+    much of their first values in the model that is evaluated, which then may
+    be right by chance alone. It becomes .9 at most.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            follow_quickly(layer)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = min(layer.momentum, _MOMENTUM)
 
 
 def head(num_classes: int, name: str = "head") -> keras.layers.Layer:

@@ -52,6 +52,8 @@ class MeanPerClassAccuracy(keras.metrics.Metric):
 class SparseAUC(keras.metrics.AUC):
     """Area under the ROC curve, one class against the rest, mean over them.
 
+    Over the classes, that is, that occur beside others.
+
     Args:
         num_classes: the number of classes C; predictions are logits `[B, C]`.
         name: of the metric.
@@ -71,6 +73,15 @@ class SparseAUC(keras.metrics.AUC):
         one_hot = keras.ops.one_hot(labels, self.num_classes)
         probabilities = keras.ops.softmax(y_pred)
         super().update_state(one_hot, probabilities, sample_weight)
+
+    def result(self):
+        # Keras counts a class that does not occur as an area of 0.
+        occurs = self.true_positives[0] + self.false_negatives[0] > 0
+        others = self.true_negatives[0] + self.false_positives[0] > 0
+        judged = keras.ops.cast(occurs & others, "float32")
+        return keras.ops.divide_no_nan(
+            super().result() * self.num_classes, keras.ops.sum(judged)
+        )
 
 
 def reward_metric(

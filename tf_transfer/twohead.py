@@ -171,7 +171,10 @@ class TwoHeads(DistributedTrainer, keras.Model):
         """
         variables = self.model_variables()
         with tf.GradientTape() as tape:
-            features = self.encoder(source[0], training=True)
+            # What is kept of a pass, as the statistics of batch normalisation,
+            # is to be the target's.
+            with keras.StatelessScope(collect_losses=True) as pass_alone:
+                features = self.encoder(source[0], training=True)
             source_loss = losses.weighted_mean(
                 self.source_losses(source[1], features),
                 class_weights,
@@ -182,8 +185,9 @@ class TwoHeads(DistributedTrainer, keras.Model):
             count = total(tf.cast(tf.shape(of_examples)[0], tf.float32))
             target_loss = tf.reduce_sum(of_examples) / count
             loss = scale * source_loss + target_loss
-            if self.losses:
-                regularisers = tf.add_n(self.losses) / num_replicas()
+            added = [*self.losses, *pass_alone.losses]
+            if added:
+                regularisers = tf.add_n(added) / num_replicas()
                 loss += tf.cast(regularisers, tf.float32)
             scaled = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(
