@@ -22,6 +22,21 @@ def test_measures_background_and_radius():
     assert look.radius == pytest.approx(7 / 28, rel=0.05)
 
 
+@pytest.mark.parametrize("ink", [0, 255])
+@pytest.mark.parametrize("grey", [True, False])
+def test_transparent_pixels_are_not_mistaken_for_ink(ink, grey):
+    """Whatever colour is stored in them."""
+    opaque = np.zeros((20, 20), np.uint8)
+    opaque[6:14, 9:11] = 255
+    colour = np.full_like(opaque, ink)
+    image = np.stack([colour] * (1 if grey else 3) + [opaque], axis=-1)
+    frame = framing.Frame(12, 1, framing.measure([image]))
+    plain = framing.Frame(12, 1, framing.measure([opaque]))
+    expected = plain(opaque[None, ..., None])
+    np.testing.assert_array_equal(frame(image[None]), expected)
+    np.testing.assert_array_equal(frame.all([image]), expected)
+
+
 def test_photographs_have_no_plain_background():
     noise = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3))
     assert framing.measure(noise.astype(np.uint8)).background is None

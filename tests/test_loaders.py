@@ -129,7 +129,7 @@ def test_folder_of_jpeg_and_png_of_many_sizes(tmp_path):
     write_folder(tmp_path)
     (tmp_path / "cat" / "._0.png").write_bytes(b"of a file manager")
     os.mkfifo(tmp_path / "cat" / "pipe.png")
-    with pytest.warns(UserWarning, match=r"are 1 .*'cat/pipe\.png'\."):
+    with pytest.warns(UserWarning, match=r"are 1 .*: 'cat/pipe\.png'$"):
         raw = loaders.load(f"folder:{tmp_path}")
     assert raw.class_names == ["cat", "dog"]
     assert raw.labels.tolist() == [0, 0, 1, 1]
@@ -140,10 +140,23 @@ def test_folder_tells_what_it_leaves_out(tmp_path):
     write_folder(tmp_path)
     (tmp_path / "cat" / "old").mkdir()
     (tmp_path / "dog" / "notes.txt").write_text("good dogs")
-    (tmp_path / "notes.txt").write_text("of no class")
-    with pytest.warns(UserWarning, match=r"are 2 files and .*'cat/old'\."):
+    (tmp_path / "notes.txt").write_text("of no class")  # beside the classes
+    tf.io.write_file(str(tmp_path / "loose.png"), "an image")
+    left = "'loose.png', 'cat/old', 'dog/notes.txt'"
+    with pytest.warns(UserWarning, match=f"are 3 files and .*: {left}$"):
         raw = loaders.load(f"folder:{tmp_path}")
     assert raw.labels.tolist() == [0, 0, 1, 1]
+
+
+def test_parts_are_known_among_other_folders(tmp_path):
+    for part in ("Train", "TEST"):
+        write_folder(tmp_path / part)
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "docs").mkdir()
+    with pytest.warns(UserWarning, match=r"are 1 files .*: 'docs'$"):
+        raw = loaders.load(f"folder:{tmp_path}")
+    assert raw.class_names == ["cat", "dog"]
+    assert raw.test.tolist() == [4, 5, 6, 7]
 
 
 def test_folder_names_an_unreadable_image(tmp_path):

@@ -7,8 +7,8 @@ data set is measured on its own, without labels, and brought to one convention:
 * values 0..1: 8 and 16 bit pixels are divided by their type's maximum, other
   integers by 255 and floating point numbers by 1, or by the largest value of
   the sample measured if that is more;
-* grey or colour as asked: luma for one channel, repetition for three; an
-  alpha channel is dropped;
+* grey or colour as asked: luma for one channel, repetition for three; what is
+  transparent shows white, or black where the rest of the image is light;
 * a data set whose borders mostly show one shade has a *plain background*. It
   is turned to light ink on black, and zoomed so that the median over its
   images of the ink's root-mean-square distance from its centre is `RADIUS`
@@ -61,7 +61,7 @@ class Appearance:
 
 
 def _as_hwc(image: np.ndarray) -> np.ndarray:
-    """Returns `[H, W]` or `[H, W, channels]` pixels as `[H, W, 1 or 3]`."""
+    """Returns `[H, W]` or `[H, W, channels]` pixels as `[H, W, 1 to 4]`."""
     image = np.asarray(image)
     if image.ndim == 2:
         image = image[..., None]
@@ -70,7 +70,7 @@ def _as_hwc(image: np.ndarray) -> np.ndarray:
             "Images must be [H, W], or [H, W, channels] with 1 to 4 channels. "
             f"Received: shape {image.shape}"
         )
-    return image[..., :1] if image.shape[-1] < 3 else image[..., :3]
+    return image
 
 
 def _luma(image):
@@ -83,7 +83,25 @@ def _luma(image):
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
+    """Returns `[H, W]` of pixels `[H, W, 1 to 4]` in 0..1."""
+    if image.shape[-1] in (2, 4):
+        image = _opaque(image[None, ..., :-1], image[None, ..., -1:])[0].numpy()
     return image[..., 0] if image.shape[-1] == 1 else _luma(image)
+
+
+def _opaque(colour, alpha):
+    """Returns what is seen of pixels that may be transparent.
+
+    Args:
+        colour: in 0..1, `[N, H, W, 1 or 3]`.
+        alpha: how opaque they are, likewise, `[N, H, W, 1]`.
+    """
+    import tensorflow as tf
+
+    axes = [1, 2, 3]
+    seen = tf.reduce_mean(colour * alpha, axes, keepdims=True)
+    light = seen > tf.reduce_mean(alpha, axes, keepdims=True) / 2
+    return colour * alpha + tf.where(light, 0.0, 1.0) * (1 - alpha)
 
 
 def _resampling(side, zoom, size: int, middle=None):
@@ -260,7 +278,9 @@ class Frame:
         pixels = tf.minimum(tf.cast(images, tf.float32) / maximum, 1.0)
         shape = tf.shape(images)
         colour = tf.range(3) * tf.cast(shape[3] >= 3, tf.int32)
-        pixels = tf.gather(pixels, colour, axis=3)
+        alpha = tf.gather(pixels, shape[3:] - 1, axis=3)
+        alpha = tf.where(shape[3] % 2 == 0, alpha, 1.0)
+        pixels = _opaque(tf.gather(pixels, colour, axis=3), alpha)
         if self.channels == 1:
             pixels = tf.expand_dims(_luma(pixels), -1)
         if look.background is not None:

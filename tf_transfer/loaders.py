@@ -11,6 +11,7 @@
 import os
 import pathlib
 import tempfile
+import textwrap
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from tf_transfer.raw_images import (
 )
 
 GLYPHS_PER_CLASS = 60
+_SHOWN = 120  # letters of the names of what is left out
 _MOST_CLASSES = 1_000_000
 _PARTS = ("train", "val", "test")
 
@@ -160,30 +162,29 @@ def load_folder(path: str, max_pixels: int = MAX_PIXELS) -> RawImages:
     root = pathlib.Path(path)
     if not root.is_dir():
         raise InputError(f"There is no such folder. Received: {path}")
-    parts, found = [root], _folders(root)
-    if len(found) > 1 and set(found) <= set(_PARTS):
-        inside = [root / part for part in _PARTS if part in found]
-        parts = inside if all(map(_folders, inside)) else parts
-    names = sorted({name for part in parts for name in _folders(part)})
-    files, others, start = [], [], 0
+    parts = _parts(root)
+    names = sorted({f.name for part in parts for f in _entries(part)[0]})
+    files, start = [], 0
+    left = [f for f in _entries(root)[0] if parts != [root] and f not in parts]
     for part in parts:
         start = len(files)
+        left += _entries(part)[1]  # images of no class
         for label, name in enumerate(names):
-            images, rest = _entries(part / name)
+            folders, images, others = _entries(part / name)
             files += [(str(file), label) for file in images]
-            others += rest
+            left += [*folders, *others]
     if not files:
         raise InputError(
             f"The folder has no classes with images ({', '.join(SUFFIXES)}; "
             "expected CLASS/IMAGE.png, or train/CLASS/IMAGE.png beside "
             f"test/CLASS). Received: {path}"
         )
-    if others:
-        first = others[0].relative_to(root)
+    if left:
+        shown = ", ".join(ascii(str(each.relative_to(root))) for each in left)
         warnings.warn(
-            f"Left out of the folder are {len(others)} files and folders "
-            f"inside its classes that are no {', '.join(SUFFIXES)} files, for "
-            f"example {str(first)!a}. Received: {path}",
+            f"Left out of the folder {path} are {len(left)} files and folders "
+            f"that are no images of a class ({', '.join(SUFFIXES)}): "
+            f"{textwrap.shorten(shown, _SHOWN, placeholder=' ...')}",
             stacklevel=2,
         )
     labels = np.array([label for _, label in files], np.int32)
@@ -192,23 +193,28 @@ def load_folder(path: str, max_pixels: int = MAX_PIXELS) -> RawImages:
     return RawImages(images, labels, names, test)
 
 
-def _folders(root: pathlib.Path) -> list[str]:
-    found = (entry.name for entry in root.iterdir() if entry.is_dir())
-    return [name for name in found if not name.startswith(".")]
+def _parts(root: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the folders of the classes' folders: the root, or its parts."""
+    found = {f.name.lower(): f for f in _entries(root)[0]}
+    parts = [found[part] for part in _PARTS if part in found]
+    # A class may be called like a part, but holds no folders of images.
+    parts = [part for part in parts if _entries(part)[0]]
+    return parts if len(parts) > 1 else [root]
 
 
-def _entries(
-    folder: pathlib.Path,
-) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
-    """Returns the image files of a class, and what else there is in sight."""
-    found = sorted(folder.iterdir()) if folder.is_dir() else []
-    images, rest = [], []
-    for entry in found:
-        if entry.name.startswith("."):
+def _entries(folder: pathlib.Path) -> tuple[list[pathlib.Path], ...]:
+    """Returns a folder's folders, image files and other files."""
+    folders, images, others = [], [], []
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if entry.name.startswith(".") or entry.name == "__MACOSX":
             continue
-        known = entry.suffix.lower() in SUFFIXES and entry.is_file()
-        (images if known else rest).append(entry)
-    return images, rest
+        if entry.is_dir():
+            folders.append(entry)
+        elif entry.suffix.lower() in SUFFIXES and entry.is_file():
+            images.append(entry)
+        else:
+            others.append(entry)
+    return folders, images, others
 
 
 def load_tfds(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
