@@ -189,6 +189,11 @@ def test_weights_prints_a_verdict(monkeypatch, capsys, tmp_path):
             "`relevant` must name source classes. Received: 'cat'",
         ),
         (["compare", "--config.generalist.learning_rate=inf"], "inf"),
+        (["compare", "--seeds=3"], "(did you mean --config.seeds?)"),
+        (
+            ["weights", "--config.data.lables_per_class=3"],
+            "lables_per_class (did you mean --config.data.labels_per_class?)",
+        ),
         (["compare", "--config.generalist.learning_rate=nan"], "nan"),
         (["compare", "--config.datl.temper=1e10"], "`datl.temper`"),
         (["compare", "--config.finetuning.learning_rates=(0.1,nan)"], "nan"),

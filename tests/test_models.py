@@ -62,6 +62,13 @@ def test_a_related_head_gives_the_mixture_of_the_old_logits(bias):
     assert len(target.layers[-1].get_weights()) == 2
 
 
+def test_a_head_has_weights():
+    softmax = keras.layers.Softmax(name="last")
+    model = keras.Sequential([conftest.tiny_classifier(), softmax])
+    with pytest.raises(InputError, match=r"take it off.*: Softmax 'last'"):
+        models.replace_head(model, 3)
+
+
 def test_a_related_head_is_trained_and_leaves_the_old_one_alone():
     source = conftest.tiny_classifier(classes=3)
     before = source.get_weights()

@@ -93,6 +93,16 @@ def test_refuses_no_classes():
         tt.class_relation(log_model(), dataset, 0)
 
 
+def test_takes_probabilities_if_told_so():
+    probabilities = np.array([[0.8, 0.2], [0.6, 0.4], [0.1, 0.9]], np.float32)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Identity()])
+    dataset = tf.data.Dataset.from_tensors((probabilities, [0, 0, 1]))
+    found = tt.class_relation(model, dataset, 2, from_logits=False)
+    np.testing.assert_allclose(found, [[0.7, 0.3], [0.1, 0.9]], atol=1e-6)
+    with pytest.raises(InputError, match="seems to return probabilities"):
+        tt.class_relation(model, dataset, 2)
+
+
 def test_refuses_images_alone():
     dataset = batches([[0.5, 0.3, 0.2]], [0]).map(lambda image, label: image)
     with pytest.raises(InputError, match="Received: images alone"):

@@ -5,6 +5,7 @@ The exit statuses are listed in `usage`, which `--help` prints.
 
 import contextlib
 import dataclasses
+import difflib
 import errno
 import os
 import pathlib
@@ -54,17 +55,9 @@ def _parse(argv: list[str]) -> tuple[list[str], flags.FlagValues]:
             )
             _, *commands = values(argv)
         readable = _is_experiment(values.config)
-    except (flags.Error, KeyError, ValueError, TypeError) as error:
-        sentence = str(error.args[0] if error.args else error)
-        field = re.search(r"Field (\w+) not found on dataclass", sentence)
-        if field:
-            sentence = f"There is no setting of the name {field[1]}"
-        raise InputError(
-            f"{sentence.splitlines()[0]}. Received: {' '.join(argv[1:])}"
-        ) from error
     except (Exception, SystemExit) as error:
         raise InputError(
-            f"The config file cannot be read. Received: {' '.join(argv[1:])}"
+            f"{_problem(error, argv)}. Received: {' '.join(argv[1:])}"
         ) from error
     if not readable:
         name = values["config"].config_filename
@@ -76,15 +69,44 @@ def _parse(argv: list[str]) -> tuple[list[str], flags.FlagValues]:
     return commands, values
 
 
+def _problem(error: BaseException, argv: list[str]) -> str:
+    """Returns in a sentence why flags or a config file cannot be used."""
+    # ml_collections puts the traceback of a config file into its message.
+    lines = str(error.args[0] if error.args else error).strip().splitlines()
+    sentence = (lines or [repr(error)])[-1].removesuffix(".")
+    field = re.search(r"Field (\w+) not found on dataclass", sentence)
+    flag = re.match(r"Unknown command line flag '(\w+)'$", sentence)
+    if field or flag:
+        if field:
+            sentence = f"There is no setting of the name {field[1]}"
+        name = (field or flag)[1]
+        full = [re.search(rf"[\w.]*\b{name}\b", word) for word in argv]
+        name = next(found[0] for found in full if found)
+        name = name.removeprefix("config.")
+        close = difflib.get_close_matches(name, usage.settings(), n=1)
+        hint = f" (did you mean --config.{close[0]}?)" if close else ""
+        return sentence + hint
+    if isinstance(error, flags.Error | ValueError | TypeError):
+        return sentence
+    return (
+        f"The config file cannot be used ({type(error).__name__}: {sentence})"
+    )
+
+
 def _check_usage(commands: list[str], values: flags.FlagValues) -> None:
     """Raises InputError if command, flags and files do not go together."""
     command, *files = commands or ["none"]
-    if command not in usage.COMMANDS or (files and command not in usage.FILES):
+    if command not in usage.COMMANDS:
         raise InputError(
             f"Give one command: {', '.join(usage.COMMANDS)}. "
             f"Received: {' '.join(commands) or 'none'}"
         )
     takes = usage.FLAGS[command]
+    if files and command not in usage.FILES:
+        raise InputError(
+            f"`{command}` takes only flags: --{', --'.join(takes)}, with =. "
+            f"Received: {' '.join(commands)}"
+        )
     for name in values:
         if values[name].present and name.split(".")[0] not in takes:
             raise InputError(

@@ -7,11 +7,9 @@ datasets and settings. What it takes to work everywhere is kept here.
 import functools
 import json
 import os
-import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tf_transfer.errors import InputError
@@ -210,105 +208,6 @@ def distributed(model: keras.Model) -> keras.Model:
     if isinstance(model, DistributedTrainer) or scope.num_replicas_in_sync == 1:
         return model
     return _Distributed(model.inputs, model.outputs, name=model.name)
-
-
-def stream_outputs(
-    model: keras.Model, dataset: tf.data.Dataset
-) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Yields a model's outputs batch by batch, in inference mode.
-
-    Unlike `predict`, nothing accumulates: memory is that of one batch. The
-    batches are split over the devices of the model's strategy, of all
-    workers; the order inside a batch is kept.
-
-    Args:
-        model: any Keras model with one output.
-        dataset: batches of images, or of `(images, labels)`.
-
-    Yields:
-        Outputs `[B, ...]` and labels `[B]`, or None without labels.
-
-    Raises:
-        InputError: for anything but a dataset that ends.
-    """
-    if not isinstance(dataset, tf.data.Dataset):
-        raise InputError(
-            "Images must come as a tf.data.Dataset of batches. "
-            f"Received: {type(dataset).__name__}"
-        )
-    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise InputError(
-            "The dataset must end; `take` as many batches as you mean. "
-            "Received: a dataset without end"
-        )
-    scope = model.distribute_strategy
-    forward = _forward(model)
-    if scope.num_replicas_in_sync == 1:
-        for batch in dataset:
-            images, *labels = batch if isinstance(batch, tuple) else (batch,)
-            (outputs,) = forward((images,))
-            yield outputs.numpy(), labels[0].numpy() if labels else None
-        return
-    placed = dataset.map(_with_places)
-    for batch in scope.experimental_distribute_dataset(placed):
-        outputs, *rest = (part.numpy() for part in forward(batch))
-        order = np.argsort(rest[-1])
-        yield outputs[order], rest[0][order] if len(rest) > 1 else None
-
-
-def check_finite(outputs: np.ndarray) -> None:
-    """Raises InputError for outputs of a model that are no numbers."""
-    if not np.isfinite(outputs).all():
-        raise InputError(
-            "The model's outputs must be finite. "
-            f"Received: {outputs[~np.isfinite(outputs)][0]}"
-        )
-
-
-def _with_places(images, *labels):
-    """Numbers the rows of a batch: several workers return them mixed."""
-    places = tf.range(tf.shape(tf.nest.flatten(images)[0])[0])
-    return images, *labels[:1], places
-
-
-_FORWARDS = weakref.WeakKeyDictionary()
-
-
-def _forward(model: keras.Model) -> Callable:
-    """Returns the model's traced inference step, traced once per model."""
-    if model not in _FORWARDS:
-        # Of a partial, TensorFlow counts the traces for each model alone and
-        # does not warn of the many that several models make.
-        step = functools.partial(_forward_step, weakref.ref(model))
-        _FORWARDS[model] = tf.function(step, reduce_retracing=True)
-    return _FORWARDS[model]
-
-
-def _forward_step(model: weakref.ref, batch: tuple) -> Sequence[tf.Tensor]:
-    scope = model().distribute_strategy
-
-    def step(images, *rest):
-        outputs = model()(images, training=False)
-        return _as_undefined_as(images, outputs), *rest
-
-    parts = scope.run(step, batch)
-    if scope.num_replicas_in_sync > 1:
-        parts = [scope.gather(part, axis=0) for part in parts]
-    return parts
-
-
-def _as_undefined_as(images, outputs: tf.Tensor) -> tf.Tensor:
-    """Returns outputs that are no number where images hold one that is none.
-
-    A rectifier can turn such into zeros, which would pass for a prediction.
-    """
-    if not (tf.is_tensor(images) and images.dtype.is_floating):
-        return outputs
-    axes = list(range(1, images.shape.rank))
-    # Zeros first: a sum of pixels may be beyond what float16 holds.
-    of_each = tf.reduce_sum(0 * images, axes)
-    of_each = tf.reshape(of_each, [-1] + [1] * (outputs.shape.rank - 1))
-    return outputs + tf.cast(of_each, outputs.dtype)
 
 
 def total(value: tf.Tensor) -> tf.Tensor:

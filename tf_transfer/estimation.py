@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from tf_transfer import sampling, weights
 from tf_transfer.diagnostics import bootstrap_interval
-from tf_transfer.distribution import check_finite, stream_outputs
 from tf_transfer.errors import InputError
+from tf_transfer.inference import as_logits, stream_outputs
 
 ESTIMATORS = ("mean", "em", "bbse")
 _KEPT_ROWS = 10_000
@@ -82,20 +82,6 @@ class _Rows:
     @property
     def mean(self) -> np.ndarray:
         return self.total / self.count
-
-
-def _as_logits(outputs: np.ndarray, from_logits: bool) -> np.ndarray:
-    """Returns logits of a model's outputs `[B, C]`, after checking them."""
-    check_finite(outputs)
-    sums_to_one = np.abs(outputs.sum(axis=-1) - 1).max() < 2e-2  # bfloat16
-    probabilities = sums_to_one and outputs.min() >= 0
-    if from_logits == probabilities and outputs.shape[-1] > 1:
-        kind = "probabilities" if probabilities else "logits"
-        raise InputError(
-            f"The model seems to return {kind}; set `from_logits` to match. "
-            f"Received: {from_logits=}"
-        )
-    return outputs if from_logits else np.log(np.maximum(outputs, 1e-12))
 
 
 def as_batches(images: np.ndarray | tf.data.Dataset) -> tf.data.Dataset:
@@ -178,7 +164,8 @@ def estimate_target_prior(
         held_out: batches of source `(images, labels)` the model was not
             trained on, for `"bbse"` and for calibration.
         calibrate: fit a temperature on `held_out` first.
-        bootstrap: samples for the interval; 0 for none.
+        bootstrap: samples for the interval; 0 for none. Of more than 10,000
+            images it is that of the rows kept, wider than need be.
 
     Returns:
         The estimate, with its interval.
@@ -255,7 +242,7 @@ def _checked(outputs, num_classes: int, from_logits: bool):
                 f"The model must have {num_classes} outputs, one per source "
                 f"class. Received: outputs of shape {rows.shape}"
             )
-        yield _as_logits(rows, from_logits), labels
+        yield as_logits(rows, from_logits), labels
 
 
 def _held_out(model, held_out, num_classes: int, from_logits: bool):

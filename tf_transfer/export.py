@@ -58,8 +58,10 @@ def export_serving(
         class_names: one name per class; numbers if None.
         preprocessing: TensorFlow operations that bring raw images of any size
             to what the model takes, such as the `frame` of an `ImageData`;
-            `images` then hold pixels as that data stores them. If None,
-            images come as the model takes them.
+            `images` then hold pixels as that data stores them. It is given
+            float32 by `serving_default` and uint8, of which 255 is full
+            brightness, by `serve_uint8` and `serve_bytes`: tell them apart by
+            `images.dtype`. If None, images come as the model takes them.
         top_k: how many classes are named.
         max_pixels: `serve_bytes` refuses an image with more before decoding.
         provenance: put into `provenance.json`, before framing and versions.

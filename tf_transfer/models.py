@@ -124,8 +124,8 @@ def replace_head(
         A model from images to logits `[B, num_classes]`.
 
     Raises:
-        InputError: for a model without an encoder, or a relation that does
-            not fit.
+        InputError: for a model without an encoder, or that ends in a layer
+            without weights; for a relation that does not fit.
 
     Example:
 
@@ -137,13 +137,18 @@ def replace_head(
         raise InputError(
             f"`num_classes` must be at least 1. Received: {num_classes=}"
         )
-    body = encoder_of(model)
+    body, old = encoder_of(model), model.layers[-1]
+    if not old.weights:
+        raise InputError(
+            "The model's last layer must be its head, which has weights; take "
+            f"it off. Received: {type(old).__name__} {old.name!r}"
+        )
     last = head(num_classes)
     # Drawn before the copy draws: after it, and with the seed of the old
     # model, it would be the head for which the encoder has been trained.
     last.build(with_shapes(body).output_shape)
     if relation is not None:
-        last.set_weights(mixed_head(model.layers[-1], num_classes, relation))
+        last.set_weights(mixed_head(old, num_classes, relation))
     copy = keras.models.clone_model(body)
     copy.set_weights(body.get_weights())
     return keras.Sequential([copy, last], name="classifier")

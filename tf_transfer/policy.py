@@ -111,8 +111,8 @@ class WeightPolicy(keras.layers.Layer):
             the usual entropy bonus. The policy that maximises credit and
             bonus is the start's times `exp(credit * level / entropy)`.
         start: importance weights `[C]` (e.g. DATL's) that the expected
-            weights shall be proportional to at the start, as far as levels
-            in 0..1 allow; flat by default.
+            weights shall be proportional to at the start, none below .02 of
+            the largest, from where it could hardly rise; flat by default.
         seed: of the actions.
 
     Attributes:

@@ -6,12 +6,15 @@ import scipy.special
 import tensorflow as tf
 
 from tf_transfer import weights
-from tf_transfer.distribution import check_finite, stream_outputs
 from tf_transfer.errors import InputError
+from tf_transfer.inference import as_logits, stream_outputs
 
 
 def class_relation(
-    model: keras.Model, dataset: tf.data.Dataset, num_classes: int
+    model: keras.Model,
+    dataset: tf.data.Dataset,
+    num_classes: int,
+    from_logits: bool = True,
 ) -> np.ndarray:
     """Returns the mean prediction of a model for the images of each class.
 
@@ -22,16 +25,18 @@ def class_relation(
     looks like: `L2TL(relabel=True)` learns from that by `relate`.
 
     Args:
-        model: a classifier that returns logits `[B, M]`.
+        model: a classifier, from images to `[B, M]`.
         dataset: batches of images and class numbers.
         num_classes: number of classes N of the dataset.
+        from_logits: whether the model returns logits or probabilities.
 
     Returns:
         `[N, M]`, rows of sum 1; equal shares for a class without images.
 
     Raises:
         InputError: unless there are classes and images, and the labels are
-            their numbers; for outputs that are not finite.
+            their numbers; for outputs that are not finite, or not what
+            `from_logits` says.
 
     Example:
 
@@ -46,14 +51,14 @@ def class_relation(
             f"`num_classes` must be at least 1. Received: {num_classes=}"
         )
     shares = None
-    for logits, labels in stream_outputs(model, dataset):
+    for outputs, labels in stream_outputs(model, dataset):
         if labels is None:
             raise InputError(
                 "The dataset must yield images with class numbers. "
                 "Received: images alone"
             )
         weights.check_labels(labels, num_classes)
-        check_finite(logits)
+        logits = as_logits(outputs, from_logits)
         if shares is None:
             shares = np.zeros((num_classes, logits.shape[-1]))
         np.add.at(shares, labels, scipy.special.softmax(logits, axis=-1))

@@ -11,8 +11,9 @@ import tensorflow as tf
 from tf_transfer.checkpoint import Resume
 from tf_transfer.config import Training
 from tf_transfer.data import ImageData
-from tf_transfer.distribution import distributed, stream_outputs
+from tf_transfer.distribution import distributed
 from tf_transfer.errors import InputError
+from tf_transfer.inference import stream_outputs
 
 _SMALL = 1_000_000  # parameters
 

@@ -13,8 +13,8 @@ from tf_transfer.batches import Batches
 from tf_transfer.config import Training
 from tf_transfer.data import ImageData
 from tf_transfer.datl import DATL, ImportanceWeights
-from tf_transfer.distribution import stream_outputs
 from tf_transfer.estimation import TargetPrior, estimate_target_prior
+from tf_transfer.inference import stream_outputs
 from tf_transfer.ledger import Ledger
 from tf_transfer.records import Records
 from tf_transfer.runfolder import RunFolder

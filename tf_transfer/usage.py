@@ -181,6 +181,15 @@ def _sections() -> list[tuple[str, object]]:
     return found
 
 
+def settings() -> list[str]:
+    """Returns the full names of all fields of `--config`."""
+    return [
+        prefix + field.name
+        for prefix, group in _sections()
+        for field in dataclasses.fields(group)
+    ]
+
+
 def _defaults(only: str | None = None) -> list[str]:
     """Returns `--config.FIELD=DEFAULT` of all groups, or of one."""
     lines = []
