@@ -137,6 +137,24 @@ def test_what_is_finished_is_only_loaded(tmp_path):
     assert again[1].seconds > 0
 
 
+def test_logs_of_some_epochs_alone_are_kept():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    pair = np.ones((4, 2)), np.ones((4, 1))
+    resume = Resume(model, folder=None)
+    model.fit(
+        *pair,
+        validation_data=pair,
+        validation_freq=[2],
+        epochs=3,
+        callbacks=[resume],
+        verbose=0,
+    )
+    history = resume.history()
+    assert len(history["loss"]) == 3
+    assert len(history["val_loss"]) == 1
+
+
 def test_keeps_the_newest_and_passes_over_a_damaged_one(tmp_path):
     train(Joint, tmp_path)
     newest = tmp_path / "step-18.data-00000-of-00001"

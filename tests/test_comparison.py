@@ -250,8 +250,8 @@ def test_advice_of_plain_fine_tuning_alone():
         (
             "related",
             "better than finetune_related; not shown better than datl_uniform",
-            "scratch and finetune start from a fresh head, the other methods "
-            "from a related one.",
+            "finetune starts from a fresh head, the other methods from a "
+            "related one.",
         ),
     ],
 )

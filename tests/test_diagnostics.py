@@ -20,6 +20,16 @@ def test_bootstrap_interval_covers_and_repeats():
     np.testing.assert_array_equal(again, [low, high])
 
 
+def test_classes_without_examples_are_neither_top_nor_bottom():
+    rows = [
+        {"weight": weight, "source_prior": share}
+        for weight, share in ((4, 0.2), (1, 0.2), (3, 0.3), (2, 0.3), (0, 0))
+    ]
+    large, small = diagnostics.top_and_bottom(rows, most=2)
+    assert [row["weight"] for row in large] == [4, 3]
+    assert [row["weight"] for row in small] == [1, 2]
+
+
 def test_diagnose_warns_of_a_small_sample():
     prior = np.full(20, 0.05)
     target = np.r_[1.0, np.zeros(19)]

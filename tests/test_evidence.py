@@ -123,7 +123,7 @@ def test_one_seed_has_no_intervals(tmp_path):
     text = evidence.document([run(tmp_path / "run", results)], "")
     assert "| run | 80.0 | datl | +10.0 | -50 % |" in text
     assert "| datl (chosen) | 90.0 | +10.0 | 1.0 |" in text
-    assert ", 1 seed; 0.0 hours" in text
+    assert ", 1 seed; 2 min of training" in text
     assert text.endswith("| 1.0 |\n\n")
 
 

@@ -55,6 +55,7 @@ def test_learned_weights_are_drawn(tmp_path):
             "class_id": c,
             "class": name,
             "weight": 1.0,
+            "source_prior": 0.25,
             "target_prior": 0.25,
             "target_prior_low": 0.2,
             "target_prior_high": 0.3,

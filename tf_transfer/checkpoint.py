@@ -201,9 +201,12 @@ class Resume(keras.callbacks.Callback):
             raise Stopped
 
     def history(self) -> dict[str, list]:
-        """Returns the logs by name, like Keras' `History`."""
-        names = self.logs[0] if self.logs else ()
-        return {name: [logs[name] for logs in self.logs] for name in names}
+        """Returns the logs by name, of the epochs that have them."""
+        names = dict.fromkeys(name for logs in self.logs for name in logs)
+        return {
+            name: [logs[name] for logs in self.logs if name in logs]
+            for name in names
+        }
 
     def save(self) -> None:
         """Writes a checkpoint of the present step."""

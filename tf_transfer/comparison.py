@@ -243,9 +243,11 @@ def _heads(results: Sequence[Result]) -> list[str]:
         but = " but finetune_related" if related else ""
         return [f"All methods{but} start from a fresh head."]
     if heads == {"related"}:
+        run = {r["method"] for r in results}
+        fresh = [m for m, head in HEADS.items() if head == "fresh" and m in run]
         return [
-            "scratch and finetune start from a fresh head, the other methods "
-            "from a related one."
+            f"{' and '.join(fresh)} {'start' if len(fresh) > 1 else 'starts'} "
+            "from a fresh head, the other methods from a related one."
         ]
     return []
 

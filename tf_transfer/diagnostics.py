@@ -155,7 +155,8 @@ def top_and_bottom(
     """Returns the classes with the largest and those with the smallest weights.
 
     Args:
-        rows: with `weight`, one of every class.
+        rows: with `weight` and `source_prior`, one of every class; those
+            without source examples are left out.
         most: classes of either; fewer where one would be among both.
 
     Returns:
@@ -163,10 +164,12 @@ def top_and_bottom(
 
     Example:
 
-    >>> rows = [{"weight": weight} for weight in (1, 3, 2)]
-    >>> top_and_bottom(rows, most=2)
-    ([{'weight': 3}, {'weight': 2}], [{'weight': 1}])
+    >>> rows = [{"weight": w, "source_prior": .25} for w in (1, 3, 2)]
+    >>> large, small = top_and_bottom(rows, most=2)
+    >>> [row["weight"] for row in large], [row["weight"] for row in small]
+    ([3, 2], [1])
     """
-    ranked = sorted(rows, key=lambda row: -row["weight"])
+    known = [row for row in rows if row["source_prior"] > 0]
+    ranked = sorted(known, key=lambda row: -row["weight"])
     count = min(most, (len(ranked) + 1) // 2)
     return ranked[:count], ranked[count:][: -count - 1 : -1]

@@ -201,13 +201,14 @@ class _Run:
         names = self.names or settings
         seeds = len({r["seed"] for r in results})
         hours = sum(r["seconds"] for r in results) / 3600
+        spent = f"{hours:.1f} hours" if hours > 0.1 else f"{60 * hours:.0f} min"
         machines = {r.get("machine", "an unknown machine") for r in results}
         said = (
             f"{stems(names['source'])} -> {stems(names['target'])}, "
             f"{settings['labels_per_class']} labels a class "
             f"({settings['validation_per_class']} of them for validation), "
             f"{seeds} {'seed' if seeds == 1 else 'seeds'}{self._unfinished()}; "
-            f"{hours:.1f} hours of training on "
+            f"{spent} of training on "
             f"{' and '.join(sorted(machines))}."
         )
         config = pathlib.Path("configs", f"{self.folder.name}.py")

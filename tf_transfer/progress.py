@@ -117,14 +117,15 @@ def verdict(
     bottom = "  ".join(row["class"] for row in small)
     prior = np.array([row["target_prior"] for row in rows])
     classes = effective_classes(prior)
-    unsure = ignorance(right, len(rows))
+    known = sum(row["source_prior"] > 0 for row in rows)
+    unsure = ignorance(right, known)
+    cut = f"; cut off by the clip {found.clipped:.1%}" if found.clipped else ""
     lines = [
-        f"The target looks like about {classes:.0f} of {len(rows)} source "
-        "classes.",
+        f"The target looks like about {classes:.0f} of {known} source classes.",
         f"Most like it (weight):  {top}",
         f"Least like it:          {bottom}",
         f"Effective sample size: {found.ess:.1%} of the source; largest "
-        f"weight {found.largest:.1f}; cut off by the clip {found.clipped:.1%}.",
+        f"weight {found.largest:.1f}{cut}.",
     ]
     if unsure:
         lines.append(f"Warning: {unsure}")

@@ -235,12 +235,14 @@ def _curves(
             ]
             if losses:
                 mean = np.mean(losses, axis=0)
-                epochs = 1 + np.arange(len(mean))
-                series.append(Series(method, epochs, mean, *_look(method)))
+                done = 100 * (1 + np.arange(len(mean))) / len(mean)
+                series.append(Series(method, done, mean, *_look(method)))
         if series:
             ends = ", ".join(f"{s.name} at {s.y[-1]:.2f}" for s in series)
             alt = f"Training loss, {title}; at the end {ends}."
-            drawn = charts.lines(series, alt, "epoch", "training loss")
+            drawn = charts.lines(
+                series, alt, "% of the stage's steps", "training loss"
+            )
             panels.append({"title": title, "chart": drawn})
     return panels
 

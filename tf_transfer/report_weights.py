@@ -29,6 +29,7 @@ def estimated(
     """
     mean = found.mean("weight")
     ranked = np.argsort(-mean, kind="stable")
+    ranked = ranked[found.mean("source_prior")[ranked] > 0]
     bottom = ranked[_SHOWN:][-_SHOWN:]
     top = ranked[:_SHOWN]
     lows, highs = found.reach()
