@@ -80,10 +80,9 @@ def _problem(error: BaseException, argv: list[str]) -> str:
         if field:
             sentence = f"There is no setting of the name {field[1]}"
         name = (field or flag)[1]
-        full = [re.search(rf"[\w.]*\b{name}\b", word) for word in argv]
-        name = next(found[0] for found in full if found)
-        name = name.removeprefix("config.")
-        close = difflib.get_close_matches(name, usage.settings(), n=1)
+        found = re.search(rf"[\w.]*\b{name}\b", " ".join(argv))
+        full = (found[0] if found else name).removeprefix("config.")
+        close = difflib.get_close_matches(full, usage.settings(), n=1)
         hint = f" (did you mean --config.{close[0]}?)" if close else ""
         return sentence + hint
     if isinstance(error, flags.Error | ValueError | TypeError):
