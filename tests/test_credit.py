@@ -140,6 +140,40 @@ def test_feature_credit_knows_what_the_source_images_teach():
     np.testing.assert_array_equal(best, labels % 4)
 
 
+def test_feature_effects_are_means_over_the_images_of_a_target_class():
+    model = make("feature")
+    shown = evidence(model)
+
+    def effects(*chosen):
+        parts = (np.array(part)[list(chosen)] for part in shown.validation)
+        some = shown._replace(validation=Batch(*map(tf.constant, parts)))
+        return model.credit.effects(model, some)[0].numpy()
+
+    # Two images of class 0, one of class 1.
+    together, apart = effects(0, 1, 4), [effects(i) for i in (0, 1, 4)]
+    of_class_0 = (apart[0] + apart[2])[:, 0] / 2
+    np.testing.assert_allclose(together[:, 0], of_class_0, atol=1e-6)
+    np.testing.assert_allclose(together[:, 1], apart[1][:, 1], atol=1e-6)
+
+
+def test_sharpness_is_by_how_much_the_unlike_count_less():
+    model = make("feature")
+    shown = evidence(model)
+    one = Batch(*(part[:1] for part in shown.validation))
+    flat, sharp = (
+        tt.FeatureCredit(sharpness).effects(
+            model, shown._replace(validation=one)
+        )[0][:, 0]
+        for sharpness in (0.0, 10.0)
+    )
+    cosines = -keras.losses.cosine_similarity(
+        shown.source.features, one.features
+    )
+    assert np.min(cosines) < 0.9
+    expected = flat * tf.exp(10 * (cosines - 1))
+    np.testing.assert_allclose(sharp, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", sorted(credits.CREDITS))
 def test_config_round_trip(name):
     credit = credits.credit(name)

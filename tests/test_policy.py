@@ -54,17 +54,20 @@ def test_weights_are_the_levels_from_zero_to_one():
     policy = tt.WeightPolicy(60, levels=3)
     actions = policy.draw(0)
     assert set(actions.weights.numpy()) == {0.0, 0.5, 1.0}
+    of_scale, *of_classes = policy.levels[actions.levels]
+    assert float(actions.scale) == of_scale
+    np.testing.assert_array_equal(actions.weights, of_classes)
     np.testing.assert_allclose(policy.expected_weights(), np.full(60, 0.5))
     assert float(policy.expected_scale()) == pytest.approx(0.5)
 
 
 def test_entropy_and_bonus_by_hand():
-    probs = np.array([[0.5, 0.5], [0.9, 0.1]])
+    probs = np.array([[0.8, 0.2], [0.5, 0.5], [0.9, 0.1]])  # scale first
     policy = tt.WeightPolicy(2, levels=2, entropy=0.3)
     assert float(policy.bonus()) == 0
-    set_logits(policy, probs)
+    policy.logits.assign(np.log(probs))
     entropy = -(probs * np.log(probs)).sum(axis=1)
-    assert float(policy.mean_entropy()) == pytest.approx(entropy.mean())
+    assert float(policy.mean_entropy()) == pytest.approx(entropy[1:].mean())
     expected = 0.3 * (entropy - np.log(2)).sum()
     assert float(policy.bonus()) == pytest.approx(expected, abs=1e-6)
 
@@ -87,6 +90,19 @@ def test_expected_credit_is_the_mean_of_the_sampled_gradient():
         earned = policy.expected_credit(tf.constant(credit), tf.constant(0.0))
     found = tape.gradient(earned, variable.value)
     np.testing.assert_allclose(found[1:], mean, atol=1e-6)
+
+
+def test_scale_and_classes_learn_by_their_credit_as_a_number():
+    policy = tt.WeightPolicy(2, levels=3)
+    (variable,) = policy.trainable_variables
+    with tf.GradientTape() as tape:
+        credit = policy.expected_weights()  # .5, which is to count as given
+        earned = policy.expected_credit(credit, tf.constant(2.0))
+    found = tape.gradient(earned, variable.value)
+    # The mean rises with the logit of a level by p * (level - mean).
+    slopes = np.array([-0.5, 0, 0.5]) / 3
+    expected = np.outer([2, 0.5, 0.5], slopes)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_credit_and_bonus_are_in_balance_at_the_tilted_start():
@@ -127,6 +143,7 @@ def test_start_weights_are_met_as_far_as_levels_allow():
     np.testing.assert_allclose(found, [0.98, 0.5, 0.25, 0.02], atol=1e-3)
     assert float(policy.bonus()) == 0
     policy.restart()
+    assert policy.get_config()["start"] is None
     np.testing.assert_allclose(policy.expected_weights(), [0.5] * 4, atol=1e-6)
 
 

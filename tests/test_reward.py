@@ -81,10 +81,24 @@ def test_the_area_is_that_of_the_classes_that_occur():
     assert float(alone.result()) == 0
 
 
-def test_sample_weights_count():
-    metric = reward.MeanPerClassAccuracy(2)
-    metric.update_state([0, 0, 1], np.eye(2)[[0, 1, 1]], [3.0, 1.0, 1.0])
-    assert float(metric.result()) == pytest.approx((0.75 + 1) / 2)
+def test_accuracies_of_classes_that_do_not_occur_do_not_count():
+    metric = reward.MeanPerClassAccuracy(5)
+    metric.update_state([0, 0, 1], np.eye(5)[[0, 1, 1]])
+    assert float(metric.result()) == pytest.approx((0.5 + 1) / 2)
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"),
+    [
+        (reward.MeanPerClassAccuracy(2), (0.75 + 1) / 2),
+        # The first image, of weight 3, is on the right side of the last.
+        (reward.SparseAUC(2), 0.75),
+    ],
+)
+def test_sample_weights_count(metric, expected):
+    probabilities = [[0.9, 0.1], [0.3, 0.7], [0.45, 0.55]]
+    metric.update_state([0, 0, 1], np.log(probabilities), [3.0, 1.0, 1.0])
+    assert float(metric.result()) == pytest.approx(expected, abs=0.01)
 
 
 def test_refuses_an_unknown_name():
