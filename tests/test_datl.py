@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 import tf_transfer as tt
+from tf_transfer import sampling
 from tf_transfer.errors import InputError
 
 PRIOR = np.full(4, 0.25)
@@ -65,6 +66,20 @@ def test_config_round_trip():
     importance = tt.ImportanceWeights(5, temper=0.5, clip=3.0, top_k=2)
     again = tt.ImportanceWeights.from_config(importance.get_config())
     assert again.get_config() == importance.get_config()
+
+
+def test_the_target_prior_is_kept_however_the_weights_are_shaped():
+    importance = tt.ImportanceWeights(2, temper=0.0)
+    importance.update([0.9, 0.1], [0.5, 0.5])
+    np.testing.assert_array_equal(importance.numpy(), 1)
+    np.testing.assert_allclose(importance.target_prior, [0.9, 0.1])
+
+
+def test_diagnostics_are_of_clipped_and_tempered_ratios():
+    importance = tt.ImportanceWeights(2, temper=0.5, clip=1.5)
+    found = importance.diagnostics([0.8, 0.2], [0.2, 0.8])
+    # Ratios of 2 and .5, with masses of .4 and .4: .1 of .8 is cut off.
+    assert found.clipped == pytest.approx(0.125)
 
 
 @pytest.mark.parametrize("batch_size", [None, 3])
@@ -151,6 +166,25 @@ def test_resampling_makes_new_choices_in_every_pass():
     assert stage.cardinality() != 1
     assert set().union(*passes) == set(range(64))
     assert passes[0] != set(range(64))
+
+
+@pytest.mark.parametrize(
+    "settings", [{"replacement": False}, {"rate": 0.5}, {"block_size": 16}]
+)
+def test_resampling_is_done_as_asked(settings):
+    importance = tt.ImportanceWeights(2)
+    importance.assign([1.5, 0.5], [0.5, 0.5])
+    dataset = tf.data.Dataset.from_tensor_slices(
+        (np.arange(64), np.arange(64) % 2)
+    )
+    stages = (
+        importance.resample(dataset, seed=0, **settings),
+        sampling.resample(
+            dataset.repeat(), importance.values, seed=0, **settings
+        ),
+    )
+    found, expected = (next(iter(stage.batch(40)))[0] for stage in stages)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_callback_estimates_before_the_first_batch_reaches_the_loss():

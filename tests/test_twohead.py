@@ -234,6 +234,17 @@ def test_refuses():
         model.compile("sgd", loss="sparse_categorical_crossentropy")
 
 
+def test_logs_of_an_epoch_are_means_over_its_steps():
+    model = make(metrics=["accuracy"])
+    labels, outputs = tf.constant([0, 1]), tf.one_hot([0, 0], 4)
+    for loss in (1.0, 2.0, 6.0):
+        logs = {"loss": 3 * loss, "source_loss": 2 * loss, "target_loss": loss}
+        found = model.joint_logs(logs | {"outputs": outputs}, labels)
+    found = {name: float(value) for name, value in found.items()}
+    of_losses = {"loss": 9.0, "source_loss": 6.0, "target_loss": 3.0}
+    assert found == of_losses | {"accuracy": 0.5}
+
+
 def test_averages_of_an_epoch():
     averages = twohead.Averages(["loss", "reward"])
     again = twohead.Averages.from_config(averages.get_config())
