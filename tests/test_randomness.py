@@ -48,5 +48,8 @@ def test_largest_breaks_ties_anew_each_step():
     assert ties.min() > 8
     again = randomness.largest(example_weights, 3, seed=0, step=7)
     np.testing.assert_array_equal(again, chosen[7])
+    other_ties = randomness.largest(tf.zeros(50), 10, seed=0, step=0)
+    seeded = randomness.largest(tf.zeros(50), 10, seed=1, step=0)
+    assert (other_ties != seeded).numpy().any()
     everything = randomness.largest(tf.zeros(6), 6, seed=0, step=0)
     assert sorted(everything.numpy()) == list(range(6))

@@ -49,6 +49,9 @@ def test_streaming_keeps_the_batch_size():
     sizes = {len(labels) for _, labels in stage.as_numpy_iterator()}
     assert 64 in sizes
     assert len(sizes) <= 2
+    endless = records().repeat().batch(64, drop_remainder=True)
+    stage = sampling.resample(endless, WEIGHTS, seed=1, block_size=128)
+    assert stage.element_spec[1].shape == (64,)
 
 
 def test_streaming_copies_are_floor_or_ceiling():
@@ -79,6 +82,13 @@ def test_streaming_repeats_by_seed(replacement):
 
     np.testing.assert_array_equal(run(5), run(5))
     assert run(5).shape != run(6).shape or (run(5) != run(6)).any()
+
+
+def test_streaming_shuffles_what_it_emits():
+    stage = sampling.resample(records(), tf.ones(4), seed=0)
+    index, _ = emitted(stage.batch(100))
+    assert (index != np.arange(1000)).any()
+    np.testing.assert_array_equal(np.sort(index), np.arange(1000))
 
 
 def test_streaming_before_decoding_decodes_only_what_is_emitted():
@@ -214,6 +224,12 @@ def test_shuffled_visits_everything_once_an_epoch_in_a_new_order():
             "Weights must be finite.*Received: 1 to inf",
         ),
         (
+            lambda: sampling.resample(
+                records(), tf.constant([-1.0, 2, 1, 1]), seed=0
+            ),
+            "Weights must be .* not negative.*Received: -1 to 2",
+        ),
+        (
             lambda: sampling.resample([1, 2], WEIGHTS, seed=0),
             "must yield .record, label.. Received: list",
         ),
@@ -260,8 +276,9 @@ def test_weights_that_cannot_be_drawn_by_stop_with_a_sentence(weights):
         next(iter(stage))
 
 
-def test_a_label_outside_the_weights_stops_the_stream_with_a_sentence():
-    dataset = tf.data.Dataset.from_tensor_slices(([0, 1], [0, 7])).batch(2)
+@pytest.mark.parametrize("label", [-1, 4])
+def test_a_label_outside_the_weights_stops_the_stream_with_a_sentence(label):
+    dataset = tf.data.Dataset.from_tensor_slices(([0, 1], [0, label])).batch(2)
     stage = sampling.resample(dataset, WEIGHTS, seed=0)
     with pytest.raises(
         tf.errors.InvalidArgumentError, match=r"must lie in \[0, 4\)"
