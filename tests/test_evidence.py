@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from tf_transfer import evidence
+from tf_transfer import evidence, pictures
 from tf_transfer.config import Experiment
 from tf_transfer.errors import InputError
 
@@ -147,9 +147,30 @@ def test_fine_tuning_itself_may_be_chosen(tmp_path):
     assert "| run | 90.0 +- 0.0 | finetune | 0 | 0 % |" in text
 
 
+def test_the_chosen_method_is_marked(tmp_path):
+    results = results_of(
+        {"finetune": (0.8, 0.8), "datl": (0.7, 0.7), "l2tl": (0.9, 0.9)}, {}
+    )
+    text = evidence.document([run(tmp_path / "run", results)], "")
+    assert "| l2tl (chosen) |" in text
+    assert text.count("(chosen)") == 1
+
+
+def test_gains_are_of_the_test_images(tmp_path):
+    results = results_of()
+    for result in results:
+        result["validation"]["accuracy"] = 0.5
+    text = evidence.document([run(tmp_path / "run", results)], "")
+    assert "| datl | 89.0 +- 13.8 | +4.0 +- 2.5 | +2.3 +- 1.4 |" in text
+
+
 def test_says_what_is_not_finished(tmp_path):
     folder = run(tmp_path / "run", results_of()[:-1], seeds=4)
     assert "3 seeds (not finished: 11 of 16 results);" in evidence.document(
+        [folder], ""
+    )
+    folder = run(tmp_path / "run", methods=[*ACCURACY, "joint"])
+    assert "(not finished: 12 of 15 results);" in evidence.document(
         [folder], ""
     )
 
@@ -215,6 +236,27 @@ def test_writes_the_document_and_a_plot_that_it_finds(tmp_path):
         "RESULTS.md",
         "some runs",
     ]
+
+
+def test_the_plot_shows_gains_and_intervals_from_below(tmp_path, monkeypatch):
+    figures, new_figure = [], pictures.new_figure
+
+    def kept(*size):
+        figures.append(new_figure(*size))
+        return figures[-1]
+
+    monkeypatch.setattr(pictures, "new_figure", kept)
+    results = results_of(ACCURACY | {"scratch": (0.1, 0.1, 0.1)})
+    evidence.plot_gains(tmp_path / "gains.png", [run(tmp_path / "a", results)])
+    axes = figures[0].axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["l2tl", "datl", "finetune_related"]
+    found = [
+        (*point.get_xydata()[0], *np.ptp(bar.get_segments()[0][:, 0:1], axis=0))
+        for point, _, (bar,) in axes.containers
+    ]
+    expected = [(0, 0, 0), (4, 1, 2 * 2.484), (1.667, 2, 2 * 1.434)]
+    np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 def changed(path, value):
