@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 
+import tf_transfer as tt
 from tf_transfer import training
 from tf_transfer.config import Training
 from tf_transfer.errors import InputError
@@ -78,18 +79,71 @@ def test_a_large_model_takes_one_step_at_a_time(monkeypatch):
     assert bench.at_once == 1
 
 
-def test_a_reused_model_trains_like_a_new_one():
-    images = endless(16)
+def classifier():
+    return training.ReusableModel(conftest.tiny_classifier()), endless(16)
+
+
+def learner(**settings):
+    """An L2TL model whose policy learns, and its data."""
+    encoder = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(8, activation="relu"),
+        ]
+    )
+    model = tt.L2TL(encoder, 4, 4, policy_warmup=0)
+    batches = endless(16)(0)
+    data = tt.streams(batches, batches, batches)
+    return training.ReusableL2TL(model, **settings), lambda start: data
+
+
+def test_the_policy_has_a_learning_rate_of_its_own():
+    bench, _ = learner(policy_learning_rate=0.5)
+    assert float(bench.model.policy_optimizer.learning_rate) == 0.5
+
+
+@pytest.mark.parametrize("made", [classifier, learner])
+def test_a_reused_model_trains_like_a_new_one(made):
+    bench, data = made()
     stage = Training(steps=5)
-    bench = training.ReusableModel(conftest.tiny_classifier())
     start = bench.state()
-    bench.fit(images, stage)
+    bench.fit(data, stage)
     first = bench.state()
     bench.load(start)
-    bench.fit(images, stage)
+    bench.fit(data, stage)
     for one, other in zip(first, bench.state(), strict=True):
         np.testing.assert_array_equal(one, other)
     assert any((a != b).any() for a, b in zip(start, first, strict=True))
+
+
+def test_what_else_is_kept_comes_back_from_the_folder(tmp_path):
+    bench, data = classifier()
+    importance, again = tt.ImportanceWeights(4), tt.ImportanceWeights(4)
+    importance.update([0.7, 0.1, 0.1, 0.1], np.full(4, 0.25))
+    for kept in (importance, again):
+        settings = {"folder": tmp_path, "also": [kept]}
+        bench.fit(data, Training(steps=1), **settings)
+    np.testing.assert_array_equal(again.numpy(), importance.numpy())
+
+
+@pytest.mark.parametrize(("fresh", "starts"), [(False, [0]), (True, [0, 2])])
+def test_fresh_data_is_asked_for_in_every_epoch(fresh, starts):
+    bench, data = classifier()
+    asked = []
+
+    def batches(start):
+        asked.append(start)
+        return data(start)
+
+    bench.fit(batches, Training(steps=4), fresh=fresh)
+    assert asked == starts
+
+
+def test_momentum_and_weight_decay():
+    found = training.WarmupCosine()
+    assert (found.momentum, found.nesterov) == (0.9, True)
+    assert found.weight_decay == 5e-3
 
 
 def test_learns_and_predicts():
