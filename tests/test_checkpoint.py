@@ -109,10 +109,19 @@ def state(made, resume):
     return [np.array(v) for v in [*resume._variables(), *extra]]
 
 
-@pytest.mark.parametrize("kind", [Classifier, Joint])
-def test_an_interrupted_training_ends_bitwise_the_same(kind, tmp_path):
+@pytest.mark.parametrize(
+    ("kind", "interruptions"),
+    [
+        (Classifier, (6, 5, 4, 2)),
+        (Joint, (6, 5, 4, 2)),
+        (Joint, (13,)),  # what is saved last is the end of an epoch
+    ],
+)
+def test_an_interrupted_training_ends_bitwise_the_same(
+    kind, interruptions, tmp_path
+):
     whole = train(kind, tmp_path / "whole")
-    for steps in (6, 5, 4, 2):
+    for steps in interruptions:
         with pytest.raises(KeyboardInterrupt):
             train(kind, tmp_path / "broken", Interrupt(steps))
     broken = train(kind, tmp_path / "broken")
@@ -153,6 +162,23 @@ def test_logs_of_some_epochs_alone_are_kept():
     history = resume.history()
     assert len(history["loss"]) == 3
     assert len(history["val_loss"]) == 1
+
+
+def test_the_seconds_of_earlier_runs_count(tmp_path):
+    resume = Resume(Joint().model, tmp_path)
+    resume.seconds = 1000.0
+    resume.save()
+    assert Resume(Joint().model, tmp_path).seconds >= 1000
+
+
+@pytest.mark.parametrize("kind", [Classifier, Joint])
+def test_a_callback_may_end_the_training(kind):
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    _, resume = train(kind, None, Stop(), epochs=3)
+    assert resume.step == 12
 
 
 def test_keeps_the_newest_and_passes_over_a_damaged_one(tmp_path):
