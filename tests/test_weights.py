@@ -68,7 +68,9 @@ def test_twice_as_frequent_in_the_target_gets_twice_the_weight():
         ({"temper": 0.0}, [1, 1, 1]),
         ({"temper": 2.0}, [4 / 1.44, 1.44 / 1.44, 0.16 / 1.44]),
         ({"clip": 1.0}, [1.0, 1.0, 0.4]),
+        ({"temper": 2.0, "clip": 1.5}, [1.5, 1.44, 0.16]),
         ({"floor": 0.8}, [2.0, 1.2, 0.8]),
+        ({"clip": 0.8, "floor": 0.8}, [1, 1, 1]),
         ({"top_k": 1}, [2.0, 0, 0]),
         ({"temper": 0.0, "top_k": 2}, [1.0, 1.0, 0]),
         ({"reverse": True}, [0.4, 1.2, 2.0]),
@@ -84,11 +86,23 @@ def test_shaping_keeps_mean_one(settings, expected):
     assert found @ prior == pytest.approx(1)
 
 
-def test_class_without_examples_gets_weight_zero():
+def test_top_k_keeps_the_largest_ratio_of_weights_clipped_alike():
     found = weights.importance_weights(
-        np.array([0.4, 0.4, 0.2]), np.array([0.5, 0.5, 0.0]), floor=0.1
+        np.array([0.1, 0.6, 0.3]), np.full(3, 1 / 3), clip=0.2, top_k=1
     )
-    np.testing.assert_allclose(found, [1, 1, 0])
+    np.testing.assert_allclose(found, [0, 3, 0])
+
+
+@pytest.mark.parametrize(
+    ("target", "settings", "expected"),
+    [
+        ([0.4, 0.4, 0.2], {"floor": 0.1}, [1, 1, 0]),
+        ([0.6, 0.4, 0.0], {"reverse": True}, [0.8, 1.2, 0]),
+    ],
+)
+def test_class_without_examples_gets_weight_zero(target, settings, expected):
+    found = weights.importance_weights(target, [0.5, 0.5, 0.0], **settings)
+    np.testing.assert_allclose(found, expected)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +157,26 @@ def test_em_and_bbse_recover_a_known_shift_that_the_mean_does_not():
     assert np.abs(mean - truth).max() > 0.08
     np.testing.assert_allclose(em, truth, atol=0.03)
     np.testing.assert_allclose(bbse, truth, atol=0.03)
+
+
+def test_em_and_bbse_undo_an_uneven_source_prior_by_hand():
+    seen = np.array([[0.9, 0.1], [0.2, 0.8]])  # P(x | y), rows y
+    prior, truth = np.array([0.8, 0.2]), np.array([0.3, 0.7])
+    joint = (seen * prior[:, None]).T
+    posterior = joint / joint.sum(axis=1, keepdims=True)
+    # P_t(x): .3 * .9 + .7 * .2 = .41 and .3 * .1 + .7 * .8 = .59.
+    rows = np.repeat(posterior, [41, 59], axis=0)
+    em = weights.em_prior(rows, prior, iterations=5000, tolerance=1e-12)
+    np.testing.assert_allclose(em, truth, atol=1e-6)
+    bbse = weights.bbse_prior([0.41, 0.59], joint, prior)
+    np.testing.assert_allclose(bbse, truth)
+
+
+def test_em_leaves_out_a_class_without_examples():
+    rows = np.array([[0.7, 0.2, 0.1]] * 3 + [[0.2, 0.7, 0.1]])
+    found = weights.em_prior(rows, [0.6, 0.4, 0.0])
+    two = weights.em_prior(rows[:, :2], [0.6, 0.4])
+    np.testing.assert_allclose(found, [*two, 0])
 
 
 @pytest.mark.parametrize(
