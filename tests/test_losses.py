@@ -84,6 +84,8 @@ def test_feature_effects_by_hand():
     along = g + 5 * z  # only makes the prediction more confident
     same = losses.feature_effects((z, along), (3 * z, 9 * g))
     np.testing.assert_allclose(same, [[1.0]], atol=1e-5)
+    same = losses.feature_effects((z, g), (z, along))
+    np.testing.assert_allclose(same, [[1.0]], atol=1e-5)
     against = losses.feature_effects((z, g), (z, -g))
     np.testing.assert_allclose(against, [[-1.0]], atol=1e-5)
     other = np.array([[0.0, 0.0, 1.0]], np.float32)

@@ -13,6 +13,13 @@ def test_classification_metrics_by_hand():
     assert found["loss"] == pytest.approx(expected)
 
 
+def test_mean_per_class_accuracy_is_over_the_classes_that_occur():
+    predicted = np.eye(3)[[0, 1, 2, 1]]
+    found = metrics.classification_metrics(predicted, np.array([0, 0, 0, 1]))
+    # Recall 1/3 and 1; the precision would be 1 and 1/2.
+    assert found["mean_per_class_accuracy"] == pytest.approx((1 / 3 + 1) / 2)
+
+
 @pytest.mark.parametrize(
     ("relevant", "scores", "area"),
     [
