@@ -39,6 +39,27 @@ def test_a_source_that_holds_the_test_images_is_refused():
     splits.check_apart(digits.take(np.array(apart)), test)
 
 
+def test_one_in_a_hundred_test_images_may_lie_in_the_source():
+    images = conftest.blobs(per_class=50)
+    source = images.take(np.arange(100))
+    splits.check_apart(source, images.take(np.arange(99, 199)))
+    for shared in (2, 5):
+        test = images.take(np.arange(100 - shared, 200 - shared))
+        with pytest.raises(InputError, match=f"{shared} of 100 in both"):
+            splits.check_apart(source, test)
+
+
+def test_a_share_of_every_class_is_held_out_but_never_all():
+    images = conftest.blobs(per_class=11)
+    kept, held = splits.hold_out(images, 0.15, seed=0)
+    # .15 of the ten that may go, rounded up.
+    assert np.bincount(images.labels[held]).tolist() == [2] * 4
+    assert sorted([*kept, *held]) == list(range(44))
+    assert (held != splits.hold_out(images, 0.15, seed=1)[1]).any()
+    kept, held = splits.hold_out(images.take(np.arange(4)), 0.5, seed=0)
+    assert (kept.tolist(), held.tolist()) == ([0, 1, 2, 3], [])
+
+
 def test_split_keeps_parts_apart_and_is_drawn_by_seed():
     images = data.load("digits", size=8, channels=1)
     drawn = [splits.split_target(images, 10, 3, seed) for seed in (0, 0, 1)]
@@ -63,6 +84,12 @@ def test_half_of_every_class_is_the_test_part_where_there_is_none():
     np.testing.assert_array_equal(test, splits.test_part(images))
 
 
+def test_the_test_part_is_the_same_in_every_version():
+    """Else images that one version learned from are tested on by another."""
+    images = conftest.blobs(per_class=6, classes=2)
+    assert splits.test_part(images).tolist() == [0, 3, 5, 6, 10, 11]
+
+
 def test_split_uses_the_data_sets_own_test_part():
     images = conftest.blobs()
     own = data.ImageData(
@@ -72,12 +99,17 @@ def test_split_uses_the_data_sets_own_test_part():
     np.testing.assert_array_equal(split.test.images, images.images[:40])
 
 
+def test_split_takes_all_images_outside_the_test_part_if_need_be():
+    split = splits.split_target(conftest.blobs(per_class=10), 5, 2, seed=0)
+    assert np.bincount(split.labelled.labels).tolist() == [5] * 4
+
+
 @pytest.mark.parametrize(
     ("labels", "validation", "message"),
     [
         (5, 0, "`validation_per_class`"),
         (5, 5, "`validation_per_class`"),
-        (500, 5, "must have 500 images of every class"),
+        (16, 5, "must have 16 images.*Received: 15 of class 'class 0'"),
     ],
 )
 def test_split_refuses(labels, validation, message):
