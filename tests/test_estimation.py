@@ -49,6 +49,15 @@ def test_mean_by_hand():
     assert np.all(found.prior <= found.interval[1] + 1e-6)
 
 
+def test_a_temperature_of_two_takes_the_root_by_hand():
+    found = estimation.estimate_target_prior(
+        logit_model(), images_of([0]), PRIOR, temperature=2.0
+    )
+    root = np.sqrt([1 - 0.35 * 2 / 3, 0.35 / 3, 0.35 / 3])
+    np.testing.assert_allclose(found.prior, root / root.sum(), rtol=1e-5)
+    assert found.temperature == 2
+
+
 @pytest.mark.parametrize("estimator", ["em", "bbse"])
 def test_em_and_bbse_recover_a_shift_through_a_model(estimator):
     truth = np.array([0.6, 0.3, 0.1])
@@ -63,17 +72,64 @@ def test_em_and_bbse_recover_a_shift_through_a_model(estimator):
         held_out=held_out.batch(100),
     )
     np.testing.assert_allclose(found.prior, truth, atol=0.05)
+    low, high = found.interval
+    assert np.all((low < found.prior) & (found.prior < high))
 
 
-def test_calibration_finds_and_uses_the_temperature():
+def exact(sees, shares):
+    """200 images and labels in exactly the shares P(y) P(x | y)."""
+    counts = np.rint(200 * np.array(shares)[:, None] * sees).astype(int)
+    pairs = np.indices((3, 3)).reshape(2, 9)
+    labels, shown = np.repeat(pairs, counts.ravel(), axis=1)
+    return images_of(shown), labels
+
+
+def test_bbse_undoes_one_sided_mistakes_and_an_uneven_prior():
+    sees = np.array([[0.8, 0.15, 0.05], [0.3, 0.6, 0.1], [0.05, 0.25, 0.7]])
+    model = logit_model()
+    model.set_weights([np.log(sees)])
+    prior, truth = [0.6, 0.3, 0.1], [0.2, 0.3, 0.5]
+    images, _ = exact(sees, truth)
+    held_out = tf.data.Dataset.from_tensor_slices(exact(sees, prior))
+    found = estimation.estimate_target_prior(
+        model,
+        images,
+        prior,
+        estimator="bbse",
+        temperature=2.0,
+        held_out=held_out.batch(64),
+    )
+    np.testing.assert_allclose(found.prior, truth, atol=1e-4)
+
+
+@pytest.mark.parametrize("estimator", ["mean", "em"])
+def test_the_prior_is_the_same_without_an_interval(estimator):
+    images, _ = seen([0.6, 0.3, 0.1], 100)
+    found, without = (
+        estimation.estimate_target_prior(
+            logit_model(), images, PRIOR, estimator=estimator, bootstrap=count
+        )
+        for count in (5, 0)
+    )
+    np.testing.assert_array_equal(found.prior, without.prior)
+    assert without.interval is None
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_calibration_multiplies_the_temperature(temperature):
     model = logit_model()
     model.set_weights([3 * model.get_weights()[0]])
     images, labels = seen(PRIOR, 3000)
     held_out = tf.data.Dataset.from_tensor_slices((images, labels)).batch(64)
     found = estimation.estimate_target_prior(
-        model, images, PRIOR, calibrate=True, held_out=held_out
+        model,
+        images,
+        PRIOR,
+        temperature=temperature,
+        calibrate=True,
+        held_out=held_out,
     )
-    assert found.temperature == pytest.approx(3, rel=0.15)
+    assert found.temperature == pytest.approx(3 * temperature, rel=0.15)
 
 
 def test_batch_size_does_not_matter():
@@ -157,6 +213,7 @@ def test_a_rectifier_does_not_hide_pixels_that_are_no_numbers(value):
     [
         ({"images": images_of([])}, "target has no images"),
         ({"images": images_of([0]) * np.nan}, "must be finite"),
+        ({"images": np.zeros((2, 1, 2, 3))}, "takes images of shape"),
         ({"source_prior": np.full(2, 0.5)}, "must have 2 outputs"),
         ({"temperature": 0.0}, "`temperature` must be positive"),
         ({"temperature": -1.0}, "`temperature` must be positive"),
@@ -173,6 +230,23 @@ def test_refuses(changes, message):
     }
     with pytest.raises(InputError, match=message):
         estimation.estimate_target_prior(**arguments | changes)
+
+
+@pytest.mark.parametrize("used", [{"calibrate": True}, {"estimator": "bbse"}])
+@pytest.mark.parametrize(
+    ("held_out", "message"),
+    [
+        ((images_of([0]), np.array([7])), "Received: label 7"),
+        (images_of([0]), "must yield .* Received: no labels"),
+        ((images_of([]), np.array([], int)), "`held_out` has no images"),
+    ],
+)
+def test_refuses_held_out_images(held_out, message, used):
+    dataset = tf.data.Dataset.from_tensor_slices(held_out).batch(1)
+    with pytest.raises(InputError, match=message):
+        estimation.estimate_target_prior(
+            logit_model(), images_of([0]), PRIOR, held_out=dataset, **used
+        )
 
 
 @pytest.mark.parametrize("batch_size", [None, 1, 4])
