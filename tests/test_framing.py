@@ -37,6 +37,47 @@ def test_transparent_pixels_are_not_mistaken_for_ink(ink, grey):
     np.testing.assert_array_equal(frame.all([image]), expected)
 
 
+@pytest.mark.parametrize("sides", [((0, 0), (0, 28)), ((0, 28), (0, 0))])
+def test_the_radius_is_a_share_of_the_longer_side(sides):
+    look = framing.measure([np.pad(ring(), sides)])
+    assert look.radius == pytest.approx(7 / 56, rel=0.05)
+
+
+def test_the_radius_is_the_median_of_the_images_with_a_floor():
+    small, large = (framing.measure([ring(radius=r)]).radius for r in (5, 12))
+    assert small < large / 2
+    look = framing.measure([ring(radius=5)] * 3 + [ring(radius=12)])
+    assert look.radius == pytest.approx(small, rel=1e-6)
+    dot = np.zeros((64, 64), np.uint8)
+    dot[32, 32] = 255
+    assert framing.measure([dot]).radius == 0.05
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "maximum"),
+    [
+        ("uint8", 100, 255),
+        ("uint16", 300, 65535),
+        ("int64", 16, 255),
+        ("int64", 300, 300),
+        ("float32", 0.5, 1),
+        ("float32", 16, 16),
+    ],
+)
+def test_full_brightness_by_the_type_of_the_pixels(kind, value, maximum):
+    assert framing.measure([np.full((8, 8), value, kind)]).maximum == maximum
+
+
+def test_an_opaque_second_channel_changes_nothing():
+    two = np.stack([ring(), np.full((28, 28), 255, np.uint8)], axis=-1)
+    look = framing.measure([ring()])
+    assert framing.measure([two]) == look
+    frame = framing.Frame(12, 1, look)
+    expected = frame(ring()[None, ..., None])
+    np.testing.assert_array_equal(frame(two[None]), expected)
+    np.testing.assert_array_equal(frame.all([two]), expected)
+
+
 def test_photographs_have_no_plain_background():
     noise = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3))
     assert framing.measure(noise.astype(np.uint8)).background is None
@@ -52,8 +93,13 @@ def test_photographs_have_no_plain_background():
         ring().astype(np.float32) / 255,
         ring().astype(np.float64) / 16,
         np.pad(ring(), 20),
+        np.pad(ring(), ((0, 0), (0, 28))),
+        np.pad(ring(), ((28, 0), (0, 0))),
     ],
-    ids=["plain", "fills", "inverted", "colour", "float", "0..16", "small"],
+    ids=[
+        *("plain", "fills", "inverted", "colour", "float", "0..16", "small"),
+        *("wide", "tall"),
+    ],
 )
 def test_one_shape_looks_the_same_however_it_was_stored(image):
     batch = image[None] if image.ndim == 3 else image[None, ..., None]
@@ -104,15 +150,45 @@ def test_grey_images_are_the_same_in_colour():
     )
 
 
+def test_luma_of_pure_colours():
+    frame = framing.Frame(4, 1, framing.Appearance(255.0))
+    pure = np.zeros((3, 4, 4, 3), np.uint8)
+    for channel in range(3):
+        pure[channel, ..., channel] = 255
+    # .299, .587 and .114 of 255.
+    np.testing.assert_array_equal(frame(pure)[:, 0, 0, 0], [76, 150, 29])
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [("uint8", 100, 100), ("int32", 8, 128), ("float32", 17, 255)],
+)
+def test_only_uint8_pixels_are_not_by_the_maximum(kind, value, expected):
+    frame = framing.Frame(4, 1, framing.Appearance(16.0))
+    framed = frame(np.full((1, 4, 4, 1), value, kind))
+    np.testing.assert_array_equal(framed, expected)
+
+
+@pytest.mark.parametrize(("background", "ink"), [(102, 255), (153, 0)])
+def test_a_grey_background_turns_black_and_the_ink_white(background, ink):
+    image = np.full((1, 8, 8, 1), background, np.uint8)
+    image[:, 2:6, 2:6] = ink
+    look = framing.Appearance(255.0, background / 255)
+    expected = 255 * (image == ink)
+    np.testing.assert_array_equal(framing.Frame(8, 1, look)(image), expected)
+
+
 def test_ink_is_centred_wherever_it_was():
     frame = framing.Frame(12, 1, framing.Appearance(255.0, 0.0, 0.25))
     image = np.zeros((12, 12), np.uint8)
     image[4:9, 5:8] = 255
     image[4, 5] = 90
     moved = [np.roll(image, shift, (0, 1)) for shift in [(-4, 0), (3, 4)]]
-    framed = frame(np.stack([image, *moved])[..., None])[..., 0].numpy()
+    faint = np.roll(image, -4, 0) // 6
+    framed = frame(np.stack([image, *moved, faint])[..., None])[..., 0].numpy()
     np.testing.assert_array_equal(framed[0], framed[1])
     np.testing.assert_array_equal(framed[0], framed[2])
+    np.testing.assert_array_equal(framed[0] // 6, framed[3])
     rows, columns = np.nonzero(framed[0])
     # The box is odd, the frame even: it lies half a pixel off the middle.
     assert rows.min() + rows.max() in (10, 12)
