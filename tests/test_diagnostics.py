@@ -1,3 +1,4 @@
+import conftest
 import numpy as np
 import pytest
 
@@ -97,6 +98,6 @@ def test_weight_interval_is_in_proportion_and_holds_the_weight():
     ],
 )
 def test_top_and_bottom_start_with_the_extremes(values, most, top, bottom):
-    rows = [{"weight": value} for value in values]
+    rows = conftest.weight_rows(values)
     found = diagnostics.top_and_bottom(rows, most)
     assert [[row["weight"] for row in part] for part in found] == [top, bottom]

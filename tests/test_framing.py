@@ -156,7 +156,8 @@ def test_luma_of_pure_colours():
     for channel in range(3):
         pure[channel, ..., channel] = 255
     # .299, .587 and .114 of 255.
-    np.testing.assert_array_equal(frame(pure)[:, 0, 0, 0], [76, 150, 29])
+    for image in (pure, 2.0 * pure):  # cut at the maximum first
+        np.testing.assert_array_equal(frame(image)[:, 0, 0, 0], [76, 150, 29])
 
 
 @pytest.mark.parametrize(

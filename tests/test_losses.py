@@ -82,7 +82,7 @@ def test_feature_effects_by_hand():
     z = np.array([[1.0, 0.0, 0.0]], np.float32)
     g = np.array([[0.0, 2.0, 0.0]], np.float32)
     along = g + 5 * z  # only makes the prediction more confident
-    same = losses.feature_effects((z, along), (3 * z, 9 * g))
+    same = losses.feature_effects((2 * z, along), (3 * z, 9 * g))
     np.testing.assert_allclose(same, [[1.0]], atol=1e-5)
     same = losses.feature_effects((z, g), (z, along))
     np.testing.assert_allclose(same, [[1.0]], atol=1e-5)
