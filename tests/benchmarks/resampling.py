@@ -4,8 +4,9 @@ python tests/benchmarks/resampling.py
 
 Images of 32x32x3 bytes in memory, read as a shuffled stream of batches of 128
 and brought to floating point, with and without `ImportanceWeights.resample`: of
-the images, of their indices before they are read, and of single images. For 10,
-1,000 and 18,291 classes of very unequal size and weight. The same for
+the images, of their indices before they are read, and of single images; and
+with the copies alone that `resample` makes of batches. For 10, 1,000 and 18,291
+classes of very unequal size and weight. The same for
 `ImportanceWeights.draw`, and for JPEG files that are decoded after the stage.
 `rejection_resample` is tf.data's own way to the same classes: slower, the
 larger the largest weight is, which the JSON tells. `memory`: the
@@ -76,6 +77,22 @@ class Source:
         indices = sampling.shuffled(self.count, batch_size=self.batch, seed=0)
         return indices.map(lambda i: (i, tf.gather(labels, i)))
 
+    def copied(self) -> tf.data.Dataset:
+        """Returns batches as `resample` copies them, with nothing chosen.
+
+        Blocks of batches, examples gathered from them, and batches again.
+        """
+        size = 8 * self.batch
+        mixed = tf.random.shuffle(tf.range(size), seed=0)
+
+        def gather(*block):
+            flat = (tf.reshape(x, [size, *x.shape[2:]]) for x in block)
+            return tuple(tf.gather(x, mixed) for x in flat)
+
+        blocks = self.stream().batch(8, num_parallel_calls=2)
+        chosen = blocks.map(gather, num_parallel_calls=2)
+        return chosen.rebatch(self.batch, drop_remainder=True)
+
     def singles(self) -> tf.data.Dataset:
         """Returns shuffled single examples."""
         arrays = (self.images, self.labels)
@@ -126,6 +143,7 @@ def streaming(options: argparse.Namespace) -> list[pairs.Row]:
         pipelines = {
             "plain": source.stream(),
             "resample": weights.resample(source.stream(), seed=0),
+            "copies of resample alone": source.copied(),
             "resample before reading": source.look_up(
                 weights.resample(source.indices(), seed=0).map(
                     lambda index, label: index
@@ -148,6 +166,7 @@ def streaming(options: argparse.Namespace) -> list[pairs.Row]:
         )
         for what, other, least in (
             ("resample", "plain", 0.9),
+            ("copies of resample alone", "plain", None),
             ("resample before reading", "plain", 0.9),
             ("draw", "plain", 0.95),
             ("resample single", "single", 0.9),
