@@ -278,9 +278,10 @@ class Frame:
         pixels = tf.minimum(tf.cast(images, tf.float32) / maximum, 1.0)
         shape = tf.shape(images)
         colour = tf.range(3) * tf.cast(shape[3] >= 3, tf.int32)
-        alpha = tf.gather(pixels, shape[3:] - 1, axis=3)
-        alpha = tf.where(shape[3] % 2 == 0, alpha, 1.0)
-        pixels = _opaque(tf.gather(pixels, colour, axis=3), alpha)
+        last, pixels = pixels[..., -1:], tf.gather(pixels, colour, axis=3)
+        if images.shape[3] not in (1, 3):  # the last may be transparency
+            alpha = tf.where(shape[3] % 2 == 0, last, 1.0)
+            pixels = _opaque(pixels, alpha)
         if self.channels == 1:
             pixels = tf.expand_dims(_luma(pixels), -1)
         if look.background is not None:

@@ -163,12 +163,14 @@ def load_folder(path: str, max_pixels: int = MAX_PIXELS) -> RawImages:
     if not root.is_dir():
         raise InputError(f"There is no such folder. Received: {path}")
     parts = _parts(root)
-    names = sorted({f.name for part in parts for f in _entries(part)[0]})
-    files, start = [], 0
-    left = [f for f in _entries(root)[0] if parts != [root] and f not in parts]
-    for part in parts:
+    inside = [_entries(part) for part in parts]
+    names = sorted({f.name for folders, *_ in inside for f in folders})
+    files, start, left = [], 0, []
+    if parts != [root]:
+        left += [f for f in _entries(root)[0] if f not in parts]
+    for part, (_, loose, _) in zip(parts, inside, strict=True):
         start = len(files)
-        left += _entries(part)[1]  # images of no class
+        left += loose  # images of no class
         for label, name in enumerate(names):
             folders, images, others = _entries(part / name)
             files += [(str(file), label) for file in images]

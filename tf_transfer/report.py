@@ -55,12 +55,17 @@ def write(
     Raises:
         InputError: if the folder holds no finished run, or damaged files.
     """
-    finished = FinishedRun.read(run)
+    return _write(FinishedRun.read(run), source, target)
+
+
+def _write(
+    run: FinishedRun, source: ImageData | None, target: ImageData | None
+) -> pathlib.Path:
     try:
-        page = _page(finished, source, target)
+        page = _page(run, source, target)
     except (TypeError, AttributeError, LookupError) as error:
-        raise misfit(finished.path, error) from error
-    path = finished.path / NAME
+        raise misfit(run.path, error) from error
+    path = run.path / NAME
     with replacing(path) as partial:
         partial.write_text(page, encoding="utf-8")
     return path
@@ -82,7 +87,7 @@ def rewrite(run: str | os.PathLike) -> pathlib.Path:
             )
     except (KeyError, TypeError) as error:
         raise misfit(finished.path, error) from error
-    return write(run, **images)
+    return _write(finished, **images)
 
 
 def _reloaded(run: FinishedRun, part: str) -> ImageData | None:

@@ -81,14 +81,13 @@ class Workbench:
         """Returns a randomly initialised source classifier."""
         if self.given_generalist is not None:
             model = keras.models.clone_model(self.given_generalist)
-            models.follow_quickly(model)
-            return model
-        settings = self.config.encoder
-        named = settings.name, self.image_shape, settings.width
-        with models.precision(settings.precision):
-            body = backbones.encoder(*named, settings.weights)
-        model = models.classifier(body, self.num_source_classes)
-        model.build((None, *self.image_shape))
+        else:
+            settings = self.config.encoder
+            named = settings.name, self.image_shape, settings.width
+            with models.precision(settings.precision):
+                body = backbones.encoder(*named, settings.weights)
+            model = models.classifier(body, self.num_source_classes)
+            model.build((None, *self.image_shape))
         models.follow_quickly(model)
         return model
 

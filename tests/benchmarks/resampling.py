@@ -86,10 +86,9 @@ class Source:
         mixed = tf.random.shuffle(tf.range(size), seed=0)
 
         def gather(*block):
-            flat = (tf.reshape(x, [size, *x.shape[2:]]) for x in block)
-            return tuple(tf.gather(x, mixed) for x in flat)
+            return tuple(tf.gather(sampling._joined(x), mixed) for x in block)
 
-        blocks = self.stream().batch(8, num_parallel_calls=2)
+        blocks = sampling._blocks(self.stream(), self.batch, size)
         chosen = blocks.map(gather, num_parallel_calls=2)
         return chosen.rebatch(self.batch, drop_remainder=True)
 
