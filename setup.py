@@ -2,7 +2,7 @@
 
 import pathlib
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 _HUB = ["keras-hub>=0.25,<1"]
 _ONNX = ["onnx>=1.17,<2", "onnxruntime>=1.22,<2", "tf2onnx>=1.17,<2"]
@@ -21,8 +21,8 @@ setup(
     .read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    packages=["tf_transfer"],
-    package_data={"tf_transfer": ["report.html.jinja"]},
+    packages=find_packages(include=["tf_transfer*"]),
+    package_data={"tf_transfer.report": ["report.html.jinja"]},
     python_requires=">=3.11",
     install_requires=[
         "absl-py>=2.1,<3",

@@ -1,30 +1,20 @@
 """Fixtures, and two logical CPU devices for every test."""
 
-import contextlib
 import os
-import pathlib
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # GPUs round otherwise
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")  # GPUs round differently
 
 import keras
-import numpy as np
 import pytest
 import tensorflow as tf
 
 import tf_transfer as tt
-from tf_transfer import config as config_lib
+from tests.helpers import SHARED_DATA
 
 # A GPU's short mantissa parts two trainings by .01 within twenty steps.
 tf.config.experimental.enable_tensor_float_32_execution(False)
-
-REPOSITORY = pathlib.Path(__file__).parents[1]
-SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As in the background of a shell; commands of tests would inherit it.
@@ -62,169 +52,3 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip("needs the real data in ../shared/data, which is absent")
     return SHARED_DATA
-
-
-def blobs(
-    per_class: int = 30, classes: int = 4, seed: int = 0, size: int = 8
-) -> tt.ImageData:
-    """Images whose class is the place of a bright square, with noise."""
-    rng = np.random.default_rng(seed)
-    labels = np.tile(np.arange(classes, dtype=np.int32), per_class)
-    images = rng.integers(0, 60, (len(labels), size, size, 1))
-    half = size // 2
-    for image, label in zip(images, labels, strict=True):
-        row, column = divmod(int(label) % 4, 2)
-        square = image[row * half :, column * half :][:half, :half]
-        square += 60 + 60 * (label // 4)
-    names = [f"class {c}" for c in range(classes)]
-    return tt.ImageData(images.astype(np.uint8), labels, names)
-
-
-def weight_rows(values) -> list[dict]:
-    """The rows of `weights.csv` for a single seed."""
-    prior = 1 / len(values)
-    return [
-        {
-            "seed": 0,
-            "class_id": i,
-            "class": f"class {i}",
-            "source_prior": prior,
-            "target_prior": value * prior,
-            "target_prior_low": 0.5 * value * prior,
-            "target_prior_high": 1.5 * value * prior,
-            "weight": value,
-        }
-        for i, value in enumerate(values)
-    ]
-
-
-def tiny_experiment(**changes) -> config_lib.Experiment:
-    """An experiment of a few steps a stage."""
-    settings = {
-        "data": config_lib.Data(
-            image_size=8, labels_per_class=4, validation_per_class=2
-        ),
-        "encoder": config_lib.Encoder(width=4),
-        "generalist": config_lib.Training(steps=20, batch_size=16),
-        "pretraining": config_lib.Training(steps=4, batch_size=16),
-        "finetuning": config_lib.FineTuning(
-            steps=4, batch_size=8, learning_rates=(0.02,)
-        ),
-        "l2tl": config_lib.L2tl(steps=4, policy_warmup=1),
-        "seeds": 1,
-    }
-    return config_lib.Experiment(**settings | changes)
-
-
-def tiny_command(
-    folder: pathlib.Path,
-    out: str = "run",
-    methods: tuple[str, ...] = ("finetune", "l2tl"),
-) -> list[str]:
-    """A `compare` of a few seconds of steps, on data of its own."""
-    for name, classes, seed in (("source", 8, 0), ("target", 4, 1)):
-        data = blobs(per_class=20, classes=classes, seed=seed)
-        np.savez(
-            folder / f"{name}.npz",
-            x_train=data.images,
-            y_train=data.labels,
-            class_names=np.array(data.class_names),
-        )
-    settings = {
-        "data.source": f"npz:{folder}/source.npz",
-        "data.target": f"npz:{folder}/target.npz",
-        "data.image_size": 8,
-        "data.labels_per_class": 4,
-        "data.validation_per_class": 2,
-        "encoder.width": 4,
-        "generalist.steps": 40,
-        "generalist.batch_size": 16,
-        "pretraining.steps": 20,
-        "pretraining.batch_size": 16,
-        "finetuning.steps": 20,
-        "finetuning.batch_size": 8,
-        "l2tl.steps": 20,
-        "l2tl.policy_warmup": 2,
-        "checkpoint_every": 5,
-        "seeds": 1,
-    }
-    return [
-        sys.executable,
-        "-m",
-        "tf_transfer.cli",
-        "compare",
-        f"--out={folder / out}",
-        f"--config.methods={methods}",
-        *(f"--config.{name}={value}" for name, value in settings.items()),
-    ]
-
-
-@contextlib.contextmanager
-def started(
-    command: list[str], **environment: str
-) -> Iterator[subprocess.Popen]:
-    """Starts a command, whose text is to be read, and ends it in any case."""
-    child = subprocess.Popen(
-        command,
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.communicate()
-
-
-def ended(child: subprocess.Popen, timeout: float) -> tuple[int, str]:
-    """Waits for a command; returns its status and standard error."""
-    note = ""
-    try:
-        child.wait(timeout)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        note = f"killed after {timeout:.0f} seconds"
-    _, errors = child.communicate()
-    return child.returncode, errors + note
-
-
-def checkpoints(out: pathlib.Path) -> set[pathlib.Path]:
-    """Returns those of the stages of a run."""
-    return set(out.glob("checkpoints/stages/*/*/step-*.index"))
-
-
-def wait_for_a_checkpoint(
-    out: pathlib.Path, besides: set[pathlib.Path] = frozenset()
-) -> None:
-    """Waits until a run has written one, besides those given."""
-    until = time.monotonic() + 200
-    while not checkpoints(out) - besides:
-        assert time.monotonic() < until, f"no checkpoint in {out}"
-        time.sleep(0.05)
-
-
-def same_models(one: pathlib.Path, other: pathlib.Path, atol: float) -> None:
-    """Asserts that two runs kept the same models, to `atol`."""
-    names = sorted(path.name for path in one.glob("checkpoints/*.keras"))
-    assert names
-    for name in names:
-        found, wanted = (
-            keras.saving.load_model(
-                run / "checkpoints" / name, compile=False
-            ).get_weights()
-            for run in (one, other)
-        )
-        for a, b in zip(found, wanted, strict=True):
-            np.testing.assert_allclose(a, b, rtol=0, atol=atol)
-
-
-def tiny_classifier(classes: int = 4, size: int = 8) -> keras.Model:
-    """A small built classifier that returns logits."""
-    model = tt.classifier(tt.small_encoder((size, size, 1), 4), classes)
-    model.build((None, size, size, 1))
-    return model
-
-
-LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -4,13 +4,13 @@ import argparse
 import importlib.util
 import sys
 
-import conftest
 import pytest
-from benchmarks import __main__ as speed
 
-from tf_transfer import splits
+from tests import helpers
+from tests.benchmarks import __main__ as speed
+from tf_transfer.data import splits
 
-FOLDER = conftest.REPOSITORY / "tests" / "benchmarks"
+FOLDER = helpers.REPOSITORY / "tests" / "benchmarks"
 
 
 def load(name):
@@ -84,7 +84,7 @@ def test_the_policy_finds_the_useful_classes(shared_data):
 
 @pytest.mark.slow
 def test_three_kills_leave_no_trace(tmp_path):
-    command = conftest.tiny_command(tmp_path)
+    command = helpers.tiny_command(tmp_path)
     settings = [part for part in command if part.startswith("--config.")]
     found = load("crash").run(3, 0, settings)
     assert found == {

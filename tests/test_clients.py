@@ -7,12 +7,12 @@ import pathlib
 import subprocess
 import sys
 
-import conftest
 import keras
 import numpy as np
 import pytest
 
 import tf_transfer as tt
+from tests import helpers
 
 FRAME = tt.Frame(8, 1, tt.Appearance(255.0, 0.0, 0.3))
 
@@ -20,13 +20,13 @@ FRAME = tt.Frame(8, 1, tt.Appearance(255.0, 0.0, 0.3))
 @pytest.fixture
 def exported(tmp_path):
     """A model, and a version of it."""
-    model = conftest.tiny_classifier()
+    model = helpers.tiny_classifier()
     return model, tt.export_serving(model, tmp_path, preprocessing=FRAME)
 
 
 def client(name, *arguments):
     """Runs a script of tests/clients and returns the JSON it prints."""
-    script = conftest.REPOSITORY / "tests" / "clients" / f"{name}.py"
+    script = helpers.REPOSITORY / "tests" / "clients" / f"{name}.py"
     shown = subprocess.run(
         [sys.executable, str(script), *map(str, arguments)],
         capture_output=True,
@@ -87,7 +87,7 @@ def test_the_c_api_runs_serving_default(exported, tmp_path):
 
 
 def test_the_c_client_needs_no_python_of_tensorflow():
-    path = conftest.REPOSITORY / "tests" / "clients" / "c_api.py"
+    path = helpers.REPOSITORY / "tests" / "clients" / "c_api.py"
     assert "import tensorflow" not in path.read_text()
     found = importlib.util.find_spec("tensorflow")
     folder = pathlib.Path(found.submodule_search_locations[0])

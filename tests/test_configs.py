@@ -3,12 +3,15 @@ import dataclasses
 import importlib.util
 import json
 
-import conftest
 import pytest
 
-from tf_transfer import comparison, config, evidence, experiment, limits
+from tests import helpers
+from tf_transfer import config
+from tf_transfer.commands import compare
+from tf_transfer.experiment import config_checks, statistics
+from tf_transfer.report import markdown
 
-CONFIGS = sorted((conftest.REPOSITORY / "configs").glob("*.py"))
+CONFIGS = sorted((helpers.REPOSITORY / "configs").glob("*.py"))
 PUBLISHED = sorted(
     path.parent for path in CONFIGS[0].parent.glob("results/*/results.json")
 )
@@ -25,8 +28,8 @@ def load(path):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_config_loads_and_gives_its_command(path):
     found = load(path)
-    limits.check(found)
-    assert set(found.methods) <= set(experiment.METHODS)
+    config_checks.check(found)
+    assert set(found.methods) <= set(compare.METHODS)
     command = f"tf-transfer compare --config=configs/{path.name}"
     assert command in ast.get_docstring(ast.parse(path.read_text()))
 
@@ -46,17 +49,17 @@ def test_published_figures_are_of_the_config_as_it_is(run):
 
 
 def test_the_published_document_is_what_the_figures_give(monkeypatch):
-    monkeypatch.chdir(conftest.REPOSITORY)
-    text = evidence.document(PUBLISHED, "configs/results/gains.png")
-    assert text == (conftest.REPOSITORY / "RESULTS.md").read_text()
+    monkeypatch.chdir(helpers.REPOSITORY)
+    text = markdown.document(PUBLISHED, "configs/results/gains.png")
+    assert text == (helpers.REPOSITORY / "RESULTS.md").read_text()
 
 
 @pytest.mark.slow
 def test_fine_tuning_lies_in_its_published_interval(tmp_path):
     few = load(CONFIGS[0].with_name("glyphs_to_digits.py"))
     few.methods = ("finetune",)
-    (row,) = experiment.compare(few, tmp_path / "run", quiet=True)
+    (row,) = compare.compare(few, tmp_path / "run", quiet=True)
     (run,) = (run for run in PUBLISHED if run.name == "glyphs_to_digits")
     results = json.loads((run / "results.json").read_text())
-    (published,) = comparison.summary(results, ["finetune"])
+    (published,) = statistics.summary(results, ["finetune"])
     assert abs(row.accuracy - published.accuracy) <= published.interval

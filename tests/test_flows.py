@@ -1,23 +1,23 @@
 """Whole flows, as a user of Python composes them."""
 
-import conftest
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tf_transfer as tt
+from tests import helpers
 from tf_transfer import config as config_lib
 
 
 def test_datl_in_ten_lines(tmp_path):
     """The flow of the README, on any tf.data.Dataset."""
-    source, target = conftest.blobs(), conftest.blobs(per_class=5, seed=1)
+    source, target = helpers.blobs(), helpers.blobs(per_class=5, seed=1)
     prior = tt.source_prior(source.labels, 4)
-    generalist = conftest.tiny_classifier()
-    model = conftest.tiny_classifier()
+    generalist = helpers.tiny_classifier()
+    model = helpers.tiny_classifier()
     for each in (generalist, model):
-        each.compile("adam", conftest.LOSS, metrics=["accuracy"])
+        each.compile("adam", helpers.LOSS, metrics=["accuracy"])
     generalist.fit(source.batches(16), verbose=0, shuffle=False)
 
     weights = tt.ImportanceWeights(4, clip=10.0)
@@ -29,7 +29,7 @@ def test_datl_in_ten_lines(tmp_path):
         shuffle=False,
     )
     tuned = tt.replace_head(model, num_classes=4)
-    tuned.compile("adam", conftest.LOSS, metrics=["accuracy"])
+    tuned.compile("adam", helpers.LOSS, metrics=["accuracy"])
     tuned.fit(target.batches(16), epochs=2, verbose=0, shuffle=False)
     path = tt.export_serving(tuned, tmp_path / "export")
     assert weights.updates.numpy() == 1
@@ -44,12 +44,12 @@ def test_datl_in_ten_lines(tmp_path):
 
 def test_l2tl_and_its_refit(tmp_path):
     """The flow of the README: learn the weights, refit, serve."""
-    source = conftest.blobs(classes=8)
+    source = helpers.blobs(classes=8)
     target, validation = (
-        conftest.blobs(per_class=5, seed=seed) for seed in (1, 2)
+        helpers.blobs(per_class=5, seed=seed) for seed in (1, 2)
     )
-    generalist = conftest.tiny_classifier(classes=8)
-    generalist.compile("adam", conftest.LOSS)
+    generalist = helpers.tiny_classifier(classes=8)
+    generalist.compile("adam", helpers.LOSS)
     generalist.fit(source.batches(16), verbose=0, shuffle=False)
     encoder = tt.small_encoder((8, 8, 1), 4)
     model = tt.L2TL(encoder, 8, 4, policy_warmup=4)
@@ -65,7 +65,7 @@ def test_l2tl_and_its_refit(tmp_path):
     refit = tt.L2TL(encoder, 8, 4, policy=policy)
     refit.warm_start(generalist)
     refit.compile("sgd", metrics=["accuracy"])
-    labelled = conftest.blobs(per_class=10, seed=1)
+    labelled = helpers.blobs(per_class=10, seed=1)
     streams = tt.streams(source.batches(16), labelled.batches(10))
     refit.fit(streams, epochs=4, verbose=0, shuffle=False)
     path = tt.export_serving(refit.classifier(), tmp_path / "export")

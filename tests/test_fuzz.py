@@ -3,7 +3,6 @@
 import dataclasses
 import io
 
-import conftest
 import keras
 import numpy as np
 import PIL.Image
@@ -14,10 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import tf_transfer as tt
-from tf_transfer import cli, data, experiment, framing, models
+from tests import helpers
+from tf_transfer.commands import compare, main
 from tf_transfer.config import Experiment
+from tf_transfer.data import framing, image_data
+from tf_transfer.data.image_files import EncodedImages, RawImages
 from tf_transfer.errors import InputError
-from tf_transfer.raw_images import EncodedImages, RawImages
+from tf_transfer.models import classifiers
 
 pytestmark = pytest.mark.slow
 
@@ -67,9 +69,9 @@ VALUES = st.one_of(
 def test_config_overrides(overrides):
     argv = ["tf-transfer", "compare"]
     argv += [f"--config.{name}={value}" for name, value in overrides.items()]
-    parsed = tries(cli._parse, argv)
+    parsed = tries(main._parse, argv)
     if parsed:
-        tries(experiment._check, parsed[1].config)
+        tries(compare._check, parsed[1].config)
 
 
 LABELS = st.one_of(
@@ -93,7 +95,7 @@ def test_label_arrays(labels, num_classes):
         assert prior.sum() == pytest.approx(1)
     images = np.zeros((*np.shape(labels)[:1], 4, 4, 1), np.uint8)
     names = [str(i) for i in range(max(0, num_classes))]
-    tries(data.ImageData, images, labels, names)
+    tries(image_data.ImageData, images, labels, names)
     if np.size(labels):
         weights = tt.ImportanceWeights(max(1, num_classes))
         tries(weights.draw, labels, batch_size=2, seed=0)
@@ -129,7 +131,7 @@ def related():
     """Models of three source and two target classes."""
     encoder = tt.small_encoder((8, 8, 1), 4)
     model = tt.L2TL(encoder, 3, 2, policy=tt.FixedPolicy(3), relabel=True)
-    return model, conftest.tiny_classifier(classes=3)
+    return model, helpers.tiny_classifier(classes=3)
 
 
 @cases(100)
@@ -139,7 +141,7 @@ def test_relations(related, relation):
     tries(model.relate, relation)
     rows = np.array(model.relation).sum(axis=1)
     assert (np.isclose(rows, 1, atol=2e-3) | (rows == 0)).all()
-    head = tries(models.replace_head, source, 2, np.transpose(relation))
+    head = tries(classifiers.replace_head, source, 2, np.transpose(relation))
     assert head is None or head.output_shape == (None, 2)
 
 
@@ -170,7 +172,7 @@ def encoded(kind):
 
 def archive():
     stored = io.BytesIO()
-    blobs = conftest.blobs(per_class=2)
+    blobs = helpers.blobs(per_class=2)
     np.savez(stored, x_train=blobs.images, y_train=blobs.labels)
     return stored.getvalue()
 
@@ -203,7 +205,7 @@ def test_bytes_as_images(content):
         assert image.ndim == 3
         assert image.shape[0] * image.shape[1] <= 5000
         raw = RawImages([image], np.zeros(1, np.int32), ["only"])
-        framed = tries(data.frame, raw, 8, 1)
+        framed = tries(image_data.frame, raw, 8, 1)
         assert framed is None or framed.images.shape == (1, 8, 8, 1)
 
 
@@ -212,7 +214,7 @@ def serve_bytes(tmp_path_factory):
     """The signature of a SavedModel that takes images of any size."""
     frame = framing.Frame(8, 1, framing.Appearance(255.0, 0.0))
     path = tt.export_serving(
-        conftest.tiny_classifier(),
+        helpers.tiny_classifier(),
         tmp_path_factory.mktemp("served"),
         preprocessing=frame,
         max_pixels=5000,
@@ -240,7 +242,7 @@ def test_bytes_to_the_exported_model(serve_bytes, content):
 def test_bytes_as_an_archive(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("fuzz") / "data.npz"
     path.write_bytes(content)
-    tries(data.load, f"npz:{path}", 8, 1)
+    tries(image_data.load, f"npz:{path}", 8, 1)
 
 
 @cases(30)
@@ -248,11 +250,11 @@ def test_bytes_as_an_archive(tmp_path_factory, content):
 def test_bytes_as_a_model(tmp_path_factory, whole_model, choice):
     path = tmp_path_factory.mktemp("fuzz") / "model.keras"
     path.write_bytes(bytes(choice.draw(spoilt(whole_model))))
-    tries(models.load_classifier, str(path), (8, 8, 1), 4)
+    tries(classifiers.load_classifier, str(path), (8, 8, 1), 4)
 
 
 @pytest.fixture(scope="module")
 def whole_model(tmp_path_factory):
     path = tmp_path_factory.mktemp("whole") / "model.keras"
-    conftest.tiny_classifier().save(path)
+    helpers.tiny_classifier().save(path)
     return path.read_bytes()

@@ -2,7 +2,6 @@
 
 import functools
 
-import conftest
 import keras
 import keras_hub
 import keras_tuner
@@ -12,14 +11,15 @@ import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
 
 import tf_transfer as tt
+from tests import helpers
 from tf_transfer import config as config_lib
 from tf_transfer.errors import InputError
 
 slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 
-SOURCE = conftest.blobs(per_class=8, classes=8)
-TARGET = conftest.blobs(per_class=4, seed=1)
-VALIDATION = conftest.blobs(per_class=4, seed=2)
+SOURCE = helpers.blobs(per_class=8, classes=8)
+TARGET = helpers.blobs(per_class=4, seed=1)
+VALIDATION = helpers.blobs(per_class=4, seed=2)
 IMAGES = TARGET.images / np.float32(255)
 
 
@@ -44,7 +44,7 @@ def with_l2tl():
 def with_datl():
     model = tt.classifier(sequential(), 8)
     optimizer = keras.optimizers.SGD(0.05)
-    model.compile(optimizer, conftest.LOSS, metrics=["accuracy"])
+    model.compile(optimizer, helpers.LOSS, metrics=["accuracy"])
     weights = tt.ImportanceWeights(8)
     datl = tt.DATL(weights, IMAGES, SOURCE.prior, model)
     data = weights.attach(SOURCE.batches(32))
@@ -148,7 +148,7 @@ class Subclassed(keras.Model):
 
 
 def test_a_subclassed_model_may_be_the_generalist():
-    target = conftest.blobs(per_class=2).batches(4)
+    target = helpers.blobs(per_class=2).batches(4)
     model = Subclassed(units=4)
     relation = tt.class_relation(model, target, 4)
     prior = tt.estimate_target_prior(model, target, np.full(4, 0.25)).prior
@@ -198,7 +198,7 @@ def test_any_encoder(build, tmp_path):
     """Through both methods, saved, and with another head."""
     source = tt.classifier(build(), 8)
     source.build((None, 8, 8, 1))
-    source.compile("sgd", conftest.LOSS)
+    source.compile("sgd", helpers.LOSS)
     weights = tt.ImportanceWeights(8)
     datl = tt.DATL(weights, IMAGES, SOURCE.prior, source)
     data = weights.attach(SOURCE.batches(32))
@@ -228,12 +228,12 @@ def test_a_comparison_starts_from_a_keras_hub_preset(tmp_path):
         tt.ImageData(
             np.repeat(part.images, 3, axis=-1), part.labels, part.class_names
         )
-        for part in (SOURCE, conftest.blobs(per_class=12, seed=1))
+        for part in (SOURCE, helpers.blobs(per_class=12, seed=1))
     )
     encoder = config_lib.Encoder(
         name=f"keras_hub:{tmp_path / 'preset'}", weights="preset"
     )
-    config = conftest.tiny_experiment(encoder=encoder, methods=("l2tl",))
+    config = helpers.tiny_experiment(encoder=encoder, methods=("l2tl",))
     (row,) = tt.compare(
         config, tmp_path / "run", source=source, target=target, quiet=True
     )

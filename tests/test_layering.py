@@ -1,110 +1,112 @@
-"""Who may import whom: a module imports only lower ranks."""
+"""Which subpackage may import which: only those on the floors below it."""
 
 import ast
+import graphlib
 
-import conftest
+import pytest
 
-PACKAGE = conftest.REPOSITORY / "tf_transfer"
-RANKS = {
-    "errors": 0,
-    "charts": 1,
-    "config": 1,
-    "diagnostics": 1,
-    "framing": 1,
-    "glyphs": 1,
-    "losses": 1,
-    "metrics": 1,
-    "parallel": 1,
-    "prediction": 1,
-    "randomness": 1,
-    "raw_images": 1,
-    "steps": 1,
-    "three_streams": 1,
-    "versions": 1,
-    "weights": 1,
-    "comparison": 2,
-    "distribution": 2,
-    "limits": 2,
-    "loaders": 2,
-    "models": 2,
-    "pictures": 2,
-    "policy": 2,
-    "progress": 2,
-    "runfolder": 2,
-    "sampling": 2,
-    "shards": 2,
-    "usage": 2,
-    "backbones": 3,
-    "class_weights": 3,
-    "checkpoint": 3,
-    "credit_base": 3,
-    "data": 3,
-    "inference": 3,
-    "ledger": 3,
-    "reward": 3,
-    "signatures": 3,
-    "twohead": 3,
-    "credit": 4,
-    "estimation": 4,
-    "evidence": 4,
-    "records": 4,
-    "relations": 4,
-    "splits": 4,
-    "training": 4,
-    "warmup": 4,
-    "datl": 5,
-    "export": 5,
-    "l2tl": 5,
-    "reloading": 5,
-    "report_mistakes": 5,
-    "report_weights": 5,
-    "batches": 6,
-    "convert": 6,
-    "workbench": 6,
-    "release": 7,
-    "trial": 7,
-    "joint_training": 8,
-    "methods": 9,
-    "report": 10,
-    "rounds": 10,
-    "experiment": 11,
-    "cli": 12,
-}
+from tests import helpers
+
+PACKAGE = helpers.REPOSITORY / "tf_transfer"
+GROUND = [{"errors", "config"}, {"utils"}]
+FLOORS = [
+    {"data", "models", "training"},
+    {"datl", "l2tl", "export"},
+    {"experiment"},
+    {"report"},
+    {"commands"},
+]
+"""From below. Rooms that share a floor do not import each other."""
+SHIM = PACKAGE / "cli.py"
+MODULES = [
+    path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path not in (PACKAGE / "__init__.py", SHIM)
+]
+FOLDERS = sorted({path.parent for path in MODULES})
+
+
+def relative(path):
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def name(path):
+    """The dotted name of a module."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def room(module):
+    """The subpackage that a module lies in, or the module itself."""
+    return module.split(".")[1]
 
 
 def imports(path):
-    """Names of the modules of this package that a file imports."""
+    """The modules of this package that a file imports, at any depth."""
+    modules = {name(each) for each in MODULES}
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "tf_transfer":
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            if node.module.startswith("tf_transfer."):
-                yield node.module.split(".")[1]
-        elif isinstance(node, ast.Import):
+        if isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
-                if alias.name.startswith("tf_transfer."):
-                    yield alias.name.split(".")[1]
+                full = f"{node.module}.{alias.name}"
+                yield from {full if full in modules else node.module} & modules
+        elif isinstance(node, ast.Import):
+            yield from {alias.name for alias in node.names} & modules
 
 
-def test_every_module_has_a_rank_and_a_test():
-    found = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
-    assert found == set(RANKS)
-    for name in found:
-        assert (PACKAGE.parent / "tests" / f"test_{name}.py").exists(), name
+def test_every_room_has_a_floor():
+    rooms = {room(name(path)) for path in MODULES}
+    assert rooms == set().union(*GROUND, *FLOORS)
+    assert len(FLOORS) == 5
 
 
-def test_imports_go_down():
-    for name, rank in RANKS.items():
-        for other in imports(PACKAGE / f"{name}.py"):
-            assert RANKS[other] < rank, f"{name} imports {other}"
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_imports_go_down(path):
+    below = set()
+    for floor in GROUND + FLOORS:
+        if room(name(path)) in floor:
+            break
+        below |= floor
+    others = {room(module) for module in imports(path)} - {room(name(path))}
+    assert others <= below
 
 
-def test_files_stay_small():
-    for path in PACKAGE.glob("*.py"):
-        assert len(path.read_text().splitlines()) <= 350, path.name
+def test_there_is_no_circle():
+    graph = {name(path): set(imports(path)) for path in MODULES}
+    # A package that registers its modules is imported before each of them.
+    for path in MODULES:
+        graph[name(path)] -= {name(path.parent / "__init__.py")}
+    graphlib.TopologicalSorter(graph).prepare()
 
 
-def test_no_assert_in_the_package():
-    for path in PACKAGE.glob("*.py"):
-        tree = ast.parse(path.read_text())
-        assert not any(isinstance(n, ast.Assert) for n in ast.walk(tree))
+def test_the_ground_imports_nothing_of_the_package():
+    for module in ("errors", "config"):
+        assert not [*imports(PACKAGE / f"{module}.py")]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=relative)
+def test_folders_stay_small(folder):
+    modules = {p.name for p in folder.glob("*.py")} - {"__init__.py"}
+    assert len(modules) <= 12
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_modules_stay_small_and_assert_nothing(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 350
+    assert not any(isinstance(n, ast.Assert) for n in ast.walk(ast.parse(text)))
+
+
+def test_tests_mirror_the_package():
+    """Every module has a test of its name, in a folder of its room's name."""
+    tests = helpers.REPOSITORY / "tests"
+    for path in MODULES:
+        if path.name != "__init__.py":
+            place = path.relative_to(PACKAGE)
+            assert (tests / place.with_name(f"test_{place.name}")).exists()
+
+
+def test_importing_a_room_imports_none_of_its_modules():
+    for folder in FOLDERS:
+        init = folder / "__init__.py"
+        if folder not in (PACKAGE, PACKAGE / "experiment" / "methods"):
+            assert not [*imports(init)], relative(folder)

@@ -5,7 +5,6 @@ import os
 import pathlib
 import re
 
-import conftest
 import nbclient
 import nbformat
 import pytest
@@ -13,8 +12,9 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 
 import tf_transfer as tt
+from tests import helpers
 
-FOLDER = conftest.REPOSITORY / "colab"
+FOLDER = helpers.REPOSITORY / "colab"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
 
 
@@ -51,7 +51,7 @@ def execute(tmp_path_factory):
         client.execute(
             env=os.environ
             | {
-                "PYTHONPATH": str(conftest.REPOSITORY),
+                "PYTHONPATH": str(helpers.REPOSITORY),
                 "TF_TRANSFER_QUICK": "1",
                 "http_proxy": nowhere,
                 "https_proxy": nowhere,
@@ -170,5 +170,5 @@ def test_notebooks_install_first_and_use_public_names(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_readme_names_every_notebook(name):
-    readme = (conftest.REPOSITORY / "README.md").read_text()
+    readme = (helpers.REPOSITORY / "README.md").read_text()
     assert f"colab/{name}.ipynb" in readme

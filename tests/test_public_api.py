@@ -10,9 +10,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_layering import PACKAGE, RANKS
 
 import tf_transfer as tt
+from tests.test_layering import MODULES, PACKAGE
+from tests.test_layering import name as module_name
 
 
 @pytest.mark.parametrize("name", tt.__all__)
@@ -21,8 +22,8 @@ def test_public_names_are_documented(name):
     assert inspect.getdoc(item), name
     if inspect.isclass(item):
         for method, function in inspect.getmembers(item, inspect.isfunction):
-            known = method.startswith("_") or method.startswith("on_")
-            if not known and method in vars(item):
+            private = method.startswith("_") or method.startswith("on_")
+            if not private and method in vars(item):
                 assert inspect.getdoc(function), f"{name}.{method}"
 
 
@@ -61,20 +62,20 @@ def test_unknown_names_are_attribute_errors():
     "name",
     [
         pytest.param(name, marks=pytest.mark.slow)
-        if name == "experiment"
+        if name == "tf_transfer.commands.compare"
         else name
-        for name in RANKS
+        for name in map(module_name, MODULES)
     ],
 )
 def test_examples_run(name):
-    module = importlib.import_module(f"tf_transfer.{name}")
+    module = importlib.import_module(name)
     names = {"keras": keras, "np": np, "tempfile": tempfile, "tf": tf}
-    found = doctest.testmod(module, extraglobs=names)
-    assert found.failed == 0
+    results = doctest.testmod(module, extraglobs=names)
+    assert results.failed == 0
 
 
 def test_every_file_says_what_it_is_for():
-    for path in PACKAGE.glob("*.py"):
+    for path in PACKAGE.rglob("*.py"):
         assert path.read_text().startswith('"""'), path.name
 
 

@@ -8,16 +8,16 @@ import shutil
 import subprocess
 import sys
 
-import conftest
 import numpy as np
 import pytest
 import tensorflow as tf
-import test_cli
 
 import tf_transfer as tt
-from tf_transfer import cli, experiment
+from tests import helpers
+from tests.commands import test_main
+from tf_transfer.commands import compare, main
 
-README = (conftest.REPOSITORY / "README.md").read_text()
+README = (helpers.REPOSITORY / "README.md").read_text()
 
 
 def blocks(language):
@@ -27,7 +27,7 @@ def blocks(language):
 def test_ci_runs_the_test_command_of_the_readme():
     command = "pip install '.[test]' && python -m pytest"
     assert command in README
-    script = (conftest.REPOSITORY / ".ci" / "run").read_text()
+    script = (helpers.REPOSITORY / ".ci" / "run").read_text()
     assert command in script.splitlines()
 
 
@@ -57,9 +57,9 @@ def test_the_python_examples_run_one_after_the_other(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("line", re.findall(r"tf-transfer [^\n`]+", README))
 def test_commands_parse(line, monkeypatch):
-    monkeypatch.chdir(conftest.REPOSITORY)
+    monkeypatch.chdir(helpers.REPOSITORY)
     words = line.replace("\\", "").split("&&")[0].split()
-    _, values = cli._parse(words)
+    _, values = main._parse(words)
     assert values.config.seeds > 0
 
 
@@ -67,8 +67,8 @@ def test_files_and_methods_named_in_the_readme_exist():
     for path in re.findall(
         r"`((?:tf_transfer|tests|configs)/[\w/.]+)`", README
     ):
-        assert (conftest.REPOSITORY / path).exists(), path
-    for method in experiment.METHODS:
+        assert (helpers.REPOSITORY / path).exists(), path
+    for method in compare.METHODS:
         assert method in README, method
 
 
@@ -84,7 +84,7 @@ def serving_commands():
 
 def made_up_data():
     """Puts what the section on a user's own data names into this folder."""
-    shutil.copytree(conftest.REPOSITORY / "configs", "configs")
+    shutil.copytree(helpers.REPOSITORY / "configs", "configs")
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (60, 20, 24, 3)).astype(np.uint8)
     np.savez("mine.npz", x_train=images, y_train=np.arange(60) % 2)
@@ -98,7 +98,7 @@ def tensorboard_says(command):
     """Starts TensorBoard by the README's command; returns its first word."""
     tool = pathlib.Path(sys.executable).with_name("tensorboard")
     _, *flags = shlex.split(command)
-    with conftest.started([str(tool), *flags, "--port=0"]) as child:
+    with helpers.started([str(tool), *flags, "--port=0"]) as child:
         for line in child.stderr:
             if " at http" in line:
                 return line
@@ -110,7 +110,7 @@ def test_the_commands_before_serving_run(tmp_path, monkeypatch, capsys):
     """As written but for the budget, in the order of the README."""
     monkeypatch.chdir(tmp_path)
     made_up_data()
-    small = [*test_cli.TINY, "--config.methods=('finetune','datl')"]
+    small = [*test_main.TINY, "--config.methods=('finetune','datl')"]
     shown = {}
     for line in commands(README.split("## Serve it")[0]):
         if "tensorboard " in line:
@@ -122,7 +122,7 @@ def test_the_commands_before_serving_run(tmp_path, monkeypatch, capsys):
         given = {flag.split("=")[0] for flag in flags}
         if command in ("compare", "weights"):
             flags += [f for f in small if f.split("=")[0] not in given]
-        answer = test_cli.call(monkeypatch, capsys, command, *flags)
+        answer = test_main.call(monkeypatch, capsys, command, *flags)
         assert answer[0] == 0, answer
         shown.setdefault(command, []).append(answer[1])
     counts = {command: len(answers) for command, answers in shown.items()}
@@ -135,7 +135,7 @@ def test_the_commands_before_serving_run(tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_the_commands_on_serving_run_as_written(tmp_path):
     run = tmp_path / "runs" / "glyphs_to_digits"
-    config = conftest.tiny_experiment(methods=("datl",))
+    config = helpers.tiny_experiment(methods=("datl",))
     tt.compare(config, run, quiet=True)
     images = np.random.default_rng(0).integers(0, 17, (3, 8, 8, 1))
     np.save(tmp_path / "images.npy", images.astype(np.float32))

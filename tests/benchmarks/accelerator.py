@@ -30,7 +30,7 @@ import pairs
 import tensorflow as tf
 
 import tf_transfer as tt
-from tf_transfer.data import quiet
+from tf_transfer.utils.tf_data import quiet
 
 TARGETS = 10
 CREDITS = ("feature", "gradient", "reinforce")

@@ -44,16 +44,14 @@ from findings_page import (
 
 import tf_transfer as tt
 from tf_transfer import config as config_lib
-from tf_transfer import (
-    estimation,
-    experiment,
-    joint_training,
-    metrics,
-    splits,
-)
-from tf_transfer.runfolder import RunFolder
-from tf_transfer.trial import Trial
-from tf_transfer.workbench import Outcome, Workbench
+from tf_transfer.commands import compare
+from tf_transfer.data import splits
+from tf_transfer.datl import estimation
+from tf_transfer.experiment import metrics
+from tf_transfer.experiment.compiled_models import CompiledModels, Outcome
+from tf_transfer.experiment.methods import joint_training
+from tf_transfer.experiment.run_folder import RunFolder
+from tf_transfer.experiment.seed_run import SeedRun
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 PARTS = ("mnist", "fashion_mnist", "notmnist", "emnist_letters")
@@ -88,31 +86,31 @@ def trials(
     out: pathlib.Path,
     seeds: range,
     coarse: bool = False,
-) -> Iterator[Trial]:
+) -> Iterator[SeedRun]:
     """Yields the trial of every seed."""
-    source, target, prints = experiment._load(config, None, None, quiet=True)
+    source, target, prints = compare._load(config, None, None, quiet=True)
     if coarse:
         groups = np.array(SUPERCLASSES.split(), np.int32)
         names = [f"superclass {c}" for c in range(groups.max() + 1)]
         source = tt.ImageData(source.images, groups[source.labels], names)
-    bench = Workbench.of(config, source, target)
+    bench = CompiledModels.of(config, source, target)
     head = config.finetuning.head
     labels = config.data.labels_per_class, config.data.validation_per_class
     with RunFolder(out, config, prints) as folder:
         for seed in seeds:
             split = splits.split_target(target, *labels, seed)
-            yield Trial(
+            yield SeedRun(
                 bench, source, split, seed, folder, lambda steps: None, head
             )
 
 
-def accuracy(trial: Trial, importance, steps: int = BUDGET) -> float:
+def accuracy(trial: SeedRun, importance, steps: int = BUDGET) -> float:
     """Returns the test accuracy after weighted (None: whole) pre-training."""
     trial.config.pretraining.steps = steps
     return tested(trial, trial.finetune(trial.pretrain(importance)))
 
 
-def tested(trial: Trial, outcome: Outcome) -> float:
+def tested(trial: SeedRun, outcome: Outcome) -> float:
     """Returns the test accuracy of what a method has trained."""
     trial.bench.target.load(outcome.state)
     return trial.evaluate(trial.target.test)["accuracy"]

@@ -4,7 +4,8 @@ import pathlib
 
 import numpy as np
 
-from tf_transfer import comparison, metrics, pictures
+from tf_transfer.experiment import metrics
+from tf_transfer.report import figures, text
 
 Curves = dict[str, dict[str, list[float]]]
 """By curve and place along it, one value for every seed."""
@@ -50,7 +51,7 @@ def draw(
     path: pathlib.Path, curves: Curves, x_label: str, y_label: str
 ) -> None:
     """Draws curves of means with their intervals, in per cent."""
-    figure = pictures.new_figure(5.5, 3.6)
+    figure = figures.new_figure(5.5, 3.6)
     axes = figure.add_subplot()
     for name, points in curves.items():
         rows = [metrics.mean_interval(values) for values in points.values()]
@@ -89,7 +90,7 @@ def saving(whole: dict[str, list], weighted: dict[str, list]) -> str:
 def difference(values: list[float], others: list[float]) -> str:
     """Returns the mean paired difference with its interval."""
     pairs = np.subtract(values, others)
-    return f"{comparison.points(*metrics.mean_interval(pairs), True)} points"
+    return f"{text.points(*metrics.mean_interval(pairs), True)} points"
 
 
 def page(found: dict[str, Curves]) -> str:
@@ -117,7 +118,7 @@ def page(found: dict[str, Curves]) -> str:
         ]
         for curve, points in curves.items():
             rows = [metrics.mean_interval(v) for v in points.values()]
-            cells = [comparison.points(mean, half) for mean, half in rows]
+            cells = [text.points(mean, half) for mean, half in rows]
             lines.append(f"| {curve} | {' | '.join(cells)} |")
         if name in ("efficiency", "continued"):
             for task in (c.removesuffix(WHOLE) for c in curves if WHOLE in c):

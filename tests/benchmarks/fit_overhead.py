@@ -4,7 +4,7 @@ python tests/benchmarks/fit_overhead.py
 
 `fit` of an `L2TL` model on `streams`, over a loop written by hand that calls
 the same `train_step`, as one tf.function, on the same data; with
-`ReusableL2TL.fit`, what the command line runs: schedule, progress and the
+`L2TLTrainer.fit`, what the command line runs: schedule, progress and the
 watch over the loss included. `passes`: the median milliseconds of a step.
 """
 
@@ -22,8 +22,8 @@ import tensorflow as tf
 
 import tf_transfer as tt
 from tf_transfer.config import Training
-from tf_transfer.data import quiet
-from tf_transfer.training import ReusableL2TL, Steps
+from tf_transfer.experiment.trainers import L2TLTrainer, ProgressCallback
+from tf_transfer.utils.tf_data import quiet
 
 SOURCES, TARGETS = 335, 10
 CREDITS = ("reinforce", "feature", "gradient")
@@ -77,7 +77,7 @@ def compare(credit: str, options: argparse.Namespace) -> list[pairs.Row]:
     by_hand, fitted, ours = (make(credit, options) for _ in range(3))
     for model in (by_hand, fitted):
         model.compile(keras.optimizers.SGD(0.01), metrics=["accuracy"])
-    reusable = ReusableL2TL(ours, [steps])
+    reusable = L2TLTrainer(ours, [steps])
     found = pairs.in_turn(
         {
             "loop": loop(by_hand, data, steps),
@@ -87,7 +87,7 @@ def compare(credit: str, options: argparse.Namespace) -> list[pairs.Row]:
             "ours": lambda: reusable.fit(
                 lambda start: data,
                 Training(steps=steps, learning_rate=0.01),
-                [Steps(lambda count: None)],
+                [ProgressCallback(lambda count: None)],
             ),
         },
         options.rounds,

@@ -23,8 +23,8 @@ import pairs
 import tensorflow as tf
 
 import tf_transfer as tt
-from tf_transfer import sampling
-from tf_transfer.data import quiet
+from tf_transfer.data import shuffling
+from tf_transfer.utils.tf_data import quiet
 
 SIDE, FEATURES, LEVELS = 16, 32, 11
 TARGETS = 10
@@ -75,7 +75,7 @@ def stages(options: argparse.Namespace) -> dict[str, Curve]:
     def labelled(classes):
         rng = np.random.default_rng(0)
         labels = tf.constant(rng.integers(0, classes, 64 * batch, np.int32))
-        return sampling.shuffled(64 * batch, batch_size=batch, seed=0).map(
+        return shuffling.shuffled(64 * batch, batch_size=batch, seed=0).map(
             lambda i: (i, tf.gather(labels, i))
         )
 

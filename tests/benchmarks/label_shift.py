@@ -31,8 +31,8 @@ import pairs
 from sklearn.linear_model import LogisticRegression
 
 import tf_transfer as tt
-from tf_transfer import estimation
-from tf_transfer.inference import stream_outputs
+from tf_transfer.datl import estimation
+from tf_transfer.models.inference import stream_outputs
 
 CLASSES, FEATURES = 10, 32
 SPREAD = 2.0

@@ -31,29 +31,29 @@ import pairs
 import psutil
 
 import tf_transfer as tt
-from tf_transfer import (
-    checkpoint,
-    experiment,
-    relations,
-    report,
-    runfolder,
-    trial,
-    workbench,
+from tf_transfer.commands import compare
+from tf_transfer.experiment import (
+    compiled_models,
+    run_folder,
+    seed_run,
+    trainers,
 )
-from tf_transfer import training as training_lib
+from tf_transfer.models import class_relation
+from tf_transfer.report import html
+from tf_transfer.training import checkpoint
 
 CONFIGS = ("glyphs_to_digits", "mixture_to_usps")
 WATCHED = (
-    (experiment, "_load", "loading the data"),
-    (workbench.Workbench, "of", "making the models"),
-    (experiment, "_export_best", "export"),
-    (report, "write", "report"),
+    (compare, "_load", "loading the data"),
+    (compiled_models.Workbench, "of", "making the models"),
+    (compare, "_export_best", "export"),
+    (html, "write", "report"),
     (checkpoint.Resume, "save", "checkpoints"),
-    (runfolder.RunFolder, "save_model", "saved models"),
-    (training_lib.ReusableModel, "fit", "rest of fit"),
-    (training_lib.ReusableModel, "logits", "evaluation"),
-    (trial, "estimate_target_prior", "evaluation"),
-    (relations, "class_relation", "evaluation"),
+    (run_folder.RunFolder, "save_model", "saved models"),
+    (trainers.Trainer, "fit", "rest of fit"),
+    (trainers.Trainer, "logits", "evaluation"),
+    (seed_run, "estimate_target_prior", "evaluation"),
+    (class_relation, "class_relation", "evaluation"),
 )
 
 

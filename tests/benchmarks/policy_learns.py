@@ -26,7 +26,9 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 import tf_transfer as tt
-from tf_transfer import data, metrics, sampling, splits
+from tf_transfer.data import image_data, shuffling, splits
+from tf_transfer.experiment import metrics
+from tf_transfer.utils import tf_data
 
 SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data"
 SIZE = 16
@@ -58,7 +60,7 @@ def mixture(mnist, fashion, seed: int) -> tt.ImageData:
         (clothes.images[:GROUP], clothes.labels[:GROUP]),
     )
     names = ("digit", "random", "clothing")
-    return data.join(
+    return image_data.join(
         [
             tt.ImageData(images, labels, [f"{name} {c}" for c in range(10)])
             for name, (images, labels) in zip(names, groups, strict=True)
@@ -68,7 +70,9 @@ def mixture(mnist, fashion, seed: int) -> tt.ImageData:
 
 def batches(images: tt.ImageData, seed: int):
     """Returns shuffled batches without end."""
-    indices = sampling.shuffled(len(images.labels), batch_size=BATCH, seed=seed)
+    indices = shuffling.shuffled(
+        len(images.labels), batch_size=BATCH, seed=seed
+    )
     return images.gather(indices)
 
 
@@ -98,7 +102,10 @@ def train(source, split, credit: str, seed: int) -> dict:
     )
     started = time.monotonic()
     model.fit(
-        data.quiet(streams), steps_per_epoch=STEPS, verbose=0, shuffle=False
+        tf_data.quiet(streams),
+        steps_per_epoch=STEPS,
+        verbose=0,
+        shuffle=False,
     )
     seconds = time.monotonic() - started
     expected = model.importance_weights()

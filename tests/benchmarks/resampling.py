@@ -27,8 +27,9 @@ import pairs
 import tensorflow as tf
 
 import tf_transfer as tt
-from tf_transfer import sampling
-from tf_transfer.data import quiet
+from tf_transfer.data import shuffling
+from tf_transfer.datl import resampling
+from tf_transfer.utils.tf_data import quiet
 
 SIDE = 32
 LARGEST = 50.0
@@ -68,13 +69,13 @@ class Source:
 
     def stream(self) -> tf.data.Dataset:
         """Returns shuffled batches."""
-        indices = sampling.shuffled(self.count, batch_size=self.batch, seed=0)
+        indices = shuffling.shuffled(self.count, batch_size=self.batch, seed=0)
         return self.look_up(indices)
 
     def indices(self) -> tf.data.Dataset:
         """Returns shuffled batches of (index, label)."""
         labels = tf.constant(self.labels)
-        indices = sampling.shuffled(self.count, batch_size=self.batch, seed=0)
+        indices = shuffling.shuffled(self.count, batch_size=self.batch, seed=0)
         return indices.map(lambda i: (i, tf.gather(labels, i)))
 
     def copied(self) -> tf.data.Dataset:
@@ -86,9 +87,9 @@ class Source:
         mixed = tf.random.shuffle(tf.range(size), seed=0)
 
         def gather(*block):
-            return tuple(tf.gather(sampling._joined(x), mixed) for x in block)
+            return tuple(tf.gather(resampling._joined(x), mixed) for x in block)
 
-        blocks = sampling._blocks(self.stream(), self.batch, size)
+        blocks = resampling._blocks(self.stream(), self.batch, size)
         chosen = blocks.map(gather, num_parallel_calls=2)
         return chosen.rebatch(self.batch, drop_remainder=True)
 

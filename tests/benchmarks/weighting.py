@@ -22,7 +22,7 @@ import pairs
 import tensorflow as tf
 
 import tf_transfer as tt
-from tf_transfer.data import quiet
+from tf_transfer.utils.tf_data import quiet
 
 SHAPE = (32, 32, 3)
 

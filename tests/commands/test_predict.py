@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_transfer as tt
+from tests import helpers
+from tf_transfer.commands import predict
+from tf_transfer.errors import InputError
+
+FRAME = tt.Frame(8, 1, tt.Appearance(255.0))
+NAMES = ["ant", "bee", "cat", "dög"]
+
+
+@pytest.fixture
+def version(tmp_path):
+    """An exported model."""
+    model = helpers.tiny_classifier()
+    return tt.export_serving(model, tmp_path / "export", NAMES, FRAME)
+
+
+def write_image(path, side=20, encode=tf.io.encode_png):
+    rng = np.random.default_rng(side)
+    image = rng.integers(0, 256, (side, side, 3)).astype(np.uint8)
+    path.write_bytes(encode(image).numpy())
+    return path
+
+
+def test_names_the_most_probable_class(version, tmp_path):
+    files = [
+        write_image(tmp_path / "one.png"),
+        write_image(tmp_path / "two.jpg", 33, tf.io.encode_jpeg),
+    ]
+    serve = tf.saved_model.load(str(version)).signatures["serve_bytes"]
+    content = tf.constant([file.read_bytes() for file in files])
+    expected = serve(image_bytes=content)
+    found = list(predict.predict(version, files))
+    for i, (name, share) in enumerate(found):
+        assert name == NAMES[int(expected["class_ids"][i, 0])]
+        assert share == pytest.approx(
+            float(expected["probabilities"][i].numpy().max())
+        )
+
+
+def test_refuses_files_and_folders(version, tmp_path):
+    good = write_image(tmp_path / "good.png")
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(good.read_bytes()[:50])
+    for file in (bad, tmp_path / "absent.png", tmp_path):
+        found = predict.predict(version, [good, file])
+        next(found)
+        with pytest.raises(InputError, match=rf"cannot be read.*{file.name}"):
+            next(found)
+    for folder in (tmp_path / "nowhere", version.parent, bad):
+        with pytest.raises(InputError, match="holds no SavedModel"):
+            next(predict.predict(folder, [good]))
+    other = tmp_path / "other"
+    tf.saved_model.save(tf.Module(), str(other))
+    with pytest.raises(InputError, match="no signature `serve_bytes`"):
+        next(predict.predict(other, [good]))
+    (version / "saved_model.pb").write_bytes(b"damaged")
+    with pytest.raises(InputError, match="SavedModel cannot be read"):
+        next(predict.predict(version, [good]))

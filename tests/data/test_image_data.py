@@ -1,0 +1,199 @@
+import pickle
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import helpers
+from tf_transfer.data import image_data, loaders
+from tf_transfer.data.image_files import RawImages
+from tf_transfer.errors import InputError
+
+
+def test_load_frames_and_joins_keeping_classes_apart(tmp_path):
+    path = tmp_path / "more.npz"
+    images = np.random.default_rng(0).integers(0, 256, (6, 9, 9, 3))
+    np.savez(
+        path,
+        x_train=images.astype(np.uint8),
+        y_train=np.array([0, 1, 0, 1, 0, 1]),
+        x_test=images[:2].astype(np.uint8),
+        y_test=np.array([0, 1]),
+    )
+    joined = image_data.load(f"digits+npz:{path}", size=12, channels=1)
+    assert joined.images.shape == (1797 + 8, 12, 12, 1)
+    assert joined.images.dtype == np.uint8
+    assert joined.num_classes == 12
+    assert joined.labels[1797:].tolist() == [10, 11, 10, 11, 10, 11, 10, 11]
+    assert joined.test.tolist() == [1803, 1804]
+    assert len(joined.train_part().labels) == 1803
+
+
+def test_part_names_leave_a_plus_in_a_path():
+    name = "npz:a+b/c.npz+glyphs+folder:d+e"
+    found = ["npz:a+b/c.npz", "glyphs", "folder:d+e"]
+    assert image_data.part_names(name) == found
+
+
+def test_remembers_the_frame_that_was_used():
+    digits = image_data.load("digits", size=12, channels=1)
+    raw = loaders.load("digits").images[:20, ..., None]
+    for part in (digits, digits.take(np.arange(30))):
+        np.testing.assert_array_equal(part.frame(raw), part.images[:20])
+    assert image_data.join([digits, digits]).frame is None
+
+
+def test_from_dataset_refuses_what_holds_no_pairs():
+    images = tf.data.Dataset.from_tensor_slices(np.zeros((2, 8, 8, 1)))
+    triples = tf.data.Dataset.zip(images, images, images)
+    pairs = tf.data.Dataset.zip(images, tf.data.Dataset.range(2))
+    for given in (images, triples, pairs.batch(2), [1]):
+        with pytest.raises(InputError, match=r"must yield .image, class num"):
+            image_data.from_dataset(given, ["a", "b"], size=8, channels=3)
+    with pytest.raises(InputError, match="must end"):
+        image_data.from_dataset(pairs.repeat(), ["a", "b"], size=8, channels=1)
+
+
+def test_from_dataset_takes_any_tf_data():
+    dataset = tf.data.Dataset.from_tensor_slices(
+        (np.eye(8, dtype=np.float32)[None].repeat(4, 0), [0, 1, 0, 1])
+    )
+    found = image_data.from_dataset(dataset, ["a", "b"], size=8, channels=3)
+    assert found.images.shape == (4, 8, 8, 3)
+    assert found.labels.tolist() == [0, 1, 0, 1]
+
+
+def test_shuffled_batches_pass_over_all_images_in_new_orders():
+    images = helpers.blobs()
+    batches = images.shuffled_batches(60, seed=0).take(4)
+    seen = np.concatenate([pixels for pixels, _ in batches])
+    first, second = (
+        [image.tobytes() for image in half] for half in np.split(seen, 2)
+    )
+    (whole, _), *_ = images.batches(120)
+    assert sorted(first) == sorted(image.tobytes() for image in whole.numpy())
+    assert sorted(first) == sorted(second)
+    assert first != second
+
+
+def test_images_can_be_sent_to_another_process_after_use():
+    images = helpers.blobs()
+    for used in (images.batches(8), images.shuffled_batches(8, seed=0)):
+        next(iter(used))
+    again = pickle.loads(pickle.dumps(images))
+    assert again.fingerprint() == images.fingerprint()
+    assert "_stored" not in vars(again)
+
+
+def test_batches_and_gather_agree():
+    images = helpers.blobs()
+    indices = tf.data.Dataset.from_tensors(np.arange(7))
+    for one, other in zip(
+        next(iter(images.batches(7))),
+        next(iter(images.gather(indices))),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)
+    assert float(tf.reduce_max(next(iter(images.batches(7)))[0])) <= 1
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (
+            RawImages(np.zeros((0, 4, 4)), np.zeros(0), []),
+            "no images",
+        ),
+        (
+            RawImages(np.zeros((1, 4, 4)), np.array([3]), ["a"]),
+            r"\[0, 1\). Received: label 3",
+        ),
+        (
+            RawImages(np.full((1, 4, 4), np.inf), np.array([0]), ["a"]),
+            "real numbers up to",
+        ),
+    ],
+)
+def test_frame_names_the_data_set_it_refuses(raw, message):
+    with pytest.raises(InputError, match=message) as caught:
+        image_data.frame(raw, 8, 1, name="mine")
+    assert "'mine'" in str(caught.value)
+
+
+def test_image_data_refuses_labels_of_another_length():
+    with pytest.raises(InputError, match="one label per image"):
+        image_data.ImageData(np.zeros((2, 4, 4, 1)), np.zeros(3, int), ["a"])
+
+
+def test_image_data_is_itself_alone():
+    images = helpers.blobs(per_class=2)
+    assert images == images
+    assert images not in (helpers.blobs(per_class=2), None)
+    assert len({images, images}) == 1
+
+
+def test_memory_is_checked_before_framing():
+    with pytest.raises(InputError, match="half of the memory"):
+        image_data._check_memory(2**60, "huge")
+
+
+def test_only_renumbers_the_labels_and_keeps_images_and_test_part():
+    images = np.arange(7, dtype=np.uint8).reshape(7, 1, 1, 1)
+    whole = image_data.ImageData(
+        images,
+        np.array([2, 0, 1, 3, 2, 0, 3], np.int32),
+        ["a", "b", "c", "d"],
+        test=np.array([1, 4, 6]),
+        frame=image_data.load("digits", size=12, channels=1).frame,
+    )
+    found = whole.only(["d", "a"])
+    assert found.class_names == ["a", "d"]  # in the data's own order
+    assert found.labels.tolist() == [0, 1, 0, 1]
+    assert found.labels.dtype == np.int32
+    assert found.images.ravel().tolist() == [1, 3, 5, 6]
+    assert found.test.tolist() == [0, 3]
+    assert found.train_part().images.ravel().tolist() == [3, 5]
+    assert found.frame is whole.frame
+    assert whole.only(["b"]).test.tolist() == []
+    assert whole.only(whole.class_names).fingerprint() == whole.fingerprint()
+
+
+def test_only_without_a_test_part():
+    found = helpers.blobs(per_class=2).only(["class 3"])
+    assert found.test is None
+    assert found.labels.tolist() == [0, 0]
+
+
+def test_only_keeps_all_classes_of_a_name():
+    joined = image_data.join([helpers.blobs(), helpers.blobs(seed=1)])
+    found = joined.only(["class 2", "class 0"])
+    assert found.class_names == ["class 0", "class 2"] * 2
+    assert np.bincount(found.labels).tolist() == [30] * 4
+    np.testing.assert_array_equal(
+        found.images[found.labels == 3], joined.images[joined.labels == 6]
+    )
+
+
+def test_only_refuses_a_class_there_is_not():
+    with pytest.raises(InputError) as caught:
+        helpers.blobs().only(["class 1", "cat"])
+    assert str(caught.value) == (
+        "There is no such class; there are class 0, class 1, class 2, class 3."
+        " Received: 'cat'"
+    )
+    with pytest.raises(InputError, match=r"class 19, \.\.\.\. Received: 'cat'"):
+        helpers.blobs(per_class=1, classes=21).only(["cat"])
+
+
+def test_test_images_have_no_say_in_the_framing():
+    images = np.zeros((40, 12, 12), np.uint8)
+    images[:, 4:8, 4:8] = 255
+    other = images.copy()
+    other[20:] = 255 - np.arange(144).reshape(12, 12)
+    labels, test = np.arange(40) % 2, np.arange(20, 40)
+    one, two = (
+        image_data.frame(RawImages(given, labels, ["a", "b"], test), 8, 1)
+        for given in (images, other)
+    )
+    assert one.frame == two.frame
+    np.testing.assert_array_equal(one.images[:20], two.images[:20])

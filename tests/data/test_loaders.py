@@ -1,0 +1,235 @@
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_transfer.data import glyphs, loaders
+from tf_transfer.errors import InputError
+
+
+def write_folder(root, classes=("cat", "dog"), each=2):
+    for name in classes:
+        (root / name).mkdir(parents=True)
+        for i in range(each):
+            pixels = np.full((6 + i, 5, 3), 40 * i, np.uint8)
+            encode = tf.io.encode_png if i else tf.io.encode_jpeg
+            suffix = "png" if i else "jpg"
+            tf.io.write_file(str(root / name / f"{i}.{suffix}"), encode(pixels))
+
+
+def test_glyphs_come_from_the_cache_the_second_time(monkeypatch, tmp_path):
+    monkeypatch.setenv("TF_TRANSFER_CACHE", str(tmp_path))
+    monkeypatch.setattr(loaders, "GLYPHS_PER_CLASS", 1)
+    first = loaders.load("glyphs")
+    monkeypatch.setattr(glyphs, "draw", None)
+    second = loaders.load("glyphs")
+    np.testing.assert_array_equal(first.images, second.images)
+    np.testing.assert_array_equal(first.labels, second.labels)
+    assert second.class_names == list(glyphs.CHARACTERS)
+
+
+def test_a_damaged_or_unwritable_cache_does_not_matter(monkeypatch, tmp_path):
+    monkeypatch.setattr(loaders, "GLYPHS_PER_CLASS", 1)
+    monkeypatch.setenv("TF_TRANSFER_CACHE", str(tmp_path))
+    loaders.load("glyphs")
+    (cached,) = tmp_path.iterdir()
+    cached.write_bytes(b"not an archive")
+    assert len(loaders.load("glyphs").labels) == len(glyphs.CHARACTERS)
+    monkeypatch.setenv("TF_TRANSFER_CACHE", str(cached / "below a file"))
+    assert len(loaders.load("glyphs").labels) == len(glyphs.CHARACTERS)
+
+
+def test_digits():
+    raw = loaders.load("digits")
+    assert raw.images.shape == (1797, 8, 8)
+    assert raw.class_names == [str(d) for d in range(10)]
+
+
+def test_npz_with_and_without_optional_arrays(tmp_path):
+    path = tmp_path / "data.npz"
+    x, y = np.zeros((3, 4, 4, 1), np.uint8), np.array([0, 1, 1])
+    np.savez(path, x_train=x, y_train=y)
+    raw = loaders.load(f"npz:{path}")
+    assert raw.class_names == ["0", "1"]
+    assert raw.test is None
+    np.savez(
+        path,
+        x_train=x,
+        y_train=y,
+        x_test=x[:2],
+        y_test=y[:2],
+        class_names=["a", "b"],
+    )
+    raw = loaders.load(f"npz:{path}")
+    assert raw.class_names == ["a", "b"]
+    assert raw.test.tolist() == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x_train": np.zeros((2, 4, 4))}, "no array 'y_train'"),
+        (
+            {"x_train": np.zeros((2, 4, 4)), "y_train": np.zeros(3, int)},
+            "equal lengths",
+        ),
+        (
+            {
+                "x_train": np.zeros((2, 4, 4)),
+                "y_train": np.zeros(2, int),
+                "x_test": np.zeros((2, 5, 5)),
+                "y_test": np.zeros(2, int),
+            },
+            "one shape",
+        ),
+    ],
+)
+def test_npz_refuses(tmp_path, arrays, message):
+    path = tmp_path / "data.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(InputError, match=message):
+        loaders.load(f"npz:{path}")
+
+
+def test_npz_never_runs_code(tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(path, x_train=np.array([print], object), y_train=np.zeros(1))
+    with pytest.raises(InputError, match="cannot be read"):
+        loaders.load(f"npz:{path}")
+
+
+def test_folder_of_parts(tmp_path):
+    for part, names in {"test": "ac", "train": "ab", "val": "b"}.items():
+        for name in names:
+            folder = tmp_path / part / name
+            folder.mkdir(parents=True)
+            pixels = np.full((4, 4, 1), 10 * ord(part[1]) % 256, np.uint8)
+            png = tf.io.encode_png(pixels).numpy()
+            (folder / f"{part}.png").write_bytes(png)
+    raw = loaders.load(f"folder:{tmp_path}")
+    assert raw.class_names == ["a", "b", "c"]
+    assert raw.labels.tolist() == [0, 1, 1, 0, 2]
+    assert raw.test.tolist() == [3, 4]
+    shades = [10 * ord(letter) % 256 for letter in "rraee"]
+    assert [image[0, 0, 0] for image in raw.images] == shades
+    assert loaders.load(f"folder:{tmp_path / 'train'}").test is None
+
+
+def test_classes_may_be_called_like_parts(tmp_path):
+    for name in ("test", "train"):
+        (tmp_path / name).mkdir()
+        png = tf.io.encode_png(np.zeros((4, 4, 1), np.uint8)).numpy()
+        (tmp_path / name / "one.png").write_bytes(png)
+    raw = loaders.load(f"folder:{tmp_path}")
+    assert (raw.class_names, raw.test) == (["test", "train"], None)
+
+
+def test_folder_of_jpeg_and_png_of_many_sizes(tmp_path):
+    write_folder(tmp_path)
+    (tmp_path / "cat" / "._0.png").write_bytes(b"of a file manager")
+    os.mkfifo(tmp_path / "cat" / "pipe.png")
+    with pytest.warns(UserWarning, match=r"are 1 .*: 'cat/pipe\.png'$"):
+        raw = loaders.load(f"folder:{tmp_path}")
+    assert raw.class_names == ["cat", "dog"]
+    assert raw.labels.tolist() == [0, 0, 1, 1]
+    assert [raw.images[i].shape for i in (0, 1)] == [(6, 5, 3), (7, 5, 3)]
+
+
+def test_folder_tells_what_it_leaves_out(tmp_path):
+    write_folder(tmp_path)
+    (tmp_path / "cat" / "old").mkdir()
+    (tmp_path / "dog" / "notes.txt").write_text("good dogs")
+    (tmp_path / "notes.txt").write_text("of no class")  # beside the classes
+    tf.io.write_file(str(tmp_path / "loose.png"), "an image")
+    left = "'loose.png', 'cat/old', 'dog/notes.txt'"
+    with pytest.warns(UserWarning, match=f"are 3 files and .*: {left}$"):
+        raw = loaders.load(f"folder:{tmp_path}")
+    assert raw.labels.tolist() == [0, 0, 1, 1]
+
+
+def test_parts_are_known_among_other_folders(tmp_path):
+    for part in ("Train", "TEST"):
+        write_folder(tmp_path / part)
+    (tmp_path / "__MACOSX").mkdir()
+    (tmp_path / "docs").mkdir()
+    with pytest.warns(UserWarning, match=r"are 1 files .*: 'docs'$"):
+        raw = loaders.load(f"folder:{tmp_path}")
+    assert raw.class_names == ["cat", "dog"]
+    assert raw.test.tolist() == [4, 5, 6, 7]
+
+
+def test_folder_names_an_unreadable_image(tmp_path):
+    write_folder(tmp_path)
+    (tmp_path / "cat" / "broken.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"cat/broken\.png"):
+        list(loaders.load(f"folder:{tmp_path}").images)
+
+
+def test_folder_refuses_emptiness(tmp_path):
+    with pytest.raises(InputError, match=r"no classes with images \(\.bmp, "):
+        loaders.load(f"folder:{tmp_path}")
+    with pytest.raises(InputError, match="no such folder"):
+        loaders.load(f"folder:{tmp_path / 'absent'}")
+
+
+@pytest.mark.parametrize(
+    "name", ["cats", "npz", "npz:", "glyphs:x", "", "sql:x"]
+)
+def test_unknown_names(name):
+    with pytest.raises(InputError, match="Unknown data set"):
+        loaders.load(name)
+
+
+def test_tfds_loads_a_prepared_set_offline(monkeypatch, tmp_path):
+    import tensorflow_datasets as tfds
+
+    class LittleSquares(tfds.core.GeneratorBasedBuilder):
+        """Two classes, prepared without a network."""
+
+        VERSION = tfds.core.Version("1.0.0")
+        pkg_dir_path = tmp_path
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(shape=(4, 4, 1)),
+                "label": tfds.features.ClassLabel(names=["a", "b"]),
+            }
+            return self.dataset_info_from_configs(
+                features=tfds.features.FeaturesDict(features)
+            )
+
+        def _split_generators(self, manager):
+            return {
+                "test": self._generate_examples(2),
+                "train": self._generate_examples(3),
+            }
+
+        def _generate_examples(self, count):
+            for i in range(count):
+                image = np.full((4, 4, 1), 10 * i, np.uint8)
+                yield i, {"image": image, "label": i % 2}
+
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    LittleSquares(data_dir=str(tmp_path)).download_and_prepare()
+    monkeypatch.setattr(
+        tfds, "builder", lambda name: LittleSquares(data_dir=str(tmp_path))
+    )
+    raw = loaders.load("tfds:little_squares")
+    assert raw.images[0].shape == (4, 4, 1)
+    assert raw.class_names == ["a", "b"]
+    assert len(raw.labels) == 5
+    assert raw.test.tolist() == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mnist", "not prepared on this machine"),
+        ("no_such_set_at_all", "knows no such data set"),
+    ],
+)
+def test_tfds_refuses_at_once(monkeypatch, tmp_path, name, message):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    with pytest.raises(InputError, match=message):
+        loaders.load(f"tfds:{name}")

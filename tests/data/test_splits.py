@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+
+from tests import helpers
+from tf_transfer.data import image_data, splits
+from tf_transfer.errors import InputError
+
+
+def test_the_source_is_learned_from_by_class_outside_its_test_part():
+    images = helpers.blobs()
+    own = image_data.ImageData(
+        images.images, images.labels, images.class_names, np.arange(0, 90, 2)
+    )
+    kept = splits.trained_on(own, 3)
+    assert np.bincount(kept.labels).tolist() == [3] * 4
+    rest = {image.tobytes() for image in images.images[1::2]}
+    rest |= {image.tobytes() for image in images.images[90:]}
+    assert {image.tobytes() for image in kept.images} <= rest
+    assert splits.trained_on(images, 0) is images
+
+
+def test_draws_of_a_class_are_random_and_all_that_there_are():
+    labels = np.array([2, 0, 2, 2, 0, 5])
+    drawn = [splits.draw_per_class(labels, 2, seed) for seed in range(20)]
+    for indices in drawn:
+        assert labels[indices].tolist() == [0, 0, 2, 2, 5]
+        assert len(set(indices)) == 5
+    assert {i for indices in drawn for i in indices[2:4]} == {0, 2, 3}
+
+
+def test_a_source_that_holds_the_test_images_is_refused():
+    digits = image_data.load("digits", size=8, channels=1)
+    test = splits.split_target(digits, 10, 3, seed=0).test
+    with pytest.raises(InputError, match="Received: 896 of 896 in both"):
+        splits.check_apart(digits, test)
+    kept = np.setdiff1d(np.arange(len(digits.labels)), digits.test or [])
+    few = {image.tobytes() for image in test.images}
+    apart = [i for i in kept if digits.images[i].tobytes() not in few]
+    splits.check_apart(digits.take(np.array(apart)), test)
+
+
+def test_one_in_a_hundred_test_images_may_lie_in_the_source():
+    images = helpers.blobs(per_class=50)
+    source = images.take(np.arange(100))
+    splits.check_apart(source, images.take(np.arange(99, 199)))
+    for shared in (2, 5):
+        test = images.take(np.arange(100 - shared, 200 - shared))
+        with pytest.raises(InputError, match=f"{shared} of 100 in both"):
+            splits.check_apart(source, test)
+
+
+def test_a_share_of_every_class_is_held_out_but_never_all():
+    images = helpers.blobs(per_class=11)
+    kept, held = splits.hold_out(images, 0.15, seed=0)
+    # .15 of the ten that may go, rounded up.
+    assert np.bincount(images.labels[held]).tolist() == [2] * 4
+    assert sorted([*kept, *held]) == list(range(44))
+    assert (held != splits.hold_out(images, 0.15, seed=1)[1]).any()
+    kept, held = splits.hold_out(images.take(np.arange(4)), 0.5, seed=0)
+    assert (kept.tolist(), held.tolist()) == ([0, 1, 2, 3], [])
+
+
+def test_split_keeps_parts_apart_and_is_drawn_by_seed():
+    images = image_data.load("digits", size=8, channels=1)
+    drawn = [splits.split_target(images, 10, 3, seed) for seed in (0, 0, 1)]
+    first, again, other = drawn
+    np.testing.assert_array_equal(first.labelled.images, again.labelled.images)
+    assert (first.labelled.images != other.labelled.images).any()
+    np.testing.assert_array_equal(first.test.images, other.test.images)
+    assert np.bincount(first.labelled.labels).tolist() == [10] * 10
+    assert np.bincount(first.validation.labels).tolist() == [3] * 10
+    assert np.bincount(first.train.labels).tolist() == [7] * 10
+    test = {image.tobytes() for image in first.test.images}
+    for split in drawn:
+        labelled = {image.tobytes() for image in split.labelled.images}
+        assert len(labelled & test) < 3  # equal drawings, not equal images
+
+
+def test_half_of_every_class_is_the_test_part_where_there_is_none():
+    images = helpers.blobs(per_class=9)
+    test = splits.test_part(images)
+    assert np.bincount(images.labels[test]).tolist() == [4] * 4
+    assert (test != np.arange(len(test))).any()
+    np.testing.assert_array_equal(test, splits.test_part(images))
+
+
+def test_the_test_part_is_the_same_in_every_version():
+    """Else images that one version learned from are tested on by another."""
+    images = helpers.blobs(per_class=6, classes=2)
+    assert splits.test_part(images).tolist() == [0, 3, 5, 6, 10, 11]
+
+
+def test_split_uses_the_data_sets_own_test_part():
+    images = helpers.blobs()
+    own = image_data.ImageData(
+        images.images, images.labels, images.class_names, np.arange(40)
+    )
+    split = splits.split_target(own, 5, 2, seed=0)
+    np.testing.assert_array_equal(split.test.images, images.images[:40])
+
+
+def test_split_takes_all_images_outside_the_test_part_if_need_be():
+    split = splits.split_target(helpers.blobs(per_class=10), 5, 2, seed=0)
+    assert np.bincount(split.labelled.labels).tolist() == [5] * 4
+
+
+@pytest.mark.parametrize(
+    ("labels", "validation", "message"),
+    [
+        (5, 0, "`validation_per_class`"),
+        (5, 5, "`validation_per_class`"),
+        (16, 5, "must have 16 images.*Received: 15 of class 'class 0'"),
+    ],
+)
+def test_split_refuses(labels, validation, message):
+    with pytest.raises(InputError, match=message):
+        splits.split_target(helpers.blobs(), labels, validation, seed=0)
+
+
+def test_split_refuses_a_test_part_without_images():
+    images = helpers.blobs()
+    none = image_data.ImageData(
+        images.images, images.labels, images.class_names, np.array([], int)
+    )
+    with pytest.raises(InputError, match=r"test part must.*none of 4 classes"):
+        splits.split_target(none, 5, 2, seed=0)

@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+
+from tests import helpers
+from tf_transfer.datl import diagnostics, label_shift, shaping
+
+
+def test_effective_sample_size_by_hand():
+    prior = np.full(2, 0.5)
+    assert diagnostics.effective_sample_size(np.ones(2), prior) == 1
+    assert diagnostics.effective_sample_size(
+        np.array([2.0, 0.0]), prior
+    ) == pytest.approx(0.5)
+    # 2 ** 2 / (16 / 3 + 2 / 3).
+    assert diagnostics.effective_sample_size(
+        np.array([4.0, 1.0]), np.array([1 / 3, 2 / 3])
+    ) == pytest.approx(2 / 3)
+
+
+def test_bootstrap_interval_covers_and_repeats():
+    rows = np.random.default_rng(0).dirichlet(np.ones(3), 500)
+    low, high = diagnostics.bootstrap_interval(rows, label_shift.mean_prior)
+    again = diagnostics.bootstrap_interval(rows, label_shift.mean_prior)
+    assert np.all((low < rows.mean(0)) & (rows.mean(0) < high))
+    np.testing.assert_array_equal(again, [low, high])
+    other = diagnostics.bootstrap_interval(rows, label_shift.mean_prior, seed=1)
+    assert np.all(other != again)
+
+
+def test_bootstrap_interval_of_a_mean_is_that_of_the_textbook():
+    rows = np.random.default_rng(0).normal(size=(400, 1))
+    low, high = diagnostics.bootstrap_interval(
+        rows, label_shift.mean_prior, 1000
+    )
+    expected = 2 * 1.96 * rows.std() / np.sqrt(400)
+    assert high - low == pytest.approx(expected, rel=0.08)
+
+
+def test_classes_without_examples_are_neither_top_nor_bottom():
+    rows = [
+        {"weight": weight, "source_prior": share}
+        for weight, share in ((4, 0.2), (1, 0.2), (3, 0.3), (2, 0.3), (0, 0))
+    ]
+    large, small = diagnostics.top_and_bottom(rows, most=2)
+    assert [row["weight"] for row in large] == [4, 3]
+    assert [row["weight"] for row in small] == [1, 2]
+
+
+def test_diagnose_warns_of_a_small_sample():
+    prior = np.full(20, 0.05)
+    target = np.r_[1.0, np.zeros(19)]
+    found = diagnostics.diagnose(
+        shaping.importance_weights(target, prior), target, prior, clip=10
+    )
+    assert found.ess == pytest.approx(0.05)
+    assert found.largest == pytest.approx(20)
+    assert found.clipped == pytest.approx(0.5)
+    assert found.entropy == 0
+    assert "repeat few examples" in found.advice
+    equal = diagnostics.diagnose(np.ones(20), prior, prior)
+    assert equal.advice == ""
+
+
+def test_the_share_clipped_is_of_tempered_weights_by_hand():
+    target, prior = np.array([0.8, 0.2, 0.0]), np.array([0.2, 0.8, 0.0])
+    found = diagnostics.diagnose(
+        np.ones(3), target, prior, clip=1.5, temper=0.5
+    )
+    # Weights 2 and .5: (2 - 1.5) * .2 of 2 * .2 + .5 * .8.
+    assert found.clipped == pytest.approx(0.1 / 0.8)
+
+
+def test_entropy_is_in_nats_and_effective_classes_by_hand():
+    half = np.full(2, 0.5)
+    found = diagnostics.diagnose(np.ones(2), half, half)
+    assert found.entropy == pytest.approx(np.log(2))
+    assert diagnostics.effective_classes(half) == pytest.approx(2)
+    uneven = np.array([0.5, 0.25, 0.25])
+    assert diagnostics.effective_classes(uneven) == pytest.approx(8 / 3)
+
+
+def test_weight_interval_is_in_proportion_and_holds_the_weight():
+    low, high = diagnostics.weight_interval(
+        weight=np.array([3.0, 1.0, 2.0, 2.0]),
+        share=np.array([0.2, 0.0, 0.5, 0.5]),
+        low=np.array([0.1, 0.0, 0.6, 0.2]),
+        high=np.array([0.4, 0.3, 0.7, 0.4]),
+    )
+    np.testing.assert_allclose(low, [1.5, 1, 2, 0.8])
+    np.testing.assert_allclose(high, [6, 1, 2.8, 2])
+
+
+@pytest.mark.parametrize(
+    ("values", "most", "top", "bottom"),
+    [
+        ([4, 1, 3, 2], 2, [4, 3], [1, 2]),
+        ([4, 1, 3, 2, 5], 9, [5, 4, 3], [1, 2]),
+        ([4, 1, 3, 2, 5], 1, [5], [1]),
+        ([4], 1, [4], []),
+    ],
+)
+def test_top_and_bottom_start_with_the_extremes(values, most, top, bottom):
+    rows = helpers.weight_rows(values)
+    found = diagnostics.top_and_bottom(rows, most)
+    assert [[row["weight"] for row in part] for part in found] == [top, bottom]

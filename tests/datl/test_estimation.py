@@ -1,0 +1,270 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import helpers
+from tf_transfer.datl import estimation
+from tf_transfer.errors import InputError
+
+PRIOR = np.full(3, 1 / 3)
+
+
+def logit_model(noise=0.35):
+    """Returns calibrated logits of a class number hidden in one pixel."""
+    confusion = (1 - noise) * np.eye(3) + noise / 3
+    model = keras.Sequential(
+        [
+            keras.Input((1, 1, 3)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, use_bias=False),
+        ]
+    )
+    model.set_weights([np.log(confusion)])
+    return model
+
+
+def images_of(classes):
+    return np.eye(3, dtype=np.float32)[np.asarray(classes, int)][:, None, None]
+
+
+def seen(truth, count, noise=0.35, seed=0):
+    """What the model sees of examples with the given class shares."""
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(3, count, p=truth)
+    confusion = (1 - noise) * np.eye(3) + noise / 3
+    shown = np.array([rng.choice(3, p=confusion[y]) for y in labels])
+    return images_of(shown), labels
+
+
+def test_mean_by_hand():
+    found = estimation.estimate_target_prior(
+        logit_model(), images_of([0, 0, 1]), PRIOR
+    )
+    high, low = 1 - 0.35 * 2 / 3, 0.35 / 3
+    expected = [(2 * high + low) / 3, (high + 2 * low) / 3, low]
+    np.testing.assert_allclose(found.prior, expected, rtol=1e-5)
+    assert found.count == 3
+    assert np.all(found.interval[0] <= found.prior + 1e-6)
+    assert np.all(found.prior <= found.interval[1] + 1e-6)
+
+
+def test_a_temperature_of_two_takes_the_root_by_hand():
+    found = estimation.estimate_target_prior(
+        logit_model(), images_of([0]), PRIOR, temperature=2.0
+    )
+    root = np.sqrt([1 - 0.35 * 2 / 3, 0.35 / 3, 0.35 / 3])
+    np.testing.assert_allclose(found.prior, root / root.sum(), rtol=1e-5)
+    assert found.temperature == 2
+
+
+@pytest.mark.parametrize("estimator", ["em", "bbse"])
+def test_em_and_bbse_recover_a_shift_through_a_model(estimator):
+    truth = np.array([0.6, 0.3, 0.1])
+    images, _ = seen(truth, 3000)
+    held_images, held_labels = seen(PRIOR, 3000, seed=1)
+    held_out = tf.data.Dataset.from_tensor_slices((held_images, held_labels))
+    found = estimation.estimate_target_prior(
+        logit_model(),
+        images,
+        PRIOR,
+        estimator=estimator,
+        held_out=held_out.batch(100),
+    )
+    np.testing.assert_allclose(found.prior, truth, atol=0.05)
+    low, high = found.interval
+    assert np.all((low < found.prior) & (found.prior < high))
+
+
+def exact(sees, shares):
+    """200 images and labels in exactly the shares P(y) P(x | y)."""
+    counts = np.rint(200 * np.array(shares)[:, None] * sees).astype(int)
+    pairs = np.indices((3, 3)).reshape(2, 9)
+    labels, shown = np.repeat(pairs, counts.ravel(), axis=1)
+    return images_of(shown), labels
+
+
+def test_bbse_undoes_one_sided_mistakes_and_an_uneven_prior():
+    sees = np.array([[0.8, 0.15, 0.05], [0.3, 0.6, 0.1], [0.05, 0.25, 0.7]])
+    model = logit_model()
+    model.set_weights([np.log(sees)])
+    prior, truth = [0.6, 0.3, 0.1], [0.2, 0.3, 0.5]
+    images, _ = exact(sees, truth)
+    held_out = tf.data.Dataset.from_tensor_slices(exact(sees, prior))
+    found = estimation.estimate_target_prior(
+        model,
+        images,
+        prior,
+        estimator="bbse",
+        temperature=2.0,
+        held_out=held_out.batch(64),
+    )
+    np.testing.assert_allclose(found.prior, truth, atol=1e-4)
+
+
+@pytest.mark.parametrize("estimator", ["mean", "em"])
+def test_the_prior_is_the_same_without_an_interval(estimator):
+    images, _ = seen([0.6, 0.3, 0.1], 100)
+    found, without = (
+        estimation.estimate_target_prior(
+            logit_model(), images, PRIOR, estimator=estimator, bootstrap=count
+        )
+        for count in (5, 0)
+    )
+    np.testing.assert_array_equal(found.prior, without.prior)
+    assert without.interval is None
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_calibration_multiplies_the_temperature(temperature):
+    model = logit_model()
+    model.set_weights([3 * model.get_weights()[0]])
+    images, labels = seen(PRIOR, 3000)
+    held_out = tf.data.Dataset.from_tensor_slices((images, labels)).batch(64)
+    found = estimation.estimate_target_prior(
+        model,
+        images,
+        PRIOR,
+        temperature=temperature,
+        calibrate=True,
+        held_out=held_out,
+    )
+    assert found.temperature == pytest.approx(3 * temperature, rel=0.15)
+
+
+def test_batch_size_does_not_matter():
+    images, _ = seen([0.2, 0.3, 0.5], 101)
+    found = [
+        estimation.estimate_target_prior(
+            logit_model(),
+            tf.data.Dataset.from_tensor_slices(images).batch(size),
+            PRIOR,
+        )
+        for size in (1, 7, 101)
+    ]
+    for other in found[1:]:
+        np.testing.assert_allclose(other.prior, found[0].prior, rtol=1e-6)
+        np.testing.assert_allclose(other.interval, found[0].interval)
+
+
+def test_two_replicas_equal_one(mirrored):
+    images = helpers.blobs(per_class=9).images / np.float32(255)
+    model = helpers.tiny_classifier()
+    with mirrored.scope():
+        copy = helpers.tiny_classifier()
+    copy.set_weights(model.get_weights())
+    dataset = tf.data.Dataset.from_tensor_slices(images).batch(7)
+    prior = np.full(4, 0.25)
+    one, two = (
+        estimation.estimate_target_prior(m, dataset, prior, estimator="em")
+        for m in (model, copy)
+    )
+    np.testing.assert_allclose(one.prior, two.prior, atol=1e-6)
+    np.testing.assert_allclose(one.interval, two.interval, atol=1e-6)
+
+
+def test_memory_is_bounded_and_the_kept_rows_are_a_uniform_sample(
+    monkeypatch,
+):
+    monkeypatch.setattr(estimation, "_KEPT_ROWS", 200)
+    sample = estimation._Rows(1)
+    for start in range(0, 10_000, 250):
+        sample.add(np.arange(start, start + 250.0)[:, None])
+    assert sample.kept.shape == (200, 1)
+    assert sample.count == 10_000
+    assert sample.mean[0] == pytest.approx(4999.5)
+    assert sample.kept.mean() == pytest.approx(5000, abs=700)
+    assert len(np.unique(sample.kept)) == 200
+
+
+def test_probabilities_are_understood():
+    model = logit_model()
+    softmax = keras.Sequential([model, keras.layers.Softmax()])
+    images = images_of([0, 1, 1])
+    one = estimation.estimate_target_prior(model, images, PRIOR)
+    two = estimation.estimate_target_prior(
+        softmax, images, PRIOR, from_logits=False
+    )
+    np.testing.assert_allclose(one.prior, two.prior, rtol=1e-5)
+    with pytest.raises(InputError, match="seems to return probabilities"):
+        estimation.estimate_target_prior(softmax, images, PRIOR)
+
+
+def test_images_of_half_precision_may_have_any_size():
+    model = keras.Sequential(
+        [keras.Input((300, 300, 3)), keras.layers.GlobalAveragePooling2D()]
+    )
+    images = np.full((2, 300, 300, 3), 0.5, np.float16)
+    found = estimation.estimate_target_prior(model, images, PRIOR)
+    np.testing.assert_allclose(found.prior, PRIOR, atol=1e-3)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_rectifier_does_not_hide_pixels_that_are_no_numbers(value):
+    model = helpers.tiny_classifier()
+    images = np.zeros((4, 8, 8, 1), np.float32)
+    images[2, 3, 3] = value
+    with pytest.raises(InputError, match="must be finite"):
+        estimation.estimate_target_prior(model, images, np.full(4, 0.25))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": images_of([])}, "target has no images"),
+        ({"images": images_of([0]) * np.nan}, "must be finite"),
+        ({"images": np.zeros((2, 1, 2, 3))}, "takes images of shape"),
+        ({"source_prior": np.full(2, 0.5)}, "must have 2 outputs"),
+        ({"temperature": 0.0}, "`temperature` must be positive"),
+        ({"temperature": -1.0}, "`temperature` must be positive"),
+        ({"estimator": "guess"}, "Unknown estimator"),
+        ({"estimator": "bbse"}, "need `held_out`"),
+        ({"calibrate": True}, "need `held_out`"),
+    ],
+)
+def test_refuses(changes, message):
+    arguments = {
+        "model": logit_model(),
+        "images": images_of([0, 1]),
+        "source_prior": PRIOR,
+    }
+    with pytest.raises(InputError, match=message):
+        estimation.estimate_target_prior(**arguments | changes)
+
+
+@pytest.mark.parametrize("used", [{"calibrate": True}, {"estimator": "bbse"}])
+@pytest.mark.parametrize(
+    ("held_out", "message"),
+    [
+        ((images_of([0]), np.array([7])), "Received: label 7"),
+        (images_of([0]), "must yield .* Received: no labels"),
+        ((images_of([]), np.array([], int)), "`held_out` has no images"),
+    ],
+)
+def test_refuses_held_out_images(held_out, message, used):
+    dataset = tf.data.Dataset.from_tensor_slices(held_out).batch(1)
+    with pytest.raises(InputError, match=message):
+        estimation.estimate_target_prior(
+            logit_model(), images_of([0]), PRIOR, held_out=dataset, **used
+        )
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 4])
+def test_source_prior_of_a_dataset(batch_size):
+    labels = np.array([0, 2, 2, 0, 0, 0, 2])
+    dataset = tf.data.Dataset.from_tensor_slices((labels, labels))
+    if batch_size:
+        dataset = dataset.batch(batch_size)
+    found = estimation.count_source_prior(dataset, 3)
+    np.testing.assert_allclose(found, [4 / 7, 0, 3 / 7])
+
+
+def test_source_prior_of_a_dataset_refuses():
+    dataset = tf.data.Dataset.from_tensor_slices(([0, 1], [0, 5]))
+    for bad, message in (
+        (dataset, "Received: label 5"),
+        (dataset.repeat(), "endless"),
+        (dataset.take(0), "empty"),
+    ):
+        with pytest.raises(InputError, match=message):
+            estimation.count_source_prior(bad, 3)

@@ -1,0 +1,253 @@
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests import helpers
+from tf_transfer import config as config_lib
+from tf_transfer.errors import InputError
+from tf_transfer.experiment.run_folder import (
+    FinishedRun,
+    RunFolder,
+    predictions_path,
+)
+
+
+def test_continues_the_same_configuration(tmp_path):
+    first = RunFolder(tmp_path / "run", helpers.tiny_experiment())
+    first.add({"method": "scratch", "seed": 0})
+    again = RunFolder(tmp_path / "run", helpers.tiny_experiment())
+    assert again.result("scratch", 0) == {"method": "scratch", "seed": 0}
+    assert again.result("scratch", 1) is None
+
+
+def test_one_command_works_in_a_folder_at_a_time(tmp_path):
+    first = RunFolder(tmp_path / "run", helpers.tiny_experiment())
+    with first.alone():
+        second = RunFolder(tmp_path / "run", helpers.tiny_experiment())
+        with (
+            pytest.raises(InputError, match="Another command is at work"),
+            second,
+            second.alone(),
+        ):
+            pass
+        assert (tmp_path / "run" / "config.json").exists()
+    with second.alone():  # the first has ended
+        pass
+
+
+def test_refuses_another_configuration_and_names_the_field(tmp_path):
+    RunFolder(tmp_path / "run", helpers.tiny_experiment())
+    with pytest.raises(InputError, match=r"\(seeds: 1 and 2\)"):
+        RunFolder(tmp_path / "run", helpers.tiny_experiment(seeds=2))
+    with pytest.raises(InputError, match=r"its source was another"):
+        RunFolder(
+            tmp_path / "run", helpers.tiny_experiment(), {"source": "abc"}
+        )
+
+
+def test_a_run_from_before_a_setting_was_there_goes_on(tmp_path):
+    path = tmp_path / "run" / "config.json"
+    RunFolder(tmp_path / "run", helpers.tiny_experiment())
+    old = json.loads(path.read_text())
+    del old["encoder"]["weights"]
+    del old["relevant"]
+    path.write_text(json.dumps(old))
+    RunFolder(tmp_path / "run", helpers.tiny_experiment())
+    assert json.loads(path.read_text()) == old
+    other = config_lib.Encoder(width=4, weights="imagenet")
+    with pytest.raises(InputError, match=r"\(encoder.weights:  and imagenet\)"):
+        RunFolder(tmp_path / "run", helpers.tiny_experiment(encoder=other))
+
+
+def test_refuses_a_folder_of_something_else(tmp_path):
+    (tmp_path / "letter.txt").write_text("dear all")
+    with pytest.raises(InputError, match="not empty and holds no run"):
+        RunFolder(tmp_path, helpers.tiny_experiment())
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_another_worker_may_look_while_the_chief_makes_the_folder(tmp_path):
+    """Whatever there is by then, the settings are not yet."""
+    config = helpers.tiny_experiment()
+    for name in (
+        "partial-config.json",
+        "checkpoints",
+        "checkpoints/datl-0.keras",
+    ):
+        (tmp_path / name).mkdir(parents=True)
+        folder = RunFolder(tmp_path, config, writes=False)
+        folder.add({"method": "datl", "seed": 0})
+        assert folder.result("datl", 0)
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize("step", ["mkdir", "write_text", "replace"])
+def test_a_start_killed_at_any_step_can_be_repeated(
+    tmp_path, monkeypatch, step
+):
+    """Between the steps there is never what would be refused."""
+    owner = os if step == "replace" else pathlib.Path
+    real, calls = getattr(owner, step), []
+
+    def killed(*given, **named):
+        calls.append(given)
+        if len(calls) == kill:
+            raise KeyboardInterrupt
+        return real(*given, **named)
+
+    kill, whole = 0, False
+    while not whole:
+        out, kill = tmp_path / str(kill), kill + 1
+        calls.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, step, killed)
+            with contextlib.suppress(KeyboardInterrupt):
+                RunFolder(out, helpers.tiny_experiment())
+            whole = len(calls) < kill
+        RunFolder(out, helpers.tiny_experiment())
+        assert (out / "config.json").exists()
+    assert kill == (3 if step == "mkdir" else 2)
+
+
+def test_refuses_what_cannot_be_written_or_read(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be"):
+        RunFolder(tmp_path / "file" / "run", helpers.tiny_experiment())
+    for damaged in ("{", "[]", "3"):
+        (tmp_path / "config.json").write_text(damaged)
+        with pytest.raises(InputError, match=r"cannot be read.*config\.json"):
+            RunFolder(tmp_path, helpers.tiny_experiment())
+
+
+def test_forgets_the_stages_of_a_finished_seed_alone(tmp_path):
+    folder = RunFolder(tmp_path / "run", helpers.tiny_experiment())
+    for seed in (1, 11):
+        (folder.stages("datl", seed) / "0").mkdir(parents=True)
+    (folder.stages("joint", 11) / "0").mkdir(parents=True)
+    folder.forget_stages(11, "joint")
+    assert not folder.stages("joint", 11).exists()
+    folder.forget_stages(0)
+    folder.forget_stages(1)
+    assert not folder.stages("datl", 1).exists()
+    assert folder.stages("datl", 11).exists()
+    folder.forget_stages(11)
+    assert not any((folder.path / "checkpoints").iterdir())
+
+
+def test_files_are_whole_or_absent(tmp_path):
+    folder = RunFolder(tmp_path / "run", helpers.tiny_experiment())
+    with pytest.raises(TypeError):
+        folder.write("bad.json", {"x": object()})
+    assert not (folder.path / "bad.json").exists()
+    folder.save_model(helpers.tiny_classifier(), "datl", 3)
+    names = [p.name for p in (folder.path / "checkpoints").iterdir()]
+    assert names == ["datl-3.keras"]
+
+
+def keys(results):
+    return [(result["method"], result["seed"]) for result in results]
+
+
+def test_two_who_add_lose_no_result(tmp_path):
+    one, other = (
+        RunFolder(tmp_path / "run", helpers.tiny_experiment()) for _ in range(2)
+    )
+    one.add({"method": "datl", "seed": 1})
+    other.add({"method": "datl", "seed": 0})
+    one.add({"method": "l2tl", "seed": 0})
+    wanted = [("datl", 0), ("l2tl", 0), ("datl", 1)]
+    assert keys(one.results) == wanted
+    assert keys(one.read("results.json", list)) == wanted
+    assert other.result("l2tl", 0) is None
+    other.refresh()
+    assert keys(other.results) == wanted
+    names = {path.name for path in one.path.iterdir()}
+    assert names == {"config.json", "results.json", "checkpoints"}
+
+
+ADDER = """
+import sys
+from tf_transfer.config import Experiment
+from tf_transfer.experiment.run_folder import RunFolder
+
+folder = RunFolder(sys.argv[1], Experiment())
+print("ready", flush=True)
+sys.stdin.readline()
+for seed in range(100):
+    folder.add({"method": sys.argv[2], "seed": seed})
+"""
+
+
+def test_processes_that_add_at_once_lose_no_result(tmp_path):
+    RunFolder(tmp_path / "run", config_lib.Experiment())
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", ADDER, str(tmp_path / "run"), method],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for method in ("datl", "l2tl")
+    ]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate(timeout=100)
+        assert process.returncode == 0
+    found = RunFolder(tmp_path / "run", config_lib.Experiment()).results
+    assert [result["seed"] for result in found] == sorted([*range(100)] * 2)
+    assert len(set(keys(found))) == 200
+
+
+def test_a_process_that_does_not_write_keeps_its_results(tmp_path):
+    experiment = helpers.tiny_experiment()
+    RunFolder(tmp_path / "run", experiment)
+    other = RunFolder(tmp_path / "run", experiment, writes=False)
+    other.add({"method": "datl", "seed": 0})
+    assert other.result("datl", 0)
+    assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_predictions_are_kept_but_by_one_who_does_not_write(tmp_path):
+    said = {"label": np.arange(3)}
+    for writes in (True, False):
+        folder = RunFolder(
+            tmp_path / "run", helpers.tiny_experiment(), writes=writes
+        )
+        folder.save_predictions(said, "datl", int(not writes))
+    (kept,) = (tmp_path / "run" / "predictions").iterdir()
+    assert kept == predictions_path(tmp_path / "run", "datl", 0)
+    with np.load(kept) as file:
+        np.testing.assert_array_equal(file["label"], said["label"])
+
+
+def test_reads_a_finished_run_alone(tmp_path):
+    config = helpers.tiny_experiment(methods=("finetune", "datl"))
+    with pytest.raises(InputError, match="no run of `compare`"):
+        FinishedRun.read(tmp_path)
+    folder = RunFolder(tmp_path / "run", config)
+    folder.write("data.json", {"source": None})
+    for method in config.methods:
+        with pytest.raises(InputError, match="is not finished"):
+            FinishedRun.read(folder.path)
+        folder.add({"method": method, "seed": 0})
+    found = FinishedRun.read(folder.path)
+    assert found.config["methods"] == list(config.methods)
+    assert found.results == folder.results
+    assert found.data == {"source": None}
+    folder.write("results.json", [3])
+    with pytest.raises(InputError, match="do not fit together"):
+        FinishedRun.read(folder.path)
+    folder.write("results.json", found.results)
+    (folder.path / "data.json").unlink()
+    with pytest.raises(InputError, match="is not finished"):
+        FinishedRun.read(folder.path)

@@ -1,0 +1,160 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+
+import tf_transfer as tt
+from tests import helpers
+from tf_transfer.config import Training
+from tf_transfer.errors import InputError
+from tf_transfer.experiment import trainers
+
+
+class Rates(keras.callbacks.Callback):
+    """Collects the learning rate of every step."""
+
+    def on_train_begin(self, logs=None):
+        self.seen = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append(float(self.model.optimizer.learning_rate))
+        self.counted = int(self.model.optimizer.iterations)
+
+
+def endless(batch_size):
+    return lambda start: helpers.blobs().batches(batch_size).repeat()
+
+
+def test_learning_rate_ramps_up_and_decays():
+    rates = Rates()
+    bench = trainers.Trainer(helpers.tiny_classifier(), [1])
+    stage = Training(steps=20, learning_rate=0.1)
+    logs = bench.fit(endless(6), stage, [rates]).history()
+    assert len(rates.seen) == 20
+    assert rates.seen[0] == pytest.approx(0.05)
+    assert max(rates.seen) == pytest.approx(0.1, rel=0.02)
+    assert rates.seen[-1] < 0.002
+    assert np.all(np.diff(rates.seen[1:]) < 0)
+    assert len(logs["loss"]) == 10
+
+
+@pytest.mark.parametrize(
+    ("stages", "expected"),
+    [([300], 10), ([80, 0, 32], 8), ([150], 5), ([7, 300], 1), ([], 10)],
+)
+def test_as_many_steps_at_once_as_divide_every_epoch(stages, expected):
+    assert trainers.steps_at_once(stages) == expected
+
+
+@pytest.mark.parametrize("steps", [40, 35, 3])
+def test_a_stage_takes_its_steps_whatever_the_model_was_made_for(steps):
+    rates = Rates()
+    bench = trainers.Trainer(helpers.tiny_classifier(), [40])
+    resume = bench.fit(endless(16), Training(steps=steps), [rates])
+    assert resume.step == steps
+    assert len(rates.seen) == steps // math.gcd(4, steps // math.gcd(steps, 10))
+    assert rates.counted == steps
+
+
+def test_steps_at_once_change_nothing_but_how_often_the_callbacks_are_called():
+    stage = Training(steps=20, learning_rate=0.1)
+    start, found = helpers.tiny_classifier().get_weights(), []
+    for stages in ([1], [20], [20]):
+        bench = trainers.Trainer(helpers.tiny_classifier(), stages)
+        bench.load(start)
+        rates = Rates()
+        bench.fit(endless(6), stage, [rates])
+        found.append((bench.state(), rates.seen))
+        bench.fit(endless(6), Training(steps=7))  # is traced for itself
+    for state, rates in found[1:]:
+        assert rates == found[0][1][1::2]
+        for one, other in zip(state, found[0][0], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_a_large_model_takes_one_step_at_a_time(monkeypatch):
+    monkeypatch.setattr(trainers, "_SMALL", 10)
+    bench = trainers.Trainer(helpers.tiny_classifier(), [20])
+    assert bench.at_once == 1
+
+
+def classifier():
+    return trainers.Trainer(helpers.tiny_classifier()), endless(16)
+
+
+def learner(**settings):
+    """An L2TL model whose policy learns, and its data."""
+    encoder = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(8, activation="relu"),
+        ]
+    )
+    model = tt.L2TL(encoder, 4, 4, policy_warmup=0)
+    batches = endless(16)(0)
+    data = tt.streams(batches, batches, batches)
+    return trainers.L2TLTrainer(model, **settings), lambda start: data
+
+
+def test_the_policy_has_a_learning_rate_of_its_own():
+    bench, _ = learner(policy_learning_rate=0.5)
+    assert float(bench.model.policy_optimizer.learning_rate) == 0.5
+
+
+@pytest.mark.parametrize("made", [classifier, learner])
+def test_a_reused_model_trains_like_a_new_one(made):
+    bench, data = made()
+    stage = Training(steps=5)
+    start = bench.state()
+    bench.fit(data, stage)
+    first = bench.state()
+    bench.load(start)
+    bench.fit(data, stage)
+    for one, other in zip(first, bench.state(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert any((a != b).any() for a, b in zip(start, first, strict=True))
+
+
+def test_what_else_is_kept_comes_back_from_the_folder(tmp_path):
+    bench, data = classifier()
+    importance, again = tt.ImportanceWeights(4), tt.ImportanceWeights(4)
+    importance.update([0.7, 0.1, 0.1, 0.1], np.full(4, 0.25))
+    for kept in (importance, again):
+        settings = {"folder": tmp_path, "also": [kept]}
+        bench.fit(data, Training(steps=1), **settings)
+    np.testing.assert_array_equal(again.numpy(), importance.numpy())
+
+
+@pytest.mark.parametrize(("fresh", "starts"), [(False, [0]), (True, [0, 2])])
+def test_fresh_data_is_asked_for_in_every_epoch(fresh, starts):
+    bench, data = classifier()
+    asked = []
+
+    def batches(start):
+        asked.append(start)
+        return data(start)
+
+    bench.fit(batches, Training(steps=4), fresh=fresh)
+    assert asked == starts
+
+
+def test_momentum_and_weight_decay():
+    found = trainers.WarmupCosine()
+    assert (found.momentum, found.nesterov) == (0.9, True)
+    assert found.weight_decay == 5e-3
+
+
+def test_learns_and_predicts():
+    images = helpers.blobs()
+    bench = trainers.Trainer(helpers.tiny_classifier())
+    bench.fit(endless(16), Training(steps=60))
+    right = bench.logits(images).argmax(axis=1) == images.labels
+    assert right.mean() > 0.9
+
+
+@pytest.mark.parametrize(("peak", "steps"), [(0, 5), (0.1, 0)])
+def test_schedule_refuses(peak, steps):
+    with pytest.raises(InputError, match="`peak` and `steps`"):
+        trainers.WarmupCosine().plan(peak, steps)

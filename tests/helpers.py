@@ -1,0 +1,253 @@
+"""What tests share: small data, models, experiments and commands."""
+
+import contextlib
+import copy
+import functools
+import os
+import pathlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tf_transfer as tt
+from tf_transfer import config as config_lib
+from tf_transfer.data import splits
+from tf_transfer.experiment import compiled_models
+from tf_transfer.experiment.run_folder import RunFolder
+from tf_transfer.experiment.seed_run import SeedRun
+from tf_transfer.l2tl.types import Transition
+
+REPOSITORY = pathlib.Path(__file__).parents[1]
+SHARED_DATA = REPOSITORY.parent / "shared" / "data"
+
+
+def blobs(
+    per_class: int = 30, classes: int = 4, seed: int = 0, size: int = 8
+) -> tt.ImageData:
+    """Images whose class is the place of a bright square, with noise."""
+    rng = np.random.default_rng(seed)
+    labels = np.tile(np.arange(classes, dtype=np.int32), per_class)
+    images = rng.integers(0, 60, (len(labels), size, size, 1))
+    half = size // 2
+    for image, label in zip(images, labels, strict=True):
+        row, column = divmod(int(label) % 4, 2)
+        square = image[row * half :, column * half :][:half, :half]
+        square += 60 + 60 * (label // 4)
+    names = [f"class {c}" for c in range(classes)]
+    return tt.ImageData(images.astype(np.uint8), labels, names)
+
+
+def weight_rows(values) -> list[dict]:
+    """The rows of `weights.csv` for a single seed."""
+    prior = 1 / len(values)
+    return [
+        {
+            "seed": 0,
+            "class_id": i,
+            "class": f"class {i}",
+            "source_prior": prior,
+            "target_prior": value * prior,
+            "target_prior_low": 0.5 * value * prior,
+            "target_prior_high": 1.5 * value * prior,
+            "weight": value,
+        }
+        for i, value in enumerate(values)
+    ]
+
+
+def tiny_experiment(**changes) -> config_lib.Experiment:
+    """An experiment of a few steps a stage."""
+    settings = {
+        "data": config_lib.Data(
+            image_size=8, labels_per_class=4, validation_per_class=2
+        ),
+        "encoder": config_lib.Encoder(width=4),
+        "generalist": config_lib.Training(steps=20, batch_size=16),
+        "pretraining": config_lib.Training(steps=4, batch_size=16),
+        "finetuning": config_lib.FineTuning(
+            steps=4, batch_size=8, learning_rates=(0.02,)
+        ),
+        "l2tl": config_lib.L2tl(steps=4, policy_warmup=1),
+        "seeds": 1,
+    }
+    return config_lib.Experiment(**settings | changes)
+
+
+def tiny_command(
+    folder: pathlib.Path,
+    out: str = "run",
+    methods: tuple[str, ...] = ("finetune", "l2tl"),
+) -> list[str]:
+    """A `compare` of a few seconds of steps, on data of its own."""
+    for name, classes, seed in (("source", 8, 0), ("target", 4, 1)):
+        data = blobs(per_class=20, classes=classes, seed=seed)
+        np.savez(
+            folder / f"{name}.npz",
+            x_train=data.images,
+            y_train=data.labels,
+            class_names=np.array(data.class_names),
+        )
+    settings = {
+        "data.source": f"npz:{folder}/source.npz",
+        "data.target": f"npz:{folder}/target.npz",
+        "data.image_size": 8,
+        "data.labels_per_class": 4,
+        "data.validation_per_class": 2,
+        "encoder.width": 4,
+        "generalist.steps": 40,
+        "generalist.batch_size": 16,
+        "pretraining.steps": 20,
+        "pretraining.batch_size": 16,
+        "finetuning.steps": 20,
+        "finetuning.batch_size": 8,
+        "l2tl.steps": 20,
+        "l2tl.policy_warmup": 2,
+        "checkpoint_every": 5,
+        "seeds": 1,
+    }
+    return [
+        sys.executable,
+        "-m",
+        "tf_transfer.cli",
+        "compare",
+        f"--out={folder / out}",
+        f"--config.methods={methods}",
+        *(f"--config.{name}={value}" for name, value in settings.items()),
+    ]
+
+
+@contextlib.contextmanager
+def started(
+    command: list[str], **environment: str
+) -> Iterator[subprocess.Popen]:
+    """Starts a command, whose text is to be read, and ends it in any case."""
+    child = subprocess.Popen(
+        command,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def ended(child: subprocess.Popen, timeout: float) -> tuple[int, str]:
+    """Waits for a command; returns its status and standard error."""
+    note = ""
+    try:
+        child.wait(timeout)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        note = f"killed after {timeout:.0f} seconds"
+    _, errors = child.communicate()
+    return child.returncode, errors + note
+
+
+def checkpoints(out: pathlib.Path) -> set[pathlib.Path]:
+    """Returns those of the stages of a run."""
+    return set(out.glob("checkpoints/stages/*/*/step-*.index"))
+
+
+def wait_for_a_checkpoint(
+    out: pathlib.Path, besides: set[pathlib.Path] = frozenset()
+) -> None:
+    """Waits until a run has written one, besides those given."""
+    until = time.monotonic() + 200
+    while not checkpoints(out) - besides:
+        assert time.monotonic() < until, f"no checkpoint in {out}"
+        time.sleep(0.05)
+
+
+def same_models(one: pathlib.Path, other: pathlib.Path, atol: float) -> None:
+    """Asserts that two runs kept the same models, to `atol`."""
+    names = sorted(path.name for path in one.glob("checkpoints/*.keras"))
+    assert names
+    for name in names:
+        found, wanted = (
+            keras.saving.load_model(
+                run / "checkpoints" / name, compile=False
+            ).get_weights()
+            for run in (one, other)
+        )
+        for a, b in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=atol)
+
+
+def tiny_classifier(classes: int = 4, size: int = 8) -> keras.Model:
+    """A small built classifier that returns logits."""
+    model = tt.classifier(tt.small_encoder((size, size, 1), 4), classes)
+    model.build((None, size, size, 1))
+    return model
+
+
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+@functools.cache
+def shared_models():
+    """The models of the unchanged experiment, traced once for all tests."""
+    bench = compiled_models.CompiledModels(tiny_experiment(), (8, 8, 1), 8, 4)
+    _ = bench.joint, bench.learner  # the copies that tests make share them
+    return bench
+
+
+def seed_run(tmp_path, seed=0, bench=None, **changes):
+    """A trial on small synthetic data."""
+    config = tiny_experiment(**changes)
+    bench = copy.copy(bench or shared_models())
+    bench.config = config
+    source = blobs(per_class=20, classes=8)
+    target = blobs(per_class=20, classes=4, seed=1)
+    split = splits.split_target(target, 4, 2, seed)
+    steps = []
+    made = SeedRun(
+        bench,
+        source,
+        split,
+        seed,
+        RunFolder(tmp_path / "run", config),
+        steps.append,
+    )
+    return made, steps
+
+
+def equal_states(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+ACTIVE = 1.0
+
+
+def l2tl_model(credit, classes=8, **settings):
+    model = tt.L2TL(
+        tt.small_encoder((8, 8, 1), 4),
+        classes,
+        4,
+        policy=tt.WeightPolicy(classes, levels=3),
+        credit=credit,
+        **settings,
+    )
+    model.compile(keras.optimizers.SGD(0.1))
+    return model
+
+
+def first_batch(data, size):
+    return next(iter(data.batches(size)))
+
+
+def transition(model, reward=0.5):
+    source = model.look(*first_batch(blobs(classes=8), 24))
+    pair = first_batch(blobs(seed=1), 8)
+    validation, slope = model.credit.look(model, *pair)
+    actions = model.policy.draw(0)
+    reward = tf.constant(reward)
+    return Transition(actions, source.labels, source, validation, reward, slope)

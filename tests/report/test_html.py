@@ -1,0 +1,278 @@
+import contextlib
+import dataclasses
+import itertools
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import tf_transfer as tt
+from tests import helpers
+from tf_transfer import config as config_lib
+from tf_transfer.errors import InputError
+from tf_transfer.experiment import metrics, weights_file
+from tf_transfer.experiment.run_folder import predictions_path
+from tf_transfer.report import html
+
+STRANGE = [
+    "<b>bold</b>",
+    "\"double\" & 'single'",
+    "$x$ {{ y }}",
+    "a name that is by far too long for any box " * 3,
+    "\u2192 \u00e4\u00f6\u00fc",
+    "</script><script>alert(1)</script>",
+    "f",
+    "g",
+]
+METHODS = ("finetune", "datl", "l2tl")
+
+
+def result(method, seed):
+    """As `compare` keeps it, of a run that was made up."""
+    accuracy = {"finetune": 0.8, "datl": 0.9, "l2tl": 0.85}[method]
+    figures = {"accuracy": accuracy + 0.01 * seed, "loss": 1.0}
+    history = {"finetuning": {"loss": [2.0, 1.0]}}
+    if method == "l2tl":
+        history["learning"] = {
+            "loss": [2.0, 1.0],
+            "scale": [0.5, 0.6],
+            "reward": [0.1, 0.2],
+            "expected_scale": [0.5, 0.5, 0.6],
+            "class_weights": [[1.0] * 8, [1.0] * 8, [0.5, 1.5] * 4],
+        }
+    return {
+        "method": method,
+        "seed": seed,
+        "test": figures,
+        "validation": figures,
+        "seconds": 30.0,
+        "history": history,
+        "versions": {"keras": "3.15"},
+        "machine": "2 cores",
+    }
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The folder of a finished run that was made up."""
+    config = helpers.tiny_experiment(methods=METHODS, seeds=2)
+    files = {
+        "config.json": dataclasses.asdict(config) | {"fingerprints": {}},
+        "results.json": [result(m, s) for m in METHODS for s in range(2)],
+        "data.json": {"source": None, "target": None, "class_names": STRANGE},
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    rows = helpers.weight_rows(np.linspace(0, 2, len(STRANGE)))
+    rows = [r | {"class": n} for r, n in zip(rows, STRANGE, strict=True)]
+    weights_file.write(tmp_path, rows)
+    said = metrics.predictions(np.eye(3), np.array([0, 1, 1]))
+    (tmp_path / "predictions").mkdir()
+    for method, seed in itertools.product(METHODS, range(2)):
+        np.savez(predictions_path(tmp_path, method, seed), **said)
+    return tmp_path
+
+
+def test_the_report_tells_the_verdict(run):
+    page = html.write(run).read_text()
+    assert "By the validation images datl is the choice." in page
+    assert "Of 3 test images it is wrong on 1 (33.3&nbsp;%)" in page
+    assert "datl, seed 1" in page
+    assert "1 of 2" in page
+    assert "90.5 \u00b1 6.4" in page
+    assert "data:image" not in page
+    assert not list(run.glob("partial-*"))
+
+
+def test_names_are_shown_as_they_are(run):
+    page = html.write(run).read_text()
+    assert "<b>bold" not in page
+    assert "<script" not in page
+    assert "&lt;b&gt;bold&lt;/b&gt;" in page
+    assert "$x$ {{ y }}" in page
+    assert "arrays \u2192 arrays" in page
+
+
+def test_one_seed_and_no_fine_tuning_need_no_interval(run):
+    config = json.loads((run / "config.json").read_text())
+    config |= {"methods": ["scratch"], "seeds": 1}
+    (run / "config.json").write_text(json.dumps(config))
+    found = result("finetune", 0) | {"method": "scratch"}
+    (run / "results.json").write_text(json.dumps([found]))
+    (run / "weights.csv").unlink()
+    said = predictions_path(run, "finetune", 0)
+    said.rename(predictions_path(run, "scratch", 0))
+    page = html.write(run).read_text()
+    assert "several seeds" in page
+    assert "none of the methods uses the source" in page
+    assert "There are no gains to draw" in page
+
+
+def test_without_its_data_the_report_is_written_anew_without_images(
+    run, capsys
+):
+    first = html.write(run).read_text()
+    assert html.rewrite(run).read_text() == first
+    assert capsys.readouterr().err.count("Warning: No images of the ") == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", None, "no run of `compare`"),
+        ("config.json", "{}", "do not fit together"),
+        ("results.json", "[]", "is not finished"),
+        ("data.json", None, "is not finished"),
+        ("weights.csv", "", "cannot be read"),
+        ("data.json", '{"source": 3}', "do not fit together"),
+        ("data.json", "{", "cannot be read"),
+        ("predictions/datl-1.npz", "", "cannot be read"),
+        ("predictions/datl-1.npz", None, "cannot be read"),
+    ],
+)
+def test_refuses_a_damaged_run_and_leaves_the_report(
+    run, name, content, message
+):
+    before = html.write(run).read_text()
+    (run / name).unlink()
+    if content is not None:
+        (run / name).write_text(content)
+    with pytest.raises(InputError, match=rf"{message}.*Received: "):
+        html.write(run)
+    assert (run / "report.html").read_text() == before
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a whole tiny run, on data with strange names."""
+    folder = tmp_path_factory.mktemp("whole")
+    for name, classes, seed in (("source", 8, 0), ("target", 4, 1)):
+        data = helpers.blobs(per_class=20, classes=classes, seed=seed)
+        np.savez(
+            folder / f"{name}.npz",
+            x_train=data.images,
+            y_train=data.labels,
+            class_names=np.array(STRANGE[:classes]),
+        )
+    tiny = helpers.tiny_experiment()
+    config = dataclasses.replace(
+        tiny,
+        methods=METHODS,
+        seeds=2,
+        data=dataclasses.replace(
+            tiny.data,
+            source=f"npz:{folder}/source.npz",
+            target=f"npz:{folder}/target.npz",
+        ),
+        l2tl=config_lib.L2tl(steps=4, policy_warmup=1, credit="reinforce"),
+    )
+    tt.compare(config, folder / "run", quiet=True)
+    return folder / "run"
+
+
+@pytest.mark.slow
+def test_a_run_and_its_folder_give_the_same_report(whole):
+    first = (whole / "report.html").read_text()
+    for part in ("Examples of the source", "Examples of the target"):
+        assert part in first
+    assert "Reward and baseline" in first
+    assert html.rewrite(whole).read_text() == first
+
+
+@contextlib.contextmanager
+def browser():
+    """A headless Chromium, or the reason why there is none."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    chromium, driver = map(shutil.which, ("chromium", "chromedriver"))
+    if not (chromium and driver):
+        pytest.skip("needs chromium and chromedriver, which are absent")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "disable-dev-shm-usage",
+    ):
+        options.add_argument(f"--{flag}")
+    logs = {"browser": "ALL", "performance": "ALL"}
+    options.set_capability("goog:loggingPrefs", logs)
+    service = webdriver.ChromeService(driver)
+    found = webdriver.Chrome(options=options, service=service)
+    try:
+        yield found
+    finally:
+        found.quit()
+
+
+def show(driver, path, width, scheme):
+    """Opens a page in a window of a width, and in light or dark."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1}
+    driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", size | {"mobile": False}
+    )
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    driver.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [feature]}
+    )
+    driver.get(path.as_uri())
+
+
+PROBE = """
+const all = (query) => [...document.querySelectorAll(query)];
+const style = getComputedStyle(document.body);
+const light = (colour) => {
+  const [r, g, b] = colour.match(/[\\d.]+/g).map(Number);
+  return (r + g + b) / 3;
+};
+return {
+  width: document.documentElement.scrollWidth,
+  paper: light(style.backgroundColor),
+  ink: light(style.color),
+  images: all("img").length,
+  broken: all("img").filter((i) => !i.naturalWidth).length,
+  mute: all("img:not([alt]), img[alt='']").length
+    + all("figure svg").filter((s) => !s.getAttribute("aria-label")).length,
+  charts: all("figure svg").length,
+  bare: all("figure").filter((f) => !f.querySelector("figcaption")).length,
+  bold: all("b").filter((b) => b.textContent == "bold").length,
+  text: document.body.innerText,
+};
+"""
+
+
+@pytest.mark.slow
+def test_a_browser_shows_the_report(whole):
+    path = whole / "report.html"
+    with browser() as driver:
+        seen = {}
+        for width in (1280, 390):
+            for scheme in ("light", "dark"):
+                show(driver, path, width, scheme)
+                found = seen[width, scheme] = driver.execute_script(PROBE)
+                assert found["width"] <= width, found["width"]
+        console = driver.get_log("browser")
+        traffic = [
+            json.loads(entry["message"])["message"]
+            for entry in driver.get_log("performance")
+        ]
+    assert console == []
+    asked = {
+        message["params"]["request"]["url"].split(",")[0]
+        for message in traffic
+        if message["method"] == "Network.requestWillBeSent"
+    }
+    assert asked == {path.as_uri(), "data:image/png;base64"}
+    assert found["images"] > 10
+    assert found["charts"] >= 6
+    for name in ("broken", "mute", "bare", "bold"):
+        assert found[name] == 0, name
+    assert STRANGE[0] in found["text"]
+    light, dark = seen[390, "light"], seen[390, "dark"]
+    assert light["paper"] > 200 > 100 > light["ink"]
+    assert dark["paper"] < 60 < 150 < dark["ink"]

@@ -1,0 +1,362 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from tf_transfer.config import Experiment
+from tf_transfer.errors import InputError
+from tf_transfer.report import figures, markdown
+
+# Gains of .04 +- .0248 and .0167 +- .0143 (Student's t of 2 degrees: 4.3027).
+ACCURACY = {
+    "finetune": (0.80, 0.90, 0.85),
+    "finetune_related": (0.81, 0.92, 0.87),
+    "datl": (0.83, 0.94, 0.90),
+    "l2tl": (0.80, 0.90, 0.85),
+}
+AREA = {"datl": (0.90, 0.95, 0.97), "l2tl": (0.8, 0.9, 0.85)}
+
+
+def results_of(accuracies=ACCURACY, areas=AREA):
+    return [
+        {
+            "method": method,
+            "seed": seed,
+            "test": {"accuracy": accuracy},
+            "validation": {"accuracy": accuracy, "loss": 1.0},
+            "seconds": 60.0 * (1 + seed),
+            "machine": "2 cores, x86_64",
+        }
+        | ({"weight_area": areas[method][seed]} if method in areas else {})
+        for method, found in accuracies.items()
+        for seed, accuracy in enumerate(found)
+    ]
+
+
+def run(folder, results=None, **settings):
+    """Writes what a run leaves for the document."""
+    folder.mkdir(parents=True, exist_ok=True)
+    results = results_of() if results is None else results
+    data = {
+        "source": "npz:/far/mnist.npz+glyphs",
+        "target": "npz:mine.npz",
+        "labels_per_class": 10,
+        "validation_per_class": 3,
+    }
+    config = {
+        "data": data,
+        "methods": list(dict.fromkeys(r["method"] for r in results)),
+        "seeds": len({r["seed"] for r in results}),
+    } | settings
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "results.json").write_text(json.dumps(results))
+    return folder
+
+
+def test_every_figure_is_as_by_hand(tmp_path):
+    text = markdown.document([run(tmp_path / "to_digits")], "runs/gains.png")
+    head, *lines = text.splitlines()
+    assert head == "# Results"
+    start = lines.index(
+        "![Gains over fine-tuning; the chosen method in red](runs/gains.png)"
+    )
+    assert lines[start:] == [
+        "![Gains over fine-tuning; the chosen method in red](runs/gains.png)",
+        "",
+        "| experiment | fine-tuning | chosen | gain | error |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        "| to digits | 85.0 +- 12.4 | datl | +4.0 +- 2.5 | -27 % |",
+        "",
+        "## To digits",
+        "",
+        "mnist + glyphs -> mine, 10 labels a class (3 of them for validation), "
+        "3 seeds; 0.4 hours of training on 2 cores, x86_64.",
+        "",
+        "| method | accuracy | gain over finetune | "
+        "gain over finetune_related | area | min |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| finetune | 85.0 +- 12.4 | - | -1.7 +- 1.4 | - | 2.0 |",
+        "| finetune_related | 86.7 +- 13.7 | +1.7 +- 1.4 | - | - | 2.0 |",
+        "| datl (chosen) | 89.0 +- 13.8 | +4.0 +- 2.5 | +2.3 +- 1.4 | 0.940 "
+        "| 2.0 |",
+        "| l2tl | 85.0 +- 12.4 | +0.0 +- 0.0 | -1.7 +- 1.4 | 0.850 | 2.0 |",
+        "",
+        "- datl gains 4.0 +- 2.5 points here; better than finetune_related.",
+        "- l2tl cannot be told from fine-tuning here (+0.0 +- 0.0 points); "
+        "worse than finetune_related.",
+        "- By the validation images datl is the choice.",
+    ]
+
+
+def test_what_is_added_over_all_experiments_by_hand(tmp_path):
+    runs = [
+        run(
+            tmp_path / name,
+            results_of(
+                {
+                    "finetune": (0.5, 0.5),
+                    "datl": (0.7, 0.8),
+                    "datl_reversed": (0.7 - gain, 0.8 - gain),
+                },
+                {},
+            ),
+        )
+        for name, gain in (("one", 0.01), ("two", 0.03))
+    ]
+    text = markdown.document(runs, "")
+    half = 12.7062 * 0.01  # of two values .02 apart
+    assert f"| datl | datl_reversed | 2 | +2.0 +- {100 * half:.1f} |" in text
+    assert "| datl | finetune" not in text  # no experiment has both
+    assert "## Over all" not in markdown.document(runs[:1], "")
+
+
+def test_columns_without_figures_are_left_out(tmp_path):
+    results = results_of({"finetune": (0.8, 0.9), "datl": (0.8, 0.9)}, {})
+    text = markdown.document([run(tmp_path / "run", results)], "")
+    assert "| method | accuracy | gain over finetune | min |" in text
+    assert "area |" not in text
+
+
+def test_one_seed_has_no_intervals(tmp_path):
+    results = results_of({"finetune": (0.8,), "datl": (0.9,)}, {})
+    text = markdown.document([run(tmp_path / "run", results)], "")
+    assert "| run | 80.0 | datl | +10.0 | -50 % |" in text
+    assert "| datl (chosen) | 90.0 | +10.0 | 1.0 |" in text
+    assert ", 1 seed; 2 min of training" in text
+    assert text.endswith("| 1.0 |\n\n")
+
+
+def test_without_fine_tuning_there_is_no_gain(tmp_path):
+    results = results_of({"scratch": (0.7, 0.7), "datl": (0.9, 0.9)}, {})
+    folder = run(tmp_path / "run", results)
+    assert "| run | - | datl | - | - |" in markdown.document([folder], "")
+    markdown.plot_gains(tmp_path / "gains.png", [folder])
+
+
+def test_no_errors_cannot_be_reduced(tmp_path):
+    results = results_of({"finetune": (1.0,), "datl": (1.0,)}, {})
+    results[1]["validation"]["loss"] = 0.5
+    text = markdown.document([run(tmp_path / "run", results)], "")
+    assert "| run | 100.0 | datl | +0.0 | - |" in text
+
+
+def test_fine_tuning_itself_may_be_chosen(tmp_path):
+    results = results_of({"finetune": (0.9, 0.9), "datl": (0.8, 0.7)}, {})
+    text = markdown.document([run(tmp_path / "run", results)], "")
+    assert "| run | 90.0 +- 0.0 | finetune | 0 | 0 % |" in text
+
+
+def test_the_chosen_method_is_marked(tmp_path):
+    results = results_of(
+        {"finetune": (0.8, 0.8), "datl": (0.7, 0.7), "l2tl": (0.9, 0.9)}, {}
+    )
+    text = markdown.document([run(tmp_path / "run", results)], "")
+    assert "| l2tl (chosen) |" in text
+    assert text.count("(chosen)") == 1
+
+
+def test_gains_are_of_the_test_images(tmp_path):
+    results = results_of()
+    for result in results:
+        result["validation"]["accuracy"] = 0.5
+    text = markdown.document([run(tmp_path / "run", results)], "")
+    assert "| datl | 89.0 +- 13.8 | +4.0 +- 2.5 | +2.3 +- 1.4 |" in text
+
+
+def test_says_what_is_not_finished(tmp_path):
+    folder = run(tmp_path / "run", results_of()[:-1], seeds=4)
+    assert "3 seeds (not finished: 11 of 16 results);" in markdown.document(
+        [folder], ""
+    )
+    folder = run(tmp_path / "run", methods=[*ACCURACY, "joint"])
+    assert "(not finished: 12 of 15 results);" in markdown.document(
+        [folder], ""
+    )
+
+
+def test_names_the_config_that_gives_the_run(tmp_path, monkeypatch):
+    settings = dataclasses.asdict(Experiment(methods=tuple(ACCURACY), seeds=3))
+    folder = run(tmp_path / "runs" / "mine", **settings)
+    monkeypatch.chdir(tmp_path)
+    command = "`tf-transfer compare --config=configs/mine.py`"
+    assert command not in markdown.document([folder], "")
+    (tmp_path / "configs").mkdir()
+    config = tmp_path / "configs" / "mine.py"
+    for seeds, named in ((3, True), (4, False)):
+        config.write_text(
+            "from tf_transfer.config import Experiment\n"
+            "def get_config():\n"
+            f"    return Experiment(methods={tuple(ACCURACY)}, seeds={seeds})\n"
+        )
+        assert (command in markdown.document([folder], "")) == named
+    config.write_text("no python")
+    assert command not in markdown.document([folder], "")
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (None, "arrays"),
+        ("digits", "digits"),
+        ("tfds:mnist:3.0.1", "mnist:3.0.1"),
+        ("folder:photos/of.dogs/", "of.dogs"),
+        ("npz:../a.b/c+d.npz+folder:e", "c+d + e"),
+    ],
+)
+def test_names_of_data_sets(tmp_path, given, shown):
+    folder = run(tmp_path / "run")
+    names = {"source": given, "target": "digits"}
+    (folder / "data.json").write_text(json.dumps(names))
+    assert f"\n{shown} -> digits, " in markdown.document([folder], "")
+
+
+def test_writes_the_document_and_a_plot_that_it_finds(tmp_path):
+    from PIL import Image
+
+    results = results_of({"scratch": (0.1, 0.1), "finetune": (0.8, 0.9)}, {})
+    folders = [run(tmp_path / "some runs" / n) for n in ("a", "b", "c")]
+    folders.append(run(tmp_path / "some runs" / "d $_", results))
+    out = tmp_path / "RESULTS.md"
+    plot = tmp_path / "some runs" / "gains.png"
+    assert markdown.write(folders, out) == [out, plot]
+    assert "](some%20runs/gains.png)" in out.read_text()
+    for title in ("## A\n", "## B\n", "## C\n", "## D $ \n"):
+        assert title in out.read_text()
+    with Image.open(plot) as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    assert pixels.shape == (768, 1440, 3)
+    for colour in ((181, 72, 42), (59, 110, 165)):  # chosen, and not
+        close = (abs(pixels - colour) < 3).all(axis=-1)
+        assert close.sum() > 100
+        first, *_, last = close.reshape(2, 384, 3, 480).any((1, 3)).ravel()
+        assert first
+        assert not last
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "RESULTS.md",
+        "some runs",
+    ]
+
+
+def test_the_plot_shows_gains_and_intervals_from_below(tmp_path, monkeypatch):
+    drawn, new_figure = [], figures.new_figure
+
+    def kept(*size):
+        drawn.append(new_figure(*size))
+        return drawn[-1]
+
+    monkeypatch.setattr(figures, "new_figure", kept)
+    results = results_of(ACCURACY | {"scratch": (0.1, 0.1, 0.1)})
+    markdown.plot_gains(tmp_path / "gains.png", [run(tmp_path / "a", results)])
+    axes = drawn[0].axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["l2tl", "datl", "finetune_related"]
+    found = [
+        (*point.get_xydata()[0], *np.ptp(bar.get_segments()[0][:, 0:1], axis=0))
+        for point, _, (bar,) in axes.containers
+    ]
+    expected = [(0, 0, 0), (4, 1, 2 * 2.484), (1.667, 2, 2 * 1.434)]
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def changed(path, value):
+    """The results with one figure of the last replaced."""
+    results = results_of()
+    owner = results[-1]
+    *parents, name = path.split(".")
+    for parent in parents:
+        owner = owner[parent]
+    owner[name] = value
+    return json.dumps(results)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.json", None, "no results of `compare`"),
+        ("config.json", "{", "cannot be read"),
+        ("config.json", "[]", "cannot be read"),
+        ("config.json", b"\xff", "cannot be read"),
+        ("config.json", "{}", r"do not fit together \(KeyError\('methods'\)"),
+        ("config.json", '{"methods": 3}', "do not fit together"),
+        ("config.json", '{"methods": []}', "do not fit together"),
+        ("config.json", '{"methods": ["joint"]}', "do not fit together"),
+        ("config.json", '{"methods": ["datl"]}', r"KeyError\('data'\)"),
+        (
+            "config.json",
+            '{"methods": ["datl"], "data": 3}',
+            "do not fit together",
+        ),
+        ("results.json", None, "no results of `compare`"),
+        ("results.json", "[]", "no results of `compare`"),
+        ("results.json", "{}", "cannot be read"),
+        ("results.json", "null", "cannot be read"),
+        ("results.json", "3", "cannot be read"),
+        ("results.json", "[3]", "do not fit together"),
+        ("results.json", "[{}]", "do not fit together"),
+        ("results.json", '[{"method": "datl"}]', "do not fit together"),
+        ("results.json", '[{"method": []}]', "do not fit together"),
+        ("results.json", changed("test", {}), "do not fit together"),
+        ("results.json", changed("test", []), "do not fit together"),
+        ("results.json", changed("test.accuracy", "0.9"), "do not fit"),
+        ("results.json", changed("test.accuracy", None), "do not fit"),
+        ("results.json", changed("test.accuracy", []), "do not fit"),
+        ("results.json", changed("test.accuracy", np.nan), "no finite number"),
+        ("results.json", changed("seconds", np.inf), "no finite number"),
+        ("results.json", changed("weight_area", np.nan), "no finite number"),
+        ("results.json", changed("validation.loss", np.nan), "no finite"),
+        ("results.json", changed("validation.accuracy", np.nan), "no finite"),
+        ("results.json", changed("machine", 3), "do not fit together"),
+        ("data.json", "[]", "cannot be read"),
+        ("data.json", '{"source": "a"}', "do not fit together"),
+        ("data.json", '{"source": 3, "target": 4}', "do not fit together"),
+    ],
+)
+def test_a_damaged_run_is_refused_and_nothing_is_written(
+    tmp_path, name, content, message
+):
+    good, bad = run(tmp_path / "good"), run(tmp_path / "bad")
+    (bad / name).unlink(missing_ok=True)
+    if isinstance(content, bytes):
+        (bad / name).write_bytes(content)
+    elif content is not None:
+        (bad / name).write_text(content)
+    with pytest.raises(InputError, match=rf"{message}.*Received: .*bad"):
+        markdown.write([good, bad], tmp_path / "RESULTS.md")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad", "good"]
+
+
+def test_refuses_what_is_no_folder_of_a_run(tmp_path):
+    (tmp_path / "file").write_text("")
+    for name, message in (("absent", "no results"), ("file", "cannot be read")):
+        with pytest.raises(InputError, match=rf"{message}.*Received: .*{name}"):
+            markdown.write([tmp_path / name], tmp_path / "RESULTS.md")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("out", ["absent/RESULTS.md", "run", ".", "/"])
+def test_a_document_that_cannot_be_written_leaves_nothing(
+    tmp_path, monkeypatch, out
+):
+    folder = run(tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"cannot be written.*Received: "):
+        markdown.write([folder], tmp_path.__class__(out))
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_failing_plot_leaves_the_document_before_it(tmp_path, monkeypatch):
+    def full(path, runs):
+        path.write_text("some of it")
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "RESULTS.md"
+    out.write_text("before")
+    folder = run(tmp_path / "runs" / "one")
+    monkeypatch.setattr(markdown, "plot_gains", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        markdown.write([folder], out)
+    assert out.read_text() == "before"
+    assert [p.name for p in folder.parent.iterdir()] == ["one"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["RESULTS.md", "runs"]

@@ -1,0 +1,348 @@
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_transfer as tt
+from tests import helpers
+from tf_transfer.data import shuffling
+from tf_transfer.errors import InputError, Stopped
+from tf_transfer.experiment.methods.joint_training import PolicyLog
+from tf_transfer.training import distribution
+from tf_transfer.training.checkpoint import Resume
+
+SOURCE = helpers.blobs(per_class=20, classes=8)
+TARGET = helpers.blobs(per_class=10, seed=1)
+VALIDATION = helpers.blobs(per_class=4, seed=2)
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Raises after so many steps, before anything is saved."""
+
+    def __init__(self, steps, error=KeyboardInterrupt):
+        super().__init__()
+        self.left = steps
+        self.error = error
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            raise self.error
+
+
+def dense_encoder():
+    """An encoder with a random state, traced in no time."""
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(16, activation="relu"),
+            keras.layers.Dropout(0.3),
+        ]
+    )
+
+
+class Classifier:
+    """A classifier with dropout, under DATL's weights re-estimated."""
+
+    fresh = True
+
+    def __init__(self):
+        keras.utils.set_random_seed(0)
+        self.model = tt.classifier(dense_encoder(), 8)
+        self.model.build((None, 8, 8, 1))
+        self.model.compile("adam", helpers.LOSS, metrics=["accuracy"])
+        self.weights = tt.ImportanceWeights(8)
+        self.also = [self.weights]
+        self.callbacks = [
+            tt.DATL(self.weights, TARGET.batches(16), SOURCE.prior)
+        ]
+
+    def data(self, start):
+        return SOURCE.gather(
+            self.weights.draw(SOURCE.labels, batch_size=8, seed=1, start=start)
+        )
+
+
+class Joint:
+    """L2TL, whose policy learns."""
+
+    fresh = False
+    also = ()
+
+    def __init__(self):
+        keras.utils.set_random_seed(0)
+        self.model = tt.L2TL(dense_encoder(), 8, 4, policy_warmup=3)
+        self.model.compile("adam", "adam", metrics=["accuracy"])
+        self.callbacks = [PolicyLog(SOURCE.prior)]
+
+    def data(self, start):
+        source, target = (
+            images.gather(
+                shuffling.shuffled(
+                    len(images.labels), batch_size=8, seed=0, start=start
+                )
+            )
+            for images in (SOURCE, TARGET)
+        )
+        return tt.streams(source, target, VALIDATION.batches(16))
+
+
+def train(kind, folder, *interruptions, epochs=3, every=4):
+    made = kind()
+    resume = Resume(made.model, folder, every=every, also=made.also)
+    for start, span in resume.spans(epochs, 6, made.fresh):
+        made.model.fit(
+            made.data(start),
+            callbacks=[*made.callbacks, *interruptions, resume],
+            verbose=0,
+            shuffle=False,
+            **span,
+        )
+    return made, resume
+
+
+def state(made, resume):
+    extra = [v for each in made.also for v in each.variables]
+    return [np.array(v) for v in [*resume._variables(), *extra]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "interruptions"),
+    [
+        (Classifier, (6, 5, 4, 2)),
+        (Joint, (6, 5, 4, 2)),
+        (Joint, (13,)),  # what is saved last is the end of an epoch
+    ],
+)
+def test_an_interrupted_training_ends_bitwise_the_same(
+    kind, interruptions, tmp_path
+):
+    whole = train(kind, tmp_path / "whole")
+    for steps in interruptions:
+        with pytest.raises(KeyboardInterrupt):
+            train(kind, tmp_path / "broken", Interrupt(steps))
+    broken = train(kind, tmp_path / "broken")
+    assert whole[1].step == broken[1].step == 18
+    for one, other in zip(state(*whole), state(*broken), strict=True):
+        np.testing.assert_array_equal(one, other)
+    one, other = whole[1].history(), broken[1].history()
+    assert list(one) == list(other)
+    assert len(one["loss"]) == 3
+    # The accuracy of a broken epoch is that of its rest: its variables did
+    # not exist yet when the rest began.
+    for name in set(one) - {"accuracy"}:
+        assert one[name] == other[name], name
+
+
+def test_what_is_finished_is_only_loaded(tmp_path):
+    first = train(Joint, tmp_path / "run")
+    again = train(Joint, tmp_path / "run", Interrupt(1))
+    for one, other in zip(state(*first), state(*again), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert again[1].history() == first[1].history()
+    assert again[1].seconds > 0
+
+
+def test_logs_of_some_epochs_alone_are_kept():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    pair = np.ones((4, 2)), np.ones((4, 1))
+    resume = Resume(model, folder=None)
+    model.fit(
+        *pair,
+        validation_data=pair,
+        validation_freq=[2],
+        epochs=3,
+        callbacks=[resume],
+        verbose=0,
+    )
+    history = resume.history()
+    assert len(history["loss"]) == 3
+    assert len(history["val_loss"]) == 1
+
+
+def test_the_seconds_of_earlier_runs_count(tmp_path):
+    resume = Resume(Joint().model, tmp_path)
+    resume.seconds = 1000.0
+    resume.save()
+    assert Resume(Joint().model, tmp_path).seconds >= 1000
+
+
+@pytest.mark.parametrize("kind", [Classifier, Joint])
+def test_a_callback_may_end_the_training(kind):
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    _, resume = train(kind, None, Stop(), epochs=3)
+    assert resume.step == 12
+
+
+def test_keeps_the_newest_and_passes_over_a_damaged_one(tmp_path):
+    train(Joint, tmp_path)
+    newest = tmp_path / "step-18.data-00000-of-00001"
+    names = {path.name for path in tmp_path.glob("*.index")}
+    assert names == {"step-16.index", "step-18.index"}
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 255
+    newest.write_bytes(content)
+    model = Joint().model
+    start = [np.array(v) for v in model.variables]
+    with pytest.warns(UserWarning, match=r"step-18 is damaged"):
+        assert Resume(model, tmp_path).step == 16
+    for path in tmp_path.glob("*.data*"):
+        path.write_bytes(path.read_bytes()[:50])
+    model = Joint().model
+    with pytest.warns(UserWarning, match="damaged"):
+        assert Resume(model, tmp_path).step == 0
+    for one, other in zip(start, model.variables, strict=True):
+        np.testing.assert_array_equal(one, np.array(other))
+
+
+def test_what_a_kill_in_a_save_left_is_removed(tmp_path):
+    (tmp_path / "step-3_temp").mkdir()
+    (tmp_path / "step-3_temp" / "part-00000-of-00001").write_text("half")
+    train(Joint, tmp_path)
+    assert not (tmp_path / "step-3_temp").exists()
+
+
+def test_a_listing_of_checkpoints_that_is_damaged_does_no_harm(tmp_path):
+    train(Joint, tmp_path)
+    (tmp_path / "checkpoint").write_text("{")
+    assert Resume(Joint().model, tmp_path).step == 18
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Classifier, Joint])
+@pytest.mark.parametrize("steps", [5, 6, 18])  # the last two end an epoch
+def test_sigterm_saves_and_stops(kind, steps, tmp_path):
+    class Terminate(Interrupt):
+        def on_train_batch_end(self, batch, logs=None):
+            self.left -= 1
+            if not self.left:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Stopped):
+        train(kind, tmp_path / "broken", Terminate(steps), every=100)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert (tmp_path / "broken" / f"step-{steps}.index").exists()
+    whole, broken = (
+        train(kind, tmp_path / name) for name in ("whole", "broken")
+    )
+    for one, other in zip(state(*whole), state(*broken), strict=True):
+        np.testing.assert_array_equal(one, other)
+    one, other = whole[1].history(), broken[1].history()
+    assert one["loss"] == other["loss"]
+
+
+def test_sigterm_after_the_last_step_stops_what_follows(tmp_path):
+    class Terminate(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Stopped):
+        train(Joint, tmp_path, Terminate())
+    assert Resume(Joint().model, tmp_path).step == 18
+    train(Joint, tmp_path)
+
+
+def test_ctrl_c_gives_the_signal_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        train(Classifier, None, Interrupt(2))
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_nan_loss_names_step_and_batch_and_keeps_the_last_checkpoint(tmp_path):
+    class Spoil(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if self.model.optimizer.iterations.numpy() == 9:
+                head = self.model.target_head
+                head.bias.assign(head.bias * np.nan)
+
+    sentence = (
+        r"Training diverged at step 10 \(batch 4 of its epoch\); lower the "
+        r"learning rate; the checkpoint of step 8 is kept. Received: loss=nan"
+    )
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(InputError, match=sentence):
+        train(Joint, tmp_path, Spoil())
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert Resume(Joint().model, tmp_path).step == 8
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    made = Joint()
+    resume = Resume(made.model, tmp_path)
+    made.model.target_head.bias.assign(np.full(4, np.inf))
+    with pytest.raises(InputError, match=r"diverged at step 0.*bias"):
+        resume.save()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_lost_in_a_save_is_not_taken_for_a_disk(
+    tmp_path, monkeypatch, workers
+):
+    """All workers of a cluster save together, by collective operations."""
+    resume = Resume(Joint().model, tmp_path)
+    lost = tf.errors.UnavailableError(None, None, "connection reset")
+
+    def save(*given, **named):
+        raise lost
+
+    monkeypatch.setattr(tf.train.CheckpointManager, "save", save)
+    monkeypatch.setattr(distribution, "num_workers", lambda scope: workers)
+    monkeypatch.setattr(distribution, "is_chief", lambda scope: True)
+    with pytest.raises((InputError, tf.errors.UnavailableError)) as raised:
+        resume.save()
+    assert isinstance(raised.value, InputError) == (workers == 1)
+
+
+def test_refuses_checkpoints_of_another_model(tmp_path):
+    train(Joint, tmp_path)
+    made = Classifier()
+    with pytest.raises(InputError, match="of another model"):
+        Resume(made.model, tmp_path)
+
+
+def test_refuses(tmp_path):
+    made = Joint()
+    with pytest.raises(InputError, match="`every` and `keep`"):
+        Resume(made.model, tmp_path, every=0)
+    with pytest.raises(InputError, match="built and compiled"):
+        Resume(helpers.tiny_classifier(), tmp_path)
+    made.model.steps_per_execution = 4
+    wanted = "multiple of `steps_per_execution`, 4. Received: 6"
+    with pytest.raises(InputError, match=wanted):
+        next(Resume(made.model, None).spans(epochs=3, steps_per_epoch=6))
+    (tmp_path / "file").write_text("")
+    resume = Resume(made.model, tmp_path / "file")
+    with pytest.raises(InputError, match="checkpoint cannot be written"):
+        resume.save()
+
+
+@pytest.mark.slow
+def test_two_replicas_resume(tmp_path, mirrored):
+    """Close, not bitwise: replicas add up in another order after a restore."""
+
+    def mirror():
+        with mirrored.scope():
+            return Joint()
+
+    whole, _ = train(mirror, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(mirror, tmp_path / "broken", Interrupt(9))
+    broken, _ = train(mirror, tmp_path / "broken")
+    for one, other in zip(
+        whole.model.variables, broken.model.variables, strict=True
+    ):
+        np.testing.assert_allclose(
+            tf.convert_to_tensor(one), tf.convert_to_tensor(other), atol=1e-6
+        )

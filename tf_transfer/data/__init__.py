@@ -1,0 +1,1 @@
+"""From files to framed, split and batched images."""

@@ -1,0 +1,336 @@
+"""Framed data sets in memory: joining, splitting and batching.
+
+Joined sources (`"glyphs+npz:more.npz"`) keep their classes apart. Every part
+is measured and framed on its own (see `framing`).
+"""
+
+import dataclasses
+import functools
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tf_transfer.data import framing, image_files, loaders, shuffling
+from tf_transfer.errors import InputError
+from tf_transfer.utils import checks, weighting
+from tf_transfer.utils.tf_data import quiet
+
+_MEASURED = 1000
+_MEASURED_SIDE = 256
+# A plus may also stand in a path.
+_JOINT = re.compile(rf"\+(?=(?:{'|'.join(loaders.LOADERS)})(?:[:+]|$))")
+_MEMORY_SHARE = 0.5
+_SHOWN = 20
+_LARGE = 2**14  # values of an image
+_READERS = 4  # batches of large images that are read at a time
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageData:
+    """Labelled images of one size, framing and value range.
+
+    Attributes:
+        images: `[N, size, size, channels]` uint8.
+        labels: `[N]` int32.
+        class_names: one name per class.
+        test: indices of the data set's own test part, or None.
+        frame: what brought the raw images here, for a served model to repeat
+            it; None where that is not known, or not one for all.
+
+    Raises:
+        InputError: for images or labels of another type or shape.
+
+    Example:
+
+    >>> images = np.zeros((4, 8, 8, 1), np.uint8)
+    >>> cats = ImageData(images, np.array([0, 1, 1, 1]), ["cat", "dog"])
+    >>> cats.prior.tolist()
+    [0.25, 0.75]
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: list[str]
+    test: np.ndarray | None = None
+    frame: framing.Frame | None = None
+
+    def __post_init__(self):
+        if np.shape(self.labels) != np.shape(self.images)[:1]:
+            raise InputError(
+                "There must be one label per image. Received: images of shape "
+                f"{np.shape(self.images)}, labels of {np.shape(self.labels)}"
+            )
+        if self.images.dtype != np.uint8 or self.images.ndim != 4:
+            raise InputError(
+                "Images must be uint8 of shape [N, size, size, channels]; see "
+                "`load` and `from_dataset`. Received: "
+                f"{self.images.dtype} of shape {self.images.shape}"
+            )
+        checks.check_labels(self.labels, self.num_classes)
+
+    def fingerprint(self) -> str:
+        """Returns a hash of images, labels and names."""
+        parts = hashlib.sha256()
+        parts.update(np.ascontiguousarray(self.images))
+        parts.update(np.ascontiguousarray(self.labels))
+        parts.update("\n".join(self.class_names).encode())
+        return parts.hexdigest()[:16]
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def prior(self) -> np.ndarray:
+        """Share of every class, `[num_classes]`."""
+        return weighting.source_prior(self.labels, self.num_classes)
+
+    def take(self, indices: np.ndarray) -> "ImageData":
+        """Returns the chosen images, without a test part."""
+        return ImageData(
+            self.images[indices],
+            self.labels[indices],
+            self.class_names,
+            frame=self.frame,
+        )
+
+    def train_part(self) -> "ImageData":
+        """Returns everything outside the data set's own test part."""
+        if self.test is None:
+            return self
+        rest = np.setdiff1d(np.arange(len(self.labels)), self.test)
+        return self.take(rest)
+
+    def only(self, names: Sequence[str]) -> "ImageData":
+        """Returns the images of some classes, all that have these names.
+
+        They keep their order; the test part stays the test part.
+
+        Raises:
+            InputError: for a name that no class has.
+        """
+        unknown = [name for name in names if name not in self.class_names]
+        if unknown:
+            shown = ", ".join(self.class_names[:_SHOWN])
+            more = ", ..." if self.num_classes > _SHOWN else ""
+            raise InputError(
+                f"There is no such class; there are {shown}{more}. "
+                f"Received: {unknown[0]!r}"
+            )
+        chosen = [c for c, n in enumerate(self.class_names) if n in set(names)]
+        indices = np.flatnonzero(np.isin(self.labels, chosen))
+        test = self.test
+        if test is not None:
+            test = np.flatnonzero(np.isin(indices, test))
+        return ImageData(
+            self.images[indices],
+            np.searchsorted(chosen, self.labels[indices]).astype(np.int32),
+            [self.class_names[c] for c in chosen],
+            test,
+            self.frame,
+        )
+
+    def batches(self, batch_size: int = 512) -> tf.data.Dataset:
+        """Returns `(images in 0..1, labels)` once, in order."""
+        if batch_size not in self._ordered:  # made once for all evaluations
+            places = tf.data.Dataset.range(len(self.labels)).batch(batch_size)
+            self._ordered[batch_size] = self.gather(places)
+        return self._ordered[batch_size]
+
+    def __getstate__(self) -> dict:
+        """Returns what another process needs: not what is made of it here."""
+        made = ("_ordered", "_stored")
+        return {k: v for k, v in self.__dict__.items() if k not in made}
+
+    @functools.cached_property
+    def _ordered(self) -> dict[int, tf.data.Dataset]:
+        return {}
+
+    def shuffled_batches(self, batch_size: int, seed: int) -> tf.data.Dataset:
+        """Returns `(images in 0..1, labels)` without end, in a new order each
+        time round: give `fit` its `steps_per_epoch`.
+        """
+        count = len(self.labels)
+        return self.gather(
+            shuffling.shuffled(count, batch_size=batch_size, seed=seed)
+        )
+
+    @functools.cached_property
+    def _stored(self) -> tuple[tf.Variable, tf.Variable]:
+        # A constant in the graph would be copied and may exceed 2 GB.
+        with tf.device("CPU"):
+            return (
+                tf.Variable(self.images, trainable=False),
+                tf.Variable(self.labels, trainable=False),
+            )
+
+    def gather(self, indices: tf.data.Dataset) -> tf.data.Dataset:
+        """Turns batches of indices `[B]` into `(images in 0..1, labels)`."""
+        images, labels = self._stored
+
+        def look_up(index):
+            unit = tf.cast(tf.gather(images, index), tf.float32) / 255.0
+            return unit, tf.gather(labels, index)
+
+        # Threads cost more than small images take.
+        at_once = _READERS if np.prod(images.shape[1:]) > _LARGE else None
+        return quiet(indices.map(look_up, at_once).prefetch(2))
+
+
+def load(
+    name: str,
+    size: int,
+    channels: int,
+    align: bool = True,
+    max_pixels: int = image_files.MAX_PIXELS,
+) -> ImageData:
+    """Loads data sets by name (see `loaders`) and frames them.
+
+    Args:
+        name: one data set, or several joined by `+`.
+        size: side of the framed images in pixels.
+        channels: 1 for grey, 3 for colour.
+        align: False skips the measuring: every image is scaled to the frame.
+        max_pixels: an encoded image with more is refused before decoding.
+
+    Returns:
+        The images, `[N, size, size, channels]` uint8, with their labels.
+
+    Raises:
+        InputError: for data that cannot be had, read or used.
+
+    Example:
+
+    >>> load("digits", size=12, channels=1).images.shape
+    (1797, 12, 12, 1)
+    """
+    return join(
+        [
+            frame(loaders.load(part, max_pixels), size, channels, align, part)
+            for part in part_names(name)
+        ]
+    )
+
+
+def part_names(name: str) -> list[str]:
+    """Returns the names of the data sets that a name joins."""
+    return _JOINT.split(name)
+
+
+def frame(
+    raw: image_files.RawImages,
+    size: int,
+    channels: int,
+    align: bool = True,
+    name: str = "data",
+) -> ImageData:
+    """Measures one data set on a sample of its images and frames them all."""
+    count = len(raw.labels)
+    if not count:
+        raise InputError(f"The data set has no images. Received: {name!r}")
+    _check_memory(count * size * size * channels, name)
+    # Test images have no say, where it is known which they are.
+    known = np.setdiff1d(np.arange(count), [] if raw.test is None else raw.test)
+    known = known if len(known) else np.arange(count)
+    sample = np.random.default_rng(0).permutation(known)[:_MEASURED]
+    try:
+        look = framing.measure([_reduced(raw.images[i]) for i in sample])
+        if not align:
+            look = framing.Appearance(look.maximum)
+        framer = framing.Frame(size, channels, look)
+        images = framer.all(raw.images)
+        labels = np.asarray(raw.labels)
+        checks.check_labels(labels, len(raw.class_names))
+    except InputError as error:
+        raise InputError(f"Data set {name!r}: {error}") from error
+    labels = labels.astype(np.int32)
+    return ImageData(images, labels, raw.class_names, raw.test, framer)
+
+
+def _reduced(image: np.ndarray) -> np.ndarray:
+    """Keeps every n-th pixel of an image too large to measure cheaply."""
+    step = max(1, max(np.shape(image)[:2], default=1) // _MEASURED_SIDE)
+    # Not a view, which would keep the whole image in memory.
+    return image[::step, ::step].copy() if step > 1 else image
+
+
+def _check_memory(needed: int, name: str) -> None:
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > _MEMORY_SHARE * pages:
+        raise InputError(
+            "The framed images would fill more than half of the memory; use "
+            "a smaller `image_size`, or `ImportanceWeights` with your own "
+            f"tf.data pipeline. Received: {name!r}, {needed / 2**30:.1f} GiB"
+        )
+
+
+def join(parts: Sequence[ImageData]) -> ImageData:
+    """Joins data sets, keeping their classes apart."""
+    first, *others = parts
+    if not others:
+        return first
+    shift, offset, tests, start = [], 0, [], 0
+    for part in parts:
+        shift.append(part.labels + offset)
+        offset += part.num_classes
+        if part.test is not None:
+            tests.append(part.test + start)
+        start += len(part.labels)
+    return ImageData(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate(shift),
+        [name for part in parts for name in part.class_names],
+        np.concatenate(tests) if tests else None,
+    )
+
+
+def from_dataset(
+    dataset: tf.data.Dataset,
+    class_names: Sequence[str],
+    size: int,
+    channels: int,
+    align: bool = True,
+) -> ImageData:
+    """Collects a tf.data.Dataset of single `(image, label)` and frames it.
+
+    Args:
+        dataset: images `[H, W, channels]` of any sizes, and class numbers.
+        class_names: one name per class.
+        size: side of the framed images in pixels.
+        channels: 1 for grey, 3 for colour.
+        align: as in `load`.
+
+    Returns:
+        The images, `[N, size, size, channels]` uint8, with their labels.
+
+    Raises:
+        InputError: for data that cannot be used.
+
+    Example:
+
+    >>> raw = np.zeros((4, 20, 16, 1), np.uint8), [0, 1, 0, 1]
+    >>> dataset = tf.data.Dataset.from_tensor_slices(raw)
+    >>> from_dataset(dataset, ["cat", "dog"], size=8, channels=1).images.shape
+    (4, 8, 8, 1)
+    """
+    spec = getattr(dataset, "element_spec", type(dataset).__name__)
+    pair = isinstance(spec, tuple) and len(spec) == 2
+    if not pair or getattr(spec[1], "shape", None) != ():
+        raise InputError(
+            "The dataset must yield (image, class number), one at a time. "
+            f"Received: {spec}"
+        )
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise InputError(
+            "The dataset must end. Received: a dataset without end"
+        )
+    images, labels = [], []
+    for image, label in dataset.as_numpy_iterator():
+        images.append(image)
+        labels.append(label)
+    raw = image_files.RawImages(images, np.array(labels), list(class_names))
+    return frame(raw, size, channels, align, name="tf.data.Dataset")

@@ -1,0 +1,294 @@
+"""Data sets by name: raw images, labels and class names.
+
+`glyphs`         characters drawn from matplotlib's fonts (the embedded source)
+`digits`         scikit-learn's handwritten digits (the embedded target)
+`npz:PATH`       a NumPy archive with `x_train`, `y_train` and, where there
+                 are any, `x_test`, `y_test`, `class_names`
+`folder:PATH`    a folder per class with image files (jpeg, png and others)
+`tfds:NAME`      a prepared tensorflow-datasets set with `image` and `label`
+"""
+
+import os
+import pathlib
+import tempfile
+import textwrap
+import warnings
+import zipfile
+from collections.abc import Callable
+
+import numpy as np
+
+from tf_transfer.data import glyphs
+from tf_transfer.data.image_files import (
+    MAX_PIXELS,
+    SUFFIXES,
+    EncodedImages,
+    RawImages,
+)
+from tf_transfer.errors import InputError
+
+GLYPHS_PER_CLASS = 60
+_SHOWN = 120  # letters of the names of what is left out
+_MOST_CLASSES = 1_000_000
+_PARTS = ("train", "val", "test")
+
+
+def cache_folder() -> pathlib.Path:
+    """Returns the folder for drawn data; `TF_TRANSFER_CACHE` moves it."""
+    base = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    chosen = os.environ.get("TF_TRANSFER_CACHE", f"{base}/tf_transfer")
+    return pathlib.Path(chosen).expanduser()
+
+
+def load_glyphs() -> RawImages:
+    """Loads the drawn characters, from the cache after the first time."""
+    path = cache_folder() / f"glyphs-{glyphs.VERSION}-{GLYPHS_PER_CLASS}.npz"
+    try:
+        arrays = _read_arrays(path)
+        images, labels = arrays["images"], arrays["labels"]
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        images, labels = glyphs.draw(GLYPHS_PER_CLASS, seed=0)
+        _store(path, images=images, labels=labels)
+    return RawImages(images, labels, list(glyphs.CHARACTERS))
+
+
+def _store(path: pathlib.Path, **arrays: np.ndarray) -> None:
+    """Writes an archive whole or not at all; a cache may be missing."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, suffix=".npz", delete=False
+        ) as file:
+            np.savez(file, **arrays)
+        os.replace(file.name, path)
+    except OSError:
+        pass
+
+
+def load_digits() -> RawImages:
+    """Loads scikit-learn's 1,797 handwritten digits, 8x8."""
+    from sklearn.datasets import load_digits as load
+
+    found = load()
+    return RawImages(
+        found.images.astype(np.float32),
+        found.target.astype(np.int32),
+        [str(name) for name in found.target_names],
+    )
+
+
+def _read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Reads a NumPy archive; nothing in it is run as code."""
+    # Given a name, NumPy would leave a file that is no archive open.
+    with (
+        open(path, "rb") as file,
+        np.load(file, allow_pickle=False) as archive,
+    ):
+        return {name: archive[name] for name in archive.files}
+
+
+def load_npz(path: str) -> RawImages:
+    """Loads a NumPy archive, without running any code it may hold."""
+    try:
+        arrays = _read_arrays(path)
+    except Exception as error:
+        raise InputError(
+            f"The NumPy archive cannot be read ({_first_line(error)}). "
+            f"Received: {path}"
+        ) from error
+    for name in ("x_train", "y_train"):
+        if name not in arrays:
+            raise InputError(
+                f"The NumPy archive has no array {name!r}. Received: {path} "
+                f"with {sorted(arrays)}"
+            )
+    for part in ("train", "test"):
+        _check_pair(path, part, arrays)
+    images, labels, test = arrays["x_train"], arrays["y_train"], None
+    if "x_test" in arrays and len(arrays["x_test"]):
+        test = np.arange(len(arrays["y_test"])) + len(labels)
+        images = np.concatenate([images, arrays["x_test"]])
+        labels = np.concatenate([labels, arrays["y_test"]])
+    names = arrays.get("class_names")
+    if names is None:
+        names = range(int(labels.max()) + 1 if labels.size else 0)
+    elif names.ndim != 1:
+        raise InputError(
+            "class_names must be a list of names. "
+            f"Received: {path} with shape {names.shape}"
+        )
+    return RawImages(images, labels, [str(name) for name in names], test)
+
+
+def _check_pair(path: str, part: str, arrays: dict) -> None:
+    """Checks that images and labels of one part of an archive fit."""
+    if f"x_{part}" not in arrays:
+        return
+    images, labels = arrays[f"x_{part}"], arrays.get(f"y_{part}")
+    if images.ndim < 3 or images.dtype.kind not in "biuf":
+        raise InputError(
+            f"x_{part} must hold numbers of shape [N, H, W] or [N, H, W, "
+            f"channels]. Received: {path} with {images.dtype} of shape "
+            f"{images.shape}"
+        )
+    if labels is None or labels.shape != images.shape[:1]:
+        shape = None if labels is None else labels.shape
+        raise InputError(
+            f"x_{part} and y_{part} must have equal lengths. Received: {path} "
+            f"with shapes {images.shape} and {shape}"
+        )
+    if labels.dtype.kind not in "iu" or (labels > _MOST_CLASSES).any():
+        raise InputError(
+            f"y_{part} must hold class numbers up to {_MOST_CLASSES}. "
+            f"Received: {path} with {labels.dtype}, for example {labels[:1]}"
+        )
+    if part == "test" and images.shape[1:] != arrays["x_train"].shape[1:]:
+        raise InputError(
+            "x_train and x_test must hold images of one shape. Received: "
+            f"{path} with {arrays['x_train'].shape} and {images.shape}"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error) else repr(error)
+
+
+def load_folder(path: str, max_pixels: int = MAX_PIXELS) -> RawImages:
+    """Loads a folder of classes; the folders' names are the class names.
+
+    Or a folder of some of `train`, `val` and `test` with those within, of
+    which the last is the test part. Warns of what it leaves out.
+    """
+    root = pathlib.Path(path)
+    if not root.is_dir():
+        raise InputError(f"There is no such folder. Received: {path}")
+    parts = _parts(root)
+    inside = [_entries(part) for part in parts]
+    names = sorted({f.name for folders, *_ in inside for f in folders})
+    files, start, left = [], 0, []
+    if parts != [root]:
+        left += [f for f in _entries(root)[0] if f not in parts]
+    for part, (_, loose, _) in zip(parts, inside, strict=True):
+        start = len(files)
+        left += loose  # images of no class
+        for label, name in enumerate(names):
+            folders, images, others = _entries(part / name)
+            files += [(str(file), label) for file in images]
+            left += [*folders, *others]
+    if not files:
+        raise InputError(
+            f"The folder has no classes with images ({', '.join(SUFFIXES)}; "
+            "expected CLASS/IMAGE.png, or train/CLASS/IMAGE.png beside "
+            f"test/CLASS). Received: {path}"
+        )
+    if left:
+        shown = ", ".join(ascii(str(each.relative_to(root))) for each in left)
+        warnings.warn(
+            f"Left out of the folder {path} are {len(left)} files and folders "
+            f"that are no images of a class ({', '.join(SUFFIXES)}): "
+            f"{textwrap.shorten(shown, _SHOWN, placeholder=' ...')}",
+            stacklevel=2,
+        )
+    labels = np.array([label for _, label in files], np.int32)
+    images = EncodedImages([f for f, _ in files], max_pixels)
+    test = np.arange(start, len(files)) if len(parts) > 1 else None
+    return RawImages(images, labels, names, test)
+
+
+def _parts(root: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the folders of the classes' folders: the root, or its parts."""
+    found = {f.name.lower(): f for f in _entries(root)[0]}
+    parts = [found[part] for part in _PARTS if part in found]
+    # A class may be called like a part, but holds no folders of images.
+    parts = [part for part in parts if _entries(part)[0]]
+    return parts if len(parts) > 1 else [root]
+
+
+def _entries(folder: pathlib.Path) -> tuple[list[pathlib.Path], ...]:
+    """Returns a folder's folders, image files and other files."""
+    folders, images, others = [], [], []
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if entry.name.startswith(".") or entry.name == "__MACOSX":
+            continue
+        if entry.is_dir():
+            folders.append(entry)
+        elif entry.suffix.lower() in SUFFIXES and entry.is_file():
+            images.append(entry)
+        else:
+            others.append(entry)
+    return folders, images, others
+
+
+def load_tfds(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
+    """Loads a prepared tensorflow-datasets set; never downloads."""
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name)
+        prepared = builder.is_prepared()
+    except Exception as error:
+        raise InputError(
+            f"tensorflow-datasets knows no such data set "
+            f"({_first_line(error)}). Received: tfds:{name}"
+        ) from error
+    if not prepared:
+        raise InputError(
+            "The tensorflow-datasets set is not prepared on this machine; "
+            f"run `tfds build {name}` where there is a network, then copy "
+            f"{builder.data_dir}. Received: tfds:{name}"
+        )
+    features = builder.info.features
+    found = [features[n] for n in ("image", "label") if n in features]
+    wanted = (tfds.features.Image, tfds.features.ClassLabel)
+    if len(found) < 2 or not all(map(isinstance, found, wanted)):
+        raise InputError(
+            "The tensorflow-datasets set must have an image 'image' and a "
+            f"class 'label'. Received: tfds:{name} with {sorted(features)}"
+        )
+    images, labels, test = [], [], None
+    for split in sorted(builder.info.splits, key=lambda s: s == "test"):
+        start = len(labels)
+        source = builder.as_dataset(
+            split=split,
+            shuffle_files=False,
+            decoders={"image": tfds.decode.SkipDecoding()},
+        )
+        for example in tfds.as_numpy(source):
+            images.append(example["image"])
+            labels.append(example["label"])
+        if split == "test":
+            test = np.arange(start, len(labels))
+    names = list(features["label"].names)
+    labels = np.array(labels, np.int32)
+    return RawImages(EncodedImages(images, max_pixels), labels, names, test)
+
+
+LOADERS: dict[str, Callable[..., RawImages]] = {
+    "glyphs": load_glyphs,
+    "digits": load_digits,
+    "npz": load_npz,
+    "folder": load_folder,
+    "tfds": load_tfds,
+}
+
+
+def load(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
+    """Loads one data set by name, e.g. `"glyphs"` or `"npz:mnist.npz"`.
+
+    Args:
+        name: of the data set.
+        max_pixels: an encoded image with more is refused.
+
+    Raises:
+        InputError: for an unknown name or data that cannot be read.
+    """
+    kind, _, path = name.partition(":")
+    takes_path = kind not in ("glyphs", "digits")
+    if kind not in LOADERS or takes_path != bool(path):
+        raise InputError(
+            "Unknown data set; choose glyphs, digits, npz:PATH, folder:PATH "
+            f"or tfds:NAME. Received: {name!r}"
+        )
+    if kind in ("folder", "tfds"):
+        return LOADERS[kind](path, max_pixels)
+    return LOADERS[kind](path) if takes_path else LOADERS[kind]()

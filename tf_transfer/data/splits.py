@@ -1,0 +1,157 @@
+"""Parts of a data set: what is learned from, chosen by, and tested on."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from tf_transfer.data.image_data import ImageData
+from tf_transfer.errors import InputError
+
+_TEST_SEED = 20181116  # the held-out half of sets without a test part
+_SHARED = 0.01  # of test images, that may lie in the source by chance
+
+
+def trained_on(source: ImageData, per_class: int) -> ImageData:
+    """Returns the source images to learn from: none of its test part.
+
+    Args:
+        source: the whole source.
+        per_class: at most so many images of every class; 0 for all.
+    """
+    source = source.train_part()
+    if not per_class:
+        return source
+    return source.take(draw_per_class(source.labels, per_class, seed=0))
+
+
+def draw_per_class(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Draws at most `count` indices of every class that occurs in `labels`."""
+    order, place = _by_class(labels, seed)
+    return order[place < count]
+
+
+def _by_class(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns shuffled indices class by class, and their places in these."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    ordered = labels[order]
+    return order, np.arange(len(order)) - np.searchsorted(ordered, ordered)
+
+
+def hold_out(
+    data: ImageData, share: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns indices kept and held out; every class keeps one example."""
+    order, place = _by_class(data.labels, seed)
+    sizes = np.bincount(data.labels)[data.labels[order]]
+    held = np.sort(order[place < np.ceil(share * (sizes - 1))])
+    return np.setdiff1d(np.arange(len(data.labels)), held), held
+
+
+def check_apart(source: ImageData, test: ImageData) -> None:
+    """Checks that the source does not hold, and so label, the test images.
+
+    Raises:
+        InputError: if more than one in a hundred lie in it, bit for bit.
+    """
+    known = {_digest(image) for image in source.images}
+    shared = sum(_digest(image) in known for image in test.images)
+    if shared > _SHARED * len(test.images):
+        raise InputError(
+            "The source must not hold the target's test images; choose its "
+            "classes by `data.source_classes`, or give the target a test part. "
+            f"Received: {shared} of {len(test.images)} in both"
+        )
+
+
+def _digest(image: np.ndarray) -> bytes:
+    return hashlib.blake2b(image.tobytes()).digest()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TargetSplit:
+    """The target's parts: few labelled images, and a test part.
+
+    Attributes:
+        labelled: all labelled target images a method may use.
+        train: the labelled images less the validation part.
+        validation: the held-out part of the labelled images.
+        test: read once per run, never for a choice.
+    """
+
+    labelled: ImageData
+    train: ImageData
+    validation: ImageData
+    test: ImageData
+
+
+def test_part(data: ImageData) -> np.ndarray:
+    """Returns the indices of a data set's test part.
+
+    Half of every class of a data set without one of its own, by a constant
+    seed, so that no run's labelled image is another run's test image.
+    """
+    if data.test is not None:
+        return data.test
+    order, place = _by_class(data.labels, _TEST_SEED)
+    sizes = np.bincount(data.labels)[data.labels[order]]
+    return np.sort(order[place < sizes // 2])
+
+
+def split_target(
+    data: ImageData, labels_per_class: int, validation_per_class: int, seed: int
+) -> TargetSplit:
+    """Draws the labelled images of one run and splits off a validation part.
+
+    Args:
+        data: the whole target.
+        labels_per_class: labelled images of each class.
+        validation_per_class: how many of those are held out.
+        seed: of the draw.
+
+    Returns:
+        The parts; `labelled` is `train` and `validation` together.
+
+    Raises:
+        InputError: if a class has too few images, or the test part none.
+
+    Example:
+
+    >>> import tf_transfer as tt
+    >>> digits = tt.load("digits", size=8, channels=1)
+    >>> parts = split_target(digits, 10, 3, seed=0)
+    >>> [len(part.labels) for part in (parts.train, parts.validation)]
+    [70, 30]
+    """
+    if not 0 < validation_per_class < labels_per_class:
+        raise InputError(
+            "`validation_per_class` must be positive and below "
+            f"`labels_per_class`. Received: {validation_per_class} and "
+            f"{labels_per_class}"
+        )
+    test = test_part(data)
+    if not len(test):
+        raise InputError(
+            "The target's test part must have images of its classes. "
+            f"Received: none of {data.num_classes} classes"
+        )
+    pool = np.setdiff1d(np.arange(len(data.labels)), test)
+    found = np.bincount(data.labels[pool], minlength=data.num_classes)
+    if found.min() < labels_per_class:
+        poorest = int(found.argmin())
+        raise InputError(
+            f"The target must have {labels_per_class} images of every class "
+            "outside its test part (half of each class, where it comes without "
+            f"one). Received: {found[poorest]} of class "
+            f"{data.class_names[poorest]!r}"
+        )
+    chosen = pool[draw_per_class(data.labels[pool], labels_per_class, seed)]
+    position = np.arange(len(chosen)) % labels_per_class
+    held = position < validation_per_class
+    return TargetSplit(
+        labelled=data.take(chosen),
+        train=data.take(chosen[~held]),
+        validation=data.take(chosen[held]),
+        test=data.take(test),
+    )

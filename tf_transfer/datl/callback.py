@@ -1,0 +1,129 @@
+"""DATL: domain adaptive transfer learning (Ngiam et al. 2018).
+
+`ImportanceWeights` holds one weight per source class and applies them to a
+dataset; the `DATL` callback estimates them. Both compose with `model.fit`:
+
+    weights = ImportanceWeights(num_source_classes)
+    model.fit(
+        weights.attach(source),
+        callbacks=[DATL(weights, target_images, source_prior, generalist)],
+    )
+"""
+
+import warnings
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_transfer.datl import diagnostics
+from tf_transfer.datl.estimation import TargetPrior, estimate_target_prior
+from tf_transfer.datl.importance_weights import ImportanceWeights
+from tf_transfer.errors import InputError
+from tf_transfer.utils.checks import check_prior
+
+
+class DATL(keras.callbacks.Callback):
+    """Estimates importance weights for the source model being trained.
+
+    With a `generalist` the weights are estimated once, before training (Ngiam
+    et al. 2018, section 3). Without one, training starts with the weights as
+    they are, and the model in training estimates them again after every
+    `every` epochs; weights restored from a checkpoint go on from there.
+
+    Each epoch's logs gain `datl_ess`, `datl_largest_weight` and
+    `datl_entropy` (of the target prior in use, in nats). An estimate with a
+    low effective sample size gives a warning with advice.
+
+    Args:
+        weights: the `ImportanceWeights` that the dataset of this `fit` uses.
+        target_images: array `[N, H, W, channels]` or batches; no labels.
+        source_prior: P_s, `[C]`.
+        generalist: a trained source classifier, or None.
+        every: epochs between estimates from the model in training; by
+            default 1 without a generalist, and never with one.
+        **estimation: `estimator`, `temperature`, `from_logits`, `held_out`,
+            `calibrate` of `estimate_target_prior`.
+
+    Raises:
+        InputError: in `fit`, if the weights would not reach the loss because
+            no dataset was made with them.
+
+    Example:
+
+    >>> images = np.random.default_rng(0).random((8, 4, 4, 1), "float32")
+    >>> model = keras.Sequential(
+    ...     [keras.Input((4, 4, 1)), keras.layers.Flatten(),
+    ...      keras.layers.Dense(2)])
+    >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    >>> model.compile("sgd", loss)
+    >>> importance = ImportanceWeights(2)
+    >>> source = tf.data.Dataset.from_tensor_slices(
+    ...     (images, np.arange(8) % 2)).batch(4)
+    >>> history = model.fit(
+    ...     importance.attach(source), verbose=0, shuffle=False,
+    ...     callbacks=[DATL(importance, images, [.5, .5])])
+    >>> sorted(history.history)
+    ['datl_entropy', 'datl_ess', 'datl_largest_weight', 'loss']
+    """
+
+    def __init__(
+        self,
+        weights: ImportanceWeights,
+        target_images: np.ndarray | tf.data.Dataset,
+        source_prior: np.ndarray,
+        generalist: keras.Model | None = None,
+        *,
+        every: int | None = None,
+        **estimation,
+    ):
+        super().__init__()
+        if every is not None and every < 1:
+            raise InputError(f"`every` must be at least 1. Received: {every=}")
+        self.weights = weights
+        self.target_images = target_images
+        self.source_prior = check_prior(
+            source_prior, weights.num_source_classes
+        )
+        self.generalist = generalist
+        self.every = every or (1 if generalist is None else 0)
+        self.estimation = estimation
+        self.estimate: TargetPrior | None = None
+
+    def on_train_begin(self, logs=None):
+        if not self.weights.reaches_data:
+            raise InputError(
+                "The importance weights reach no loss; fit on the dataset of "
+                "weights.attach, weights.resample or weights.draw. Received: "
+                "weights that no dataset uses"
+            )
+        if self.generalist is not None and self.estimate is None:
+            self._estimate(self.generalist)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.every and (epoch + 1) % self.every == 0:
+            self._estimate(self.model)
+        if logs is not None:
+            found = self._diagnostics()
+            logs["datl_ess"] = found.ess
+            logs["datl_largest_weight"] = found.largest
+            logs["datl_entropy"] = found.entropy
+
+    def _estimate(self, model: keras.Model) -> None:
+        self.estimate = estimate_target_prior(
+            model,
+            self.target_images,
+            self.source_prior,
+            bootstrap=0,
+            **self.estimation,
+        )
+        self.weights.update(self.estimate.prior, self.source_prior)
+        advice = self._diagnostics().advice
+        if advice:
+            warnings.warn(advice, stacklevel=2)
+
+    def _diagnostics(self) -> diagnostics.Diagnostics:
+        prior = self.weights.target_prior.numpy().astype(np.float64)
+        if not self.weights.updates.numpy():
+            prior = self.source_prior
+        return self.weights.diagnostics(prior, self.source_prior)

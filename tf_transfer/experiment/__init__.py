@@ -1,0 +1,1 @@
+"""Methods and controls compared over seeds, in a run folder."""

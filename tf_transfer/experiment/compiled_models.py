@@ -1,0 +1,164 @@
+"""The compiled models of an experiment, shared by its seeds."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from tf_transfer.config import Experiment
+from tf_transfer.data.image_data import ImageData
+from tf_transfer.errors import InputError
+from tf_transfer.experiment.trainers import L2TLTrainer, State, Trainer
+from tf_transfer.l2tl.model import L2TL
+from tf_transfer.l2tl.policy import FixedPolicy, WeightPolicy
+from tf_transfer.models import class_relation, classifiers, encoders
+from tf_transfer.training import distribution
+
+
+@dataclasses.dataclass
+class Outcome:
+    """A fine-tuned target classifier and how it came to be.
+
+    Attributes:
+        state: its variables, for the bench's target model.
+        learning_rate: chosen on the validation images.
+        validation: metrics on them, trained without them.
+    """
+
+    state: State
+    learning_rate: float
+    validation: dict[str, float]
+
+
+class CompiledModels:
+    """The compiled models of an experiment, shared by its seeds.
+
+    Args:
+        config: the experiment.
+        image_shape: `(size, size, channels)`.
+        num_source_classes, num_target_classes: outputs of the models.
+    """
+
+    def __init__(
+        self,
+        config: Experiment,
+        image_shape: tuple[int, int, int],
+        num_source_classes: int,
+        num_target_classes: int,
+    ):
+        self.config = config
+        self.image_shape = image_shape
+        self.num_source_classes = num_source_classes
+        self.num_target_classes = num_target_classes
+        self.strategy = distribution.strategy(config.strategy)
+        self.given_generalist = None
+        if config.generalist_path:
+            self.given_generalist = classifiers.load_classifier(
+                config.generalist_path, image_shape, num_source_classes
+            )
+        tuning, joint = config.finetuning, config.joint_steps
+        with self.strategy.scope():
+            self.generalist = Trainer(self.new_source_model())
+            self.source = Trainer(
+                self.new_source_model(),
+                [config.generalist.steps, config.pretraining.steps],
+            )
+            self.target = Trainer(
+                classifiers.replace_head(self.source.model, num_target_classes),
+                [tuning.steps, tuning.head_steps, tuning.steps - joint],
+            )
+
+    @classmethod
+    def of(
+        cls, config: Experiment, source: ImageData, target: ImageData
+    ) -> "CompiledModels":
+        """Returns the models for images and classes of source and target."""
+        shape = source.images.shape[1:]
+        return cls(config, shape, source.num_classes, target.num_classes)
+
+    def new_source_model(self) -> keras.Model:
+        """Returns a randomly initialised source classifier."""
+        if self.given_generalist is not None:
+            model = keras.models.clone_model(self.given_generalist)
+        else:
+            settings = self.config.encoder
+            named = settings.name, self.image_shape, settings.width
+            with classifiers.precision(settings.precision):
+                body = encoders.encoder(*named, settings.weights)
+            model = classifiers.classifier(body, self.num_source_classes)
+            model.build((None, *self.image_shape))
+        classifiers.follow_quickly(model)
+        return model
+
+    @property
+    def mixes_heads(self) -> bool:
+        """Whether a related target head can be mixed from the source head."""
+        return isinstance(self.source.model.layers[-1], keras.layers.Dense)
+
+    def relation(self, images: ImageData) -> np.ndarray:
+        """Returns how much each target class looks like each source class.
+
+        As `source` sees it with the state that was loaded last.
+
+        Raises:
+            InputError: for a model from which no head can be mixed.
+        """
+        source = self.source.model
+        last = source.layers[-1]
+        if not self.mixes_heads:
+            raise InputError(
+                "A related target head needs a generalist that ends in a "
+                "Dense layer; set `finetuning.head=fresh`, and leave out "
+                "the method finetune_related. "
+                f"Received: {type(last).__name__} {last.name!r}"
+            )
+        return class_relation.class_relation(
+            source, images.batches(), images.num_classes
+        )
+
+    @functools.cached_property
+    def joint(self) -> L2TLTrainer:
+        """Joint training with fixed class weights."""
+        return self._l2tl(
+            lambda: FixedPolicy(self.num_source_classes),
+            self.config.joint_steps,
+            self.config.l2tl.relabel,
+        )
+
+    @functools.cached_property
+    def learner(self) -> L2TLTrainer:
+        """Joint training in which a policy learns the class weights."""
+        settings = self.config.l2tl
+        return self._l2tl(
+            lambda: WeightPolicy(
+                self.num_source_classes,
+                settings.levels,
+                entropy=settings.entropy,
+            ),
+            settings.steps,
+        )
+
+    def _l2tl(
+        self,
+        policy: Callable[[], FixedPolicy | WeightPolicy],
+        steps: int,
+        relabel: bool = False,
+    ) -> L2TLTrainer:
+        settings = self.config.l2tl
+        body = classifiers.encoder_of(self.source.model)
+        with self.strategy.scope():
+            model = L2TL(
+                keras.models.clone_model(body),
+                self.num_source_classes,
+                self.num_target_classes,
+                policy=policy(),
+                credit=settings.credit,
+                reward=settings.reward,
+                improvement=settings.improvement,
+                oversample=settings.oversample,
+                policy_warmup=settings.policy_warmup,
+                relabel=relabel,
+            )
+            return L2TLTrainer(model, [steps], settings.policy_learning_rate)

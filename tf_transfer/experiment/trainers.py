@@ -1,0 +1,266 @@
+"""Repeated training of one model: traced once, reset between runs."""
+
+import math
+import pathlib
+from collections.abc import Callable, Iterable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_transfer.config import Training
+from tf_transfer.data.image_data import ImageData
+from tf_transfer.errors import InputError
+from tf_transfer.models.inference import stream_outputs
+from tf_transfer.training.checkpoint import Resume
+from tf_transfer.training.distribution import distributed
+
+_SMALL = 1_000_000  # parameters
+
+State = list[np.ndarray]
+"""Values of a model's variables, random states included."""
+
+
+class WarmupCosine(keras.optimizers.SGD):
+    """SGD whose learning rate ramps up over a tenth of the steps, then falls.
+
+    Linear, then a half cosine to zero (Ngiam et al. 2018, section 4), by the
+    steps that it has counted; for the rest see `config.Training`. Peak and
+    length are variables, so that one traced step serves every stage.
+    """
+
+    def __init__(self):
+        super().__init__(momentum=0.9, nesterov=True, weight_decay=5e-3)
+        settings = {"trainable": False, "aggregation": "only_first_replica"}
+        self.peak = keras.Variable(0.0, dtype="float32", **settings)
+        self.length = keras.Variable(1.0, dtype="float32", **settings)
+
+    def plan(self, peak: float, steps: int) -> None:
+        """Sets the largest learning rate, and the steps in all."""
+        if not (peak > 0 and steps > 0):
+            raise InputError(
+                f"`peak` and `steps` must be positive. Received: {peak=}, "
+                f"{steps=}"
+            )
+        self.peak.assign(peak)
+        self.length.assign(steps)
+
+    def apply(self, grads, trainable_variables=None):
+        # In double precision: no device shall round the rate in its own way.
+        step, length, peak = (
+            tf.cast(variable.value, tf.float64)
+            for variable in (self.iterations, self.length, self.peak)
+        )
+        ramp = tf.minimum((step + 1) / tf.maximum(length // 10, 1), 1)
+        cosine = 0.5 * (1 + tf.cos(math.pi * step / length))
+        self.learning_rate.assign(tf.cast(peak * ramp * cosine, tf.float32))
+        super().apply(grads, trainable_variables)
+
+
+class ProgressCallback(keras.callbacks.Callback):
+    """Tells the progress line how many steps were taken."""
+
+    def __init__(self, advance: Callable[[int], None]):
+        super().__init__()
+        self.advance = advance
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.advance(self.params["steps"])
+
+
+def epochs_of(steps: int) -> int:
+    """Returns the number of epochs of a stage: up to ten, of equal length."""
+    return math.gcd(steps, 10)
+
+
+def steps_at_once(stages: Iterable[int], most: int = 10) -> int:
+    """Returns how many steps a model can take per execution.
+
+    Args:
+        stages: the steps of everything that the model is trained for.
+        most: the largest answer.
+
+    Returns:
+        The largest number that divides all of their epochs.
+
+    Example:
+
+    >>> steps_at_once([300, 120])  # epochs of 30 and 12 steps
+    6
+    """
+    epochs = [steps // epochs_of(steps) for steps in stages if steps]
+    common = math.gcd(*epochs)
+    return max(n for n in range(1, most + 1) if common % n == 0)
+
+
+class Trainer:
+    """A compiled classifier that is trained again and again.
+
+    Tracing a model costs more than a short training, so the methods and
+    seeds of an experiment share it, and load their own state into it. The
+    model itself stays uncompiled, and is saved without an optimizer.
+
+    Args:
+        model: a built classifier that returns logits.
+        stages: the steps of everything that it will be trained for; for steps
+            that do not go with them it is traced again.
+    """
+
+    def __init__(self, model: keras.Model, stages: Iterable[int] = ()):
+        self.model = model
+        self.variables = list(model.variables)
+        # A call of a traced function costs a millisecond, which a small model
+        # feels; a large one would only be late to hear that it shall stop.
+        small = model.count_params() < _SMALL
+        self.at_once = steps_at_once(stages, most=10 if small else 1)
+        with model.distribute_strategy.scope():
+            self._trained = self._trainer()
+        self.compile()
+
+    def _trainer(self) -> keras.Model:
+        """Returns what is compiled: a model over the same layers."""
+        trained = distributed(self.model)
+        if trained is self.model:
+            return keras.Model(self.model.inputs, self.model.outputs)
+        return trained
+
+    def compile(self, at_once: int | None = None) -> None:
+        """Compiles again, for a change of what is trainable.
+
+        Args:
+            at_once: steps per execution, if not as many as usual.
+        """
+        with self.model.distribute_strategy.scope():
+            optimizer = WarmupCosine()
+            # Unbuilt, the optimizer would make `fit` trace twice.
+            optimizer.build(self._trained.trainable_variables)
+            self._trained.compile(
+                optimizer,
+                keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                metrics=["accuracy"],
+                steps_per_execution=at_once or self.at_once,
+            )
+        self._build_metrics(self.model.output_shape[-1])
+
+    def _build_metrics(self, num_classes: int) -> None:
+        """Creates the metrics' variables, which a checkpoint may hold.
+
+        Under a strategy Keras does it.
+        """
+        if self.model.distribute_strategy.num_replicas_in_sync == 1:
+            logits = np.zeros((1, num_classes), np.float32)
+            self._trained.compute_metrics(None, np.zeros(1, np.int32), logits)
+            self._trained.reset_metrics()
+
+    def optimizers(self) -> list[keras.optimizers.Optimizer]:
+        """Returns the optimizers that start afresh with each `fit`."""
+        return [self._trained.optimizer]
+
+    def state(self) -> State:
+        """Returns a copy of the values of all variables."""
+        return [np.array(variable) for variable in self.variables]
+
+    def load(self, state: State) -> None:
+        """Sets all variables."""
+        for variable, value in zip(self.variables, state, strict=True):
+            variable.assign(value)
+
+    def fit(
+        self,
+        batches: Callable[[int], tf.data.Dataset],
+        stage: Training,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        *,
+        folder: pathlib.Path | None = None,
+        every: int = 100,
+        also: Sequence[tf.Module] = (),
+        fresh: bool = False,
+    ) -> Resume:
+        """Trains for the stage's steps, or for what is left of them.
+
+        The optimizer starts afresh. There are up to ten epochs.
+
+        Args:
+            batches: the endless data from a step on.
+            stage: steps and learning rate.
+            callbacks: of the stage.
+            folder: of the stage's checkpoints; None keeps none.
+            every: steps between checkpoints.
+            also: what else they hold; see `Resume`.
+            fresh: ask for the data anew in every epoch.
+
+        Returns:
+            The finished training, with its logs.
+        """
+        epochs = epochs_of(stage.steps)
+        steps = stage.steps // epochs
+        at_once = math.gcd(steps, self.at_once)
+        if at_once != self._trained.steps_per_execution:
+            self.compile(at_once)
+        for optimizer in self.optimizers():
+            for variable in optimizer.variables:
+                if variable is not optimizer.learning_rate:
+                    variable.assign(keras.ops.zeros_like(variable))
+        self._trained.optimizer.plan(stage.learning_rate, stage.steps)
+        resume = Resume(self._trained, folder, every=every, also=also)
+        for start, span in resume.spans(epochs, steps, fresh):
+            self._trained.fit(
+                batches(start),
+                callbacks=[*callbacks, resume],
+                verbose=0,
+                shuffle=False,
+                **span,
+            )
+        return resume
+
+    def logits(self, images: ImageData) -> np.ndarray:
+        """Returns the outputs for images, `[N, C]`."""
+        outputs = stream_outputs(self.model, images.batches())
+        return np.concatenate([rows for rows, _ in outputs])
+
+
+class L2TLTrainer(Trainer):
+    """An `L2TL` model that is trained again and again.
+
+    Args:
+        model: to be compiled here.
+        stages: the steps of everything that it will be trained for.
+        policy_learning_rate: of Adam on the policy.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        stages: Iterable[int] = (),
+        policy_learning_rate: float = 0.001,
+    ):
+        self.policy_learning_rate = policy_learning_rate
+        super().__init__(model, stages)
+        self.initial = self.state()
+
+    def _trainer(self) -> keras.Model:
+        return self.model
+
+    def compile(self, at_once: int | None = None) -> None:
+        with self.model.distribute_strategy.scope():
+            self.model.compile(
+                WarmupCosine(),
+                keras.optimizers.Adam(self.policy_learning_rate),
+                metrics=["accuracy"],
+                steps_per_execution=at_once or self.at_once,
+            )
+        self._build_metrics(self.model.num_target_classes)
+
+    def optimizers(self) -> list[keras.optimizers.Optimizer]:
+        return [self.model.optimizer, self.model.policy_optimizer]
+
+    def restart(self, generalist: keras.Model, head: list[np.ndarray]) -> None:
+        """Forgets everything, and starts from a trained classifier.
+
+        Args:
+            generalist: gives encoder and source head.
+            head: weights of the target head.
+        """
+        self.load(self.initial)
+        self.model.warm_start(generalist)
+        self.model.target_head.set_weights(head)

@@ -1,0 +1,1 @@
+"""Trained classifiers for servers: SavedModel, LiteRT and ONNX."""

@@ -1,0 +1,145 @@
+"""A trained classifier for LiteRT (TensorFlow Lite)."""
+
+import os
+import pathlib
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_transfer.errors import InputError
+from tf_transfer.export import saved_model, signatures, versions
+from tf_transfer.export.conversion import (
+    Run,
+    _compare,
+    _converting,
+    _float32,
+    _require,
+)
+from tf_transfer.export.signatures import Preprocessing, Served
+
+
+def export_tflite(
+    model: keras.Model,
+    path: str | os.PathLike,
+    class_names: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
+    *,
+    representative: np.ndarray | None = None,
+    provenance: dict[str, Any] | None = None,
+) -> pathlib.Path:
+    """Writes the next version `path/N/model.tflite`, for LiteRT.
+
+    With representative images it is quantised to 8 bit integers. The
+    preprocessing would not survive that: it is then a model of its own,
+    `preprocessing.tflite` from `images` to `prepared`, and `model.tflite`
+    takes what that returns.
+
+    Args:
+        model: as for `export_serving`; one in mixed precision is converted
+            in float32.
+        path: the folder of the versions.
+        class_names: one name per class; numbers if None.
+        preprocessing: as for `export_serving`.
+        provenance: as for `export_serving`.
+        representative: some hundred images as the model takes them, `[N,
+            height, width, channels]`, uint8 or floats in 0..1: the `images`
+            of an `ImageData`.
+
+    Returns:
+        The folder of the new version. With the model are `class_names.json`
+        and `provenance.json`, whose `check` tells how far LiteRT was from
+        Keras.
+
+    Raises:
+        InputError: as `export_serving`; if LiteRT is not installed; if the
+            model cannot be converted.
+
+    Example:
+
+    >>> model = keras.Sequential(
+    ...     [keras.Input((4, 4, 1)), keras.layers.Flatten(),
+    ...      keras.layers.Dense(2)])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     version = export_tflite(model, folder, ["cat", "dog"])
+    ...     sorted(path.name for path in version.iterdir())
+    ['class_names.json', 'model.tflite', 'provenance.json']
+    """
+    _require("tflite")
+    served = saved_model.serve(_float32(model), class_names, preprocessing)
+    images = None
+    if representative is not None:
+        images = _representative(representative, served.model_shape)
+
+    def write(folder: pathlib.Path) -> None:
+        with _converting("LiteRT"):
+            if images is None:
+                parts = {"model": _to_tflite(served.probabilities)}
+                found = _compare(_tflite_run(parts["model"]), served)
+            else:
+                parts = {"model": _to_tflite(served.from_prepared, images)}
+                run = _tflite_run(parts["model"])
+                found = _agreement(run, served, images)
+                if preprocessing is not None:
+                    parts["preprocessing"] = _to_tflite(served.prepared)
+        for name, content in parts.items():
+            (folder / f"{name}.tflite").write_bytes(content)
+        check = {"check": {"runtime": "LiteRT"} | found}
+        saved_model.describe(folder, served, (provenance or {}) | check)
+
+    return versions.publish(path, write)
+
+
+def _to_tflite(
+    function: tf.types.experimental.GenericFunction,
+    representative: np.ndarray | None = None,
+) -> bytes:
+    """Converts a function of `Served` with the names that it uses."""
+    with tempfile.TemporaryDirectory() as folder:
+        traced = function.get_concrete_function()
+        signatures.save(folder, {"serving_default": traced})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if representative is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: (
+                {"images": image[None]} for image in representative
+            )
+            kernels = tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+            converter.target_spec.supported_ops = [kernels]
+        return converter.convert()
+
+
+def _tflite_run(content: bytes) -> Run:
+    from ai_edge_litert.interpreter import Interpreter
+
+    run = Interpreter(model_content=content).get_signature_runner()
+    return lambda images: run(images=images)["probabilities"]
+
+
+def _representative(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns images as the model takes them, float32."""
+    images = np.asarray(images)
+    if images.shape[1:] != shape or not len(images):
+        raise InputError(
+            f"`representative` must hold images {shape}, as the model takes "
+            f"them. Received: shape {images.shape}"
+        )
+    if images.dtype == np.uint8:
+        return images / np.float32(255)
+    return images.astype(np.float32)
+
+
+def _agreement(
+    run: Run, served: Served, images: np.ndarray
+) -> dict[str, float]:
+    """Returns how a quantised model compares on its representative images."""
+    expected = served.from_prepared(images)["probabilities"].numpy()
+    found = run(images)
+    same = found.argmax(axis=-1) == expected.argmax(axis=-1)
+    return {
+        "largest_difference": float(np.abs(found - expected).max()),
+        "same_class": float(same.mean()),
+    }

@@ -1,0 +1,276 @@
+"""What a served classifier answers, as signatures of TensorFlow operations.
+
+Once saved nothing of Keras or of this package is needed to load and run them.
+"""
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tf_transfer.data.framing import Frame
+from tf_transfer.data.image_files import MAX_PIXELS
+from tf_transfer.errors import InputError
+from tf_transfer.models import classifiers
+
+Preprocessing = Callable[[tf.Tensor], tf.Tensor]
+"""From raw images `[B, H, W, channels]`, float32 or uint8, to a model's input.
+
+Where it returns uint8, 255 stands for 1. A `framing.Frame` is one.
+"""
+_PNG = b"\x89PNG\r\n\x1a\n"
+_DECODED = (1, 3, 4)  # channels that an encoded image can be asked for
+_AT_ONCE = 2**24  # pixel values that are prepared together, 64 MB as floats
+
+
+class Served:
+    """A classifier from raw images to named answers.
+
+    Args:
+        model: a built classifier that ends in logits or in a softmax.
+        class_names: one name per class.
+        preprocessing: brings raw images to the model's input; None where
+            images come as the model takes them.
+        top_k: how many classes are named, at most.
+        max_pixels: an encoded image with more is refused before decoding.
+
+    Attributes:
+        class_names, preprocessing: as given.
+        model_shape: `(height, width, channels)` of the model's input.
+        image_shape: of a batch of raw images; None where any number will do.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        class_names: Sequence[str],
+        preprocessing: Preprocessing | None = None,
+        top_k: int = 5,
+        max_pixels: int = MAX_PIXELS,
+    ):
+        self.class_names = list(class_names)
+        self.preprocessing = preprocessing
+        self.model_shape = tuple(model.input_shape[1:])
+        self.image_shape = [None, *self.model_shape]
+        if preprocessing is not None:
+            self.image_shape = [None] * 4
+        self._max_pixels = max_pixels
+        self._top_k = min(top_k, len(self.class_names))
+        encoder, head = classifiers.encoder_of(model), model.layers[-1]
+        ends = getattr(head, "activation", None)
+        softmax = ends is keras.activations.softmax
+
+        # As functions of their own, so that a graph holds each once.
+        @tf.function(autograph=False)
+        def encode(images):
+            return tf.cast(encoder(images, training=False), tf.float32)
+
+        @tf.function(autograph=False)
+        def classify(features):
+            outputs = tf.cast(head(features, training=False), tf.float32)
+            return outputs if softmax else tf.nn.softmax(outputs)
+
+        self._encode, self._classify = encode, classify
+
+    @functools.cached_property
+    def signatures(self) -> dict[str, Any]:
+        """The traced functions of a SavedModel, by name.
+
+        Raises:
+            InputError: for a preprocessing that does not fit the model.
+        """
+        numbers = tf.TensorSpec(self.image_shape, tf.float32, "images")
+        pixels = tf.TensorSpec(self.image_shape, tf.uint8, "images")
+        encoded = tf.TensorSpec([None], tf.string, "image_bytes")
+        wanted = {
+            "serving_default": (self._serve, numbers),
+            "serve_uint8": (self._serve, pixels),
+            "features": (self._features, numbers),
+        }
+        decoded = self.preprocessing or self.model_shape[-1] in _DECODED
+        if decoded and None not in self.model_shape:
+            wanted["serve_bytes"] = (self._serve_bytes, encoded)
+        return {
+            name: _function(serve, spec).get_concrete_function()
+            for name, (serve, spec) in wanted.items()
+        }
+
+    @property
+    def probabilities(self) -> Any:
+        """Raw float32 `images` to `probabilities` alone, a `tf.function`."""
+        spec = tf.TensorSpec(self.image_shape, tf.float32, "images")
+        return _function(lambda x: self._predict(self._prepare(x)), spec)
+
+    @property
+    def prepared(self) -> Any:
+        """Raw float32 `images` to `prepared`, as the model takes them."""
+        spec = tf.TensorSpec(self.image_shape, tf.float32, "images")
+        return _function(lambda x: {"prepared": self._prepare(x)}, spec)
+
+    @property
+    def from_prepared(self) -> Any:
+        """`images` as the model takes them to `probabilities`."""
+        shape = [None, *self.model_shape]
+        spec = tf.TensorSpec(shape, tf.float32, "images")
+        return _function(self._predict, spec)
+
+    def _prepare(self, images: tf.Tensor) -> tf.Tensor:
+        """Returns raw images as the model takes them, float32.
+
+        Raises:
+            InputError: while tracing, if they do not fit.
+        """
+        try:
+            if self.preprocessing is not None:
+                images = self.preprocessing(images)
+            if images.dtype == tf.uint8:
+                images = tf.cast(images, tf.float32) / 255.0
+            images.set_shape([None, *self.model_shape])
+            return images
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [repr(error)]
+            raise InputError(
+                "`preprocessing` must turn images [B, H, W, channels], uint8 "
+                f"or float32, into [B, *{self.model_shape}]. "
+                f"Received: {lines[0]}"
+            ) from error
+
+    def _predict(self, images):
+        return {"probabilities": self._classify(self._encode(images))}
+
+    def _serve(self, images):
+        return self._answer(self._prepare(self._checked(images)))
+
+    def _features(self, images):
+        images = self._prepare(self._checked(images))
+        return {"features": self._encode(images)}
+
+    def _serve_bytes(self, image_bytes):
+        return self._answer(self._decode(image_bytes))
+
+    def _answer(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        probabilities = self._classify(self._encode(images))
+        top, class_ids = tf.math.top_k(probabilities, self._top_k)
+        return {
+            "probabilities": probabilities,
+            "top_probabilities": top,
+            "class_ids": class_ids,
+            "class_names": tf.gather(tf.constant(self.class_names), class_ids),
+        }
+
+    def _checked(self, images: tf.Tensor) -> tf.Tensor:
+        """Fails with a sentence for images of no pixels or odd channels."""
+        if self.preprocessing is None:
+            return images  # of the model's own shape
+        shape = tf.shape(images)
+        fits = tf.reduce_all(shape[1:] > 0) & (shape[3] <= 4)
+        sentence = "images must be [B, H, W, 1 to 4 channels]. Received:"
+        check = tf.debugging.Assert(fits, [sentence, shape], summarize=4)
+        with tf.control_dependencies([check]):
+            return tf.identity(images)
+
+    def _decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
+        """Returns encoded images `[B]`, of any sizes, as the model takes them.
+
+        An operation that fails cannot tell which image it was given. A dataset
+        can leave out those that fail, and the positions left tell which.
+        """
+        plain = self.preprocessing is None
+        channels = self.model_shape[-1]
+        if isinstance(self.preprocessing, Frame) or channels not in _DECODED:
+            channels = 0  # a frame takes any, and turns colours to grey itself
+
+        def decode(position, content):
+            small = _pixels(content) <= self._max_pixels
+            content = tf.where(small, content, "")
+            image = tf.io.decode_image(
+                content, channels, expand_animations=False
+            )
+            if plain:
+                image = tf.ensure_shape(image, self.model_shape)
+            # Flat, for a batch of images of differing sizes.
+            return position, tf.shape(image), tf.reshape(image, [-1])
+
+        count = tf.size(image_bytes, tf.int64)
+        positions = tf.range(count + 1)
+        dataset = tf.data.Dataset.from_tensor_slices(
+            (positions[:-1], image_bytes)
+        )
+        nothing = tf.zeros([3], tf.int32), tf.zeros([0], tf.uint8)
+        end = tf.data.Dataset.from_tensors((count, *nothing))
+        # Never empty, thanks to its end.
+        dataset = dataset.map(decode).ignore_errors().concatenate(end)
+        left, shapes, pixels = dataset.ragged_batch(
+            count + 1
+        ).get_single_element()
+        bad = tf.argmin(tf.cast(left == positions[: tf.size(left)], tf.int32))
+        size = f" of at most {self._max_pixels} pixels"
+        if plain:
+            size = f" of shape {self.model_shape}"
+        text = f"image_bytes[{{}}] is no readable JPEG or PNG{size}"
+        check = tf.debugging.Assert(
+            tf.size(left, tf.int64) > count, [tf.strings.format(text, bad)]
+        )
+        with tf.control_dependencies([check]):
+            return self._prepare_each(shapes[:-1], pixels[:-1])
+
+    def _prepare_each(
+        self, shapes: tf.Tensor, pixels: tf.RaggedTensor
+    ) -> tf.Tensor:
+        """Returns images `[B]`, given by shape and pixels, as the model's."""
+        batch = tf.shape(shapes)[0]
+
+        def at_once():
+            shape = tf.concat([[batch], shapes[0]], axis=0)
+            return self._prepare(tf.reshape(pixels.flat_values, shape))
+
+        def prepare(position):
+            image = tf.reshape(pixels[position], shapes[position])
+            return self._prepare(image[None])[0]
+
+        def one_by_one():
+            spec = tf.TensorSpec(self.model_shape, tf.float32)
+            return tf.map_fn(prepare, tf.range(batch), fn_output_signature=spec)
+
+        alike = (batch > 0) & tf.reduce_all(shapes == shapes[:1])
+        few = tf.size(pixels.flat_values) <= _AT_ONCE
+        return tf.cond(alike & few, at_once, one_by_one)
+
+
+def _pixels(content: tf.Tensor) -> tf.Tensor:
+    """Returns the size of a JPEG or PNG by its header; else the largest."""
+
+    def jpeg():
+        return tf.cast(tf.image.extract_jpeg_shape(content)[:2], tf.int64)
+
+    def png():
+        header = tf.io.decode_raw(tf.strings.substr(content, 16, 8), tf.uint8)
+        place = tf.constant([2**24, 2**16, 2**8, 1], tf.int64)
+        sides = tf.reshape(tf.cast(header, tf.int64), [2, 4])
+        known = tf.strings.substr(content, 0, len(_PNG)) == _PNG
+        return tf.where(known, tf.reduce_sum(sides * place, axis=1), 2**31)
+
+    return tf.reduce_prod(tf.cond(tf.io.is_jpeg(content), jpeg, png))
+
+
+def _function(serve: Callable, spec: tf.TensorSpec) -> Any:
+    return tf.function(serve, input_signature=[spec], autograph=False)
+
+
+def save(path: str | os.PathLike, functions: dict[str, Any]) -> None:
+    """Writes traced functions, and each variable that they read once.
+
+    Keras' own archive writes every variable twice. No optimizer, policy or
+    other head is written, as no function reads it.
+
+    Args:
+        path: a folder.
+        functions: concrete functions by the names of their signatures.
+    """
+    root = tf.Module()
+    used = {id(v): v for f in functions.values() for v in f.variables}
+    root.used = list(used.values())
+    tf.saved_model.save(root, os.fspath(path), functions)

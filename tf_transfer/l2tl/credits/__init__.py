@@ -1,0 +1,1 @@
+"""How the policy of L2TL is credited: one credit a module."""

@@ -1,0 +1,83 @@
+"""Who gets the credit: from one step's evidence to the policy's loss.
+
+Zhu et al. 2020 credit all classes with one scalar reward (`Reinforce`). Its
+spread drowns what a single class did; measured, the policy learns nothing by
+it. The others measure what every source class does to the validation images
+and average that over steps: `FeatureCredit` on the encoder's output, which
+costs next to nothing, and `GradientCredit` through the encoder.
+"""
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from tf_transfer.errors import InputError
+from tf_transfer.l2tl import losses
+from tf_transfer.l2tl.credits.base import ClassCredit
+from tf_transfer.l2tl.types import Batch, Transition
+from tf_transfer.training.distribution import gathered
+
+
+@keras.saving.register_keras_serializable("tf_transfer")
+class FeatureCredit(ClassCredit):
+    """Credits a class for the target classes it helps, on the features.
+
+    The effects are `losses.feature_effects`, averaged by target class. Only
+    the positive ones count: what a class of source images does to the other
+    target classes, the other source classes make good.
+
+    Uses the features of the training pass, so it needs no further pass
+    through the encoder.
+
+    Args:
+        sharpness: how alike two images must be to affect each other.
+        decay: weight of the past per example of a class.
+
+    Raises:
+        InputError: for a negative sharpness.
+
+    Example:
+
+    >>> FeatureCredit(sharpness=5.0).get_config()["sharpness"]
+    5.0
+    """
+
+    def __init__(self, sharpness: float = 10.0, **kwargs):
+        super().__init__(**kwargs)
+        if not sharpness >= 0:
+            raise InputError(
+                "`sharpness` must not be negative. "
+                f"Received: sharpness={sharpness}"
+            )
+        self.sharpness = float(sharpness)
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"sharpness": self.sharpness}
+
+    def gains(self, table: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(tf.nn.relu(table), axis=1)
+
+    def effects(
+        self, model, evidence: Transition
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        source, validation = evidence.source, evidence.validation
+        gradients = gathered(_gradients(model.target_losses, validation))
+        effects = losses.feature_effects(
+            (source.features, _gradients(model.source_losses, source)),
+            (gathered(validation.features), gradients),
+            self.sharpness,
+        )
+        labels = gathered(validation.labels)
+        groups = tf.one_hot(labels, model.num_target_classes)
+        count = tf.reduce_sum(groups, axis=0)
+        means = tf.math.divide_no_nan(tf.matmul(effects, groups), count)
+        return means, tf.cast(count > 0, tf.float32)
+
+
+def _gradients(losses_of: Callable, batch: Batch) -> tf.Tensor:
+    """Returns the gradients of each example's loss by its features."""
+    with tf.GradientTape() as tape:
+        tape.watch(batch.features)
+        loss = tf.reduce_sum(losses_of(batch.labels, batch.features))
+    return tape.gradient(loss, batch.features)

@@ -1,0 +1,306 @@
+"""The policy of L2TL: which source classes to learn from, and how much.
+
+Zhu et al. 2020, section 3.2: for every source class a categorical
+distribution over K levels of its weight, and one more over K levels of the
+weight of the whole source loss. `FixedPolicy` has the same interface and
+learns nothing: with equal weights it is uniform joint training, with learned
+ones the refit on all labels.
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_transfer.errors import InputError
+from tf_transfer.l2tl.types import Actions
+from tf_transfer.utils import randomness
+
+with warnings.catch_warnings():
+    # Of TFP's own, about the standard library's distutils.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from tensorflow_probability import distributions as tfd
+
+_LEAST = 0.02
+
+
+@keras.saving.register_keras_serializable("tf_transfer")
+class FixedPolicy(keras.layers.Layer):
+    """Gives every source class the same weight in every step.
+
+    Args:
+        num_source_classes: the number of source classes C.
+        weights: `[C]`, not negative; all 1 by default.
+        scale: weight of the source loss; the target's is 1.
+
+    Raises:
+        InputError: for weights or a scale that cannot be.
+
+    Example:
+
+    >>> FixedPolicy(3, [2.0, 1.0, 0.0]).expected_weights().numpy().tolist()
+    [2.0, 1.0, 0.0]
+    """
+
+    def __init__(
+        self,
+        num_source_classes: int,
+        weights: Sequence[float] | None = None,
+        scale: float = 1.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_source_classes = _check_classes(num_source_classes)
+        shape = (num_source_classes,)
+        self.weights_of_classes = self.add_weight(
+            shape, "ones", name="weights", trainable=False
+        )
+        self.scale = self.add_weight((), "ones", name="scale", trainable=False)
+        self.assign(np.ones(shape) if weights is None else weights, scale)
+        self.built = True
+
+    def assign(self, weights: Sequence[float], scale: float = 1.0) -> None:
+        """Sets the weights of the classes, `[C]`, and of the source loss."""
+        weights = _check_weights(weights, self.num_source_classes)
+        if not 0 <= scale < np.inf:
+            raise InputError(
+                f"`scale` must not be negative. Received: scale={scale}"
+            )
+        self.weights_of_classes.assign(weights)
+        self.scale.assign(scale)
+
+    def get_config(self) -> dict:
+        return super().get_config() | {
+            "num_source_classes": self.num_source_classes,
+            "weights": np.array(self.weights_of_classes).tolist(),
+            "scale": float(self.scale),
+        }
+
+    def draw(self, step: tf.Tensor) -> Actions:
+        """Returns the same actions for every step."""
+        del step
+        return Actions(self.weights_of_classes.value, self.scale.value)
+
+    def expected_weights(self) -> tf.Tensor:
+        """Returns the weights, `[C]`."""
+        return tf.convert_to_tensor(self.weights_of_classes)
+
+    def expected_scale(self) -> tf.Tensor:
+        """Returns the weight of the source loss."""
+        return tf.convert_to_tensor(self.scale)
+
+
+@keras.saving.register_keras_serializable("tf_transfer")
+class WeightPolicy(keras.layers.Layer):
+    """Draws a weight level for every source class, and learns which.
+
+    The policy of Zhu et al. 2020, section 3.2.
+
+    The levels are `k / (K - 1)`, k = 0..K-1, for the weights of the classes
+    and for the scale of the source loss alike. Actions are a function of
+    `seed` and step alone: replicas agree, and a continued run repeats. Time
+    and memory are O(classes levels).
+
+    Args:
+        num_source_classes: the number of source classes C.
+        levels: the number of levels K, at least 2.
+        entropy: coefficient of the bonus for staying near the policy at the
+            start, measured as negative relative entropy: for a flat start,
+            the usual entropy bonus. The policy that maximises credit and
+            bonus is the start's times `exp(credit * level / entropy)`.
+        start: importance weights `[C]` (e.g. DATL's) that the expected
+            weights shall be proportional to at the start, none below .02 of
+            the largest, from where it could hardly rise; flat by default.
+        seed: of the actions.
+
+    Attributes:
+        logits: of the levels, `[1 + C, K]`: row 0 of the scale, then one of
+            every class.
+
+    Raises:
+        InputError: for levels, a coefficient or a start that cannot be.
+
+    Example:
+
+    >>> policy = WeightPolicy(3, levels=5, start=[2., 1., 0.])
+    >>> [round(float(w), 2) for w in policy.expected_weights()]
+    [0.98, 0.5, 0.02]
+    """
+
+    def __init__(
+        self,
+        num_source_classes: int,
+        levels: int = 11,
+        *,
+        entropy: float = 0.1,
+        start: Sequence[float] | None = None,
+        seed: int = 0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_source_classes = _check_classes(num_source_classes)
+        if not isinstance(levels, int) or levels < 2:
+            raise InputError(
+                f"`levels` must be at least 2. Received: levels={levels!r}"
+            )
+        if not 0 <= entropy < np.inf:
+            raise InputError(
+                f"`entropy` must not be negative. Received: entropy={entropy}"
+            )
+        self.levels = np.linspace(0, 1, levels, dtype=np.float32)
+        self.entropy = float(entropy)
+        shape = (1 + num_source_classes, levels)
+        self.logits = self.add_weight(shape, "zeros", name="logits")
+        self.start_logits = self.add_weight(
+            shape, "zeros", name="start_logits", trainable=False
+        )
+        self.seed = self.add_weight(
+            (), "zeros", dtype="int64", name="seed", trainable=False
+        )
+        self.restart(start, seed)
+        self.built = True
+
+    def restart(
+        self, start: Sequence[float] | None = None, seed: int = 0
+    ) -> None:
+        """Forgets what was learned; for the arguments, see the class."""
+        self.start = start
+        logits = np.zeros(self.logits.shape, np.float32)
+        if start is not None:
+            weights = _check_weights(start, self.num_source_classes)
+            self.start = weights.tolist()
+            largest = max(weights.max(), 1e-12)
+            logits[1:] = _logits_with_means(weights / largest, self.levels)
+        self.logits.assign(logits)
+        self.start_logits.assign(logits)
+        self.seed.assign(seed)
+
+    def get_config(self) -> dict:
+        return super().get_config() | {
+            "num_source_classes": self.num_source_classes,
+            "levels": len(self.levels),
+            "entropy": self.entropy,
+            "start": self.start,
+            "seed": int(self.seed),
+        }
+
+    def distribution(self) -> tfd.Categorical:
+        """Returns the distribution of the levels, rows as in `logits`."""
+        return tfd.Categorical(logits=self.logits.value)
+
+    def draw(self, step: tf.Tensor) -> Actions:
+        """Draws the actions of a step.
+
+        By inversion, one uniform number per action: TFP's own sampler would
+        draw one per action and level.
+        """
+        uniform = randomness.uniform(
+            self.seed.value, step, 1 + self.num_source_classes
+        )
+        chosen = _invert(self.distribution(), uniform)
+        values = tf.gather(tf.constant(self.levels), chosen)
+        return Actions(values[1:], values[0], chosen)
+
+    def log_probs(self, actions: Actions, present: tf.Tensor) -> tf.Tensor:
+        """Returns the log-probabilities of the actions that had an effect.
+
+        Args:
+            actions: from `draw`.
+            present: whether a class was in the batch, `[C]` bool. The action
+                of an absent one had no effect; its score is noise.
+
+        Returns:
+            `[1 + C]`: of the scale, and of the classes, 0 for absent ones.
+        """
+        found = self.distribution().log_prob(actions.levels)
+        return tf.where(tf.concat([[True], present], axis=0), found, 0.0)
+
+    def expected_credit(
+        self, credit: tf.Tensor, scale_credit: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns the credit that the policy earns on average.
+
+        Its gradient is what REINFORCE with one advantage per class would give
+        on average over all actions, without the noise of drawing them.
+
+        Args:
+            credit: of a larger weight of each class, `[C]`.
+            scale_credit: of a larger weight of the source loss.
+        """
+        credit = tf.concat([[scale_credit], credit], axis=0)
+        return tf.reduce_sum(tf.stop_gradient(credit) * self._means())
+
+    def bonus(self) -> tf.Tensor:
+        """Returns the entropy bonus: at most 0, which it is at the start."""
+        start = tfd.Categorical(logits=self.start_logits.value)
+        away = self.distribution().kl_divergence(start)
+        return -self.entropy * tf.reduce_sum(away)
+
+    def mean_entropy(self) -> tf.Tensor:
+        """Returns the mean entropy of the classes' distributions, in nats."""
+        return tf.reduce_mean(self.distribution().entropy()[1:])
+
+    def expected_weights(self) -> tf.Tensor:
+        """Returns the expected weight of every class, `[C]` in 0..1."""
+        return self._means()[1:]
+
+    def expected_scale(self) -> tf.Tensor:
+        """Returns the expected weight of the source loss, in 0..1."""
+        return self._means()[0]
+
+    def _means(self) -> tf.Tensor:
+        probs = self.distribution().probs_parameter()
+        return tf.linalg.matvec(probs, tf.constant(self.levels))
+
+
+def _invert(distribution: tfd.Categorical, uniform: tf.Tensor) -> tf.Tensor:
+    """Returns the level at which the cumulated probability passes a number."""
+    reached = tf.cumsum(distribution.probs_parameter(), axis=-1)
+    # The last is left out: round-off cannot lead past it.
+    below = reached[..., :-1] <= uniform[..., None]
+    return tf.reduce_sum(tf.cast(below, tf.int32), axis=-1)
+
+
+def _logits_with_means(means: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Returns logits `[C, K]` with the means `[C]`, of the largest entropy.
+
+    They are linear in the level; the slope is found by bisection.
+    """
+    means = np.clip(means, _LEAST, 1 - _LEAST)
+    low, high = np.full((2, len(means)), 1e3) * np.array([[-1], [1]])
+    for _ in range(60):
+        slope = (low + high) / 2
+        logits = slope[:, None] * levels
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        reached = (odds @ levels) / odds.sum(axis=1)
+        low = np.where(reached < means, slope, low)
+        high = np.where(reached < means, high, slope)
+    return (slope[:, None] * (levels - 0.5)).astype(np.float32)
+
+
+def _check_classes(num_source_classes: int) -> int:
+    if not isinstance(num_source_classes, (int, np.integer)) or (
+        num_source_classes < 1
+    ):
+        raise InputError(
+            "`num_source_classes` must be a positive integer. "
+            f"Received: num_source_classes={num_source_classes!r}"
+        )
+    return int(num_source_classes)
+
+
+def _check_weights(weights: Sequence[float], num_classes: int) -> np.ndarray:
+    weights = np.asarray(weights, np.float64)
+    if weights.shape != (num_classes,):
+        raise InputError(
+            f"There must be one weight per source class, {num_classes}. "
+            f"Received: weights of shape {weights.shape}"
+        )
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise InputError(
+            "Weights must be finite and not negative. "
+            f"Received: smallest {weights.min()}, largest {weights.max()}"
+        )
+    return weights

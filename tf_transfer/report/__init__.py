@@ -1,0 +1,1 @@
+"""A run folder as HTML, Markdown, text and figures."""

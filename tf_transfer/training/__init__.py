@@ -1,0 +1,1 @@
+"""What `fit` needs everywhere: devices, checkpoints, TensorBoard."""

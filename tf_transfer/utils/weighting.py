@@ -1,0 +1,73 @@
+"""Class shares, normalised class weights, and their look-up by label."""
+
+import numpy as np
+import tensorflow as tf
+
+from tf_transfer.errors import InputError
+from tf_transfer.utils.checks import check_labels
+
+
+def weight_of(
+    class_weights: tf.Tensor | tf.Variable, labels: tf.Tensor
+) -> tf.Tensor:
+    """Looks up the weight of every label, any shape; checks their range."""
+    num_classes = class_weights.shape[0]
+    labels = tf.cast(labels, tf.int64)
+    inside = tf.reduce_all((labels >= 0) & (labels < num_classes))
+    message = f"Source labels must lie in [0, {num_classes}). Received:"
+    # Without the dependency the look-up may fail first, less clearly.
+    with tf.control_dependencies(
+        [tf.debugging.Assert(inside, [message, labels])]
+    ):
+        return tf.gather(class_weights, labels)
+
+
+def source_prior(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Returns the share of every class among the source labels.
+
+    Args:
+        labels: class numbers, `[N]` integers in `[0, num_classes)`.
+        num_classes: the number of source classes C.
+
+    Returns:
+        P_s, `[C]` float64, sum 1. A class without examples has share 0.
+
+    Raises:
+        InputError: if there are no labels or one is out of range.
+
+    Example:
+
+    >>> source_prior(np.array([0, 0, 1, 1]), 3).tolist()
+    [0.5, 0.5, 0.0]
+    """
+    check_labels(labels, num_classes)
+    counts = np.bincount(labels, minlength=num_classes)
+    return counts / counts.sum()
+
+
+def normalise(weights: np.ndarray, source_prior: np.ndarray) -> np.ndarray:
+    """Scales weights `[C]` to mean 1 under the source prior `[C]`.
+
+    Raises:
+        InputError: if the lengths differ, a weight is negative or not
+            finite, or all weights of classes with examples are zero.
+    """
+    weights = np.asarray(weights, np.float64)
+    if weights.shape != source_prior.shape:
+        raise InputError(
+            f"Importance weights must have length {len(source_prior)}, one "
+            f"per source class. Received: shape {weights.shape}"
+        )
+    if not np.all(np.isfinite(weights)) or np.any(weights < 0):
+        bad = weights[~(np.isfinite(weights) & (weights >= 0))][0]
+        raise InputError(
+            f"Importance weights must be finite and not negative. "
+            f"Received: {bad}"
+        )
+    mean = float(weights @ source_prior)
+    if mean == 0:
+        raise InputError(
+            "Importance weights must not all be zero. "
+            f"Received: {len(weights)} zeros on the classes with examples"
+        )
+    return weights / mean
