@@ -193,31 +193,27 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 @functools.cache
-def shared_models():
+def shared_models() -> compiled_models.CompiledModels:
     """The models of the unchanged experiment, traced once for all tests."""
-    bench = compiled_models.CompiledModels(tiny_experiment(), (8, 8, 1), 8, 4)
-    _ = bench.joint, bench.learner  # the copies that tests make share them
-    return bench
+    models = compiled_models.CompiledModels(tiny_experiment(), (8, 8, 1), 8, 4)
+    _ = models.joint, models.learner  # the copies that tests make share them
+    return models
 
 
-def seed_run(tmp_path, seed=0, bench=None, **changes):
-    """A trial on small synthetic data."""
+def seed_run(
+    tmp_path: pathlib.Path, seed: int = 0, models=None, **changes
+) -> tuple[SeedRun, list[int]]:
+    """The run of a seed on small data, and the steps that it takes."""
     config = tiny_experiment(**changes)
-    bench = copy.copy(bench or shared_models())
-    bench.config = config
+    models = copy.copy(models or shared_models())
+    models.config = config
     source = blobs(per_class=20, classes=8)
     target = blobs(per_class=20, classes=4, seed=1)
     split = splits.split_target(target, 4, 2, seed)
-    steps = []
-    made = SeedRun(
-        bench,
-        source,
-        split,
-        seed,
-        RunFolder(tmp_path / "run", config),
-        steps.append,
-    )
-    return made, steps
+    folder = RunFolder(tmp_path / "run", config)
+    steps: list[int] = []
+    run = SeedRun(models, source, split, seed, folder, steps.append)
+    return run, steps
 
 
 def equal_states(one, other):

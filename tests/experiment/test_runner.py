@@ -1,12 +1,15 @@
 import threading
 import time
 
+import keras
+import numpy as np
 import pytest
 
 from tests import helpers
 from tf_transfer.data import splits
 from tf_transfer.experiment import runner
-from tf_transfer.experiment.run_folder import RunFolder
+from tf_transfer.experiment.methods import METHODS
+from tf_transfer.experiment.run_folder import RunFolder, predictions_path
 
 SOURCE = helpers.blobs(per_class=20, classes=8)
 TARGET = helpers.blobs(per_class=20, classes=4, seed=1)
@@ -19,25 +22,28 @@ ACCURACIES = {
 
 
 class SeedRun:
-    """One whose methods are measured in no time."""
+    """A run of which only seed and head matter."""
 
-    def __init__(self, bench, source, target, seed, folder, advance, head, _):
+    def __init__(self, models, source, target, seed, folder, advance, head, _):
         self.seed = seed
         self.head = head
 
-    def measure(self, name, method):
-        accuracy = ACCURACIES.get((name, self.seed), 0.5)
-        return {
-            "method": name,
-            "seed": self.seed,
-            "validation": {"accuracy": accuracy, "loss": 1.0},
-        }
+
+def measure(method, run):
+    """Measures a method in no time."""
+    accuracy = ACCURACIES.get((method.name, run.seed), 0.5)
+    return {
+        "method": method.name,
+        "seed": run.seed,
+        "validation": {"accuracy": accuracy, "loss": 1.0},
+    }
 
 
 @pytest.fixture
-def made(tmp_path, monkeypatch):
-    """Makes the rounds of some seeds of one run, with its methods and head."""
+def make_runner(tmp_path, monkeypatch):
+    """Makes the runner of some seeds of one run, with its methods and head."""
     monkeypatch.setattr(runner, "SeedRun", SeedRun)
+    monkeypatch.setattr(runner, "measure", measure)
     monkeypatch.setattr(runner.CompiledModels, "of", lambda *args: None)
     monkeypatch.setattr(
         runner.Records, "result", lambda self, result, settings: None
@@ -58,8 +64,8 @@ def heads(run):
     for _ in run.run():
         pass
     run.folder.refresh()
-    found = sorted(run.folder.results, key=lambda result: result["seed"])
-    return [(r["method"], r["seed"], r["head"]) for r in found]
+    results = sorted(run.folder.results, key=lambda result: result["seed"])
+    return [(r["method"], r["seed"], r["head"]) for r in results]
 
 
 @pytest.mark.parametrize(
@@ -70,11 +76,13 @@ def heads(run):
     ],
 )
 def test_the_others_wait_for_a_fresh_head_to_be_told_better(
-    made, monkeypatch, first, chosen
+    make_runner, monkeypatch, first, chosen
 ):
     monkeypatch.setitem(ACCURACIES, ("finetune", 0), first)
-    found = heads(made(("scratch", "finetune", "datl", "finetune_related")))
-    assert found == [
+    trained = heads(
+        make_runner(("scratch", "finetune", "datl", "finetune_related"))
+    )
+    assert trained == [
         (name, seed, head)
         for seed in (0, 1)
         for name, head in (
@@ -95,24 +103,47 @@ def test_the_others_wait_for_a_fresh_head_to_be_told_better(
     ],
 )
 def test_where_nothing_is_to_be_chosen_nothing_waits(
-    made, methods, head, expected
+    make_runner, methods, head, expected
 ):
-    found = heads(made(methods, head))
-    assert [name for name, seed, _ in found if seed == 0] == list(methods)
-    assert {h for name, _, h in found if name == "datl"} == {expected}
+    trained = heads(make_runner(methods, head))
+    assert [name for name, seed, _ in trained if seed == 0] == list(methods)
+    assert {h for name, _, h in trained if name == "datl"} == {expected}
 
 
-def test_the_seeds_of_another_process_are_waited_for(made, monkeypatch):
+def test_the_seeds_of_another_process_are_waited_for(make_runner, monkeypatch):
     monkeypatch.setattr(runner, "_PAUSE", 0.01)
     methods = ("finetune", "finetune_related", "datl")
-    first = made(methods, seeds=(0,))
+    first = make_runner(methods, seeds=(0,))
     thread = threading.Thread(target=heads, args=(first,), daemon=True)
     thread.start()
     deadline = time.monotonic() + 60
     while len(first.folder.results) < 2 and time.monotonic() < deadline:
         time.sleep(0.01)
     assert first.folder.result("datl", 0) is None
-    found = heads(made(methods, seeds=(1,)))
+    trained = heads(make_runner(methods, seeds=(1,)))
     thread.join(timeout=60)
-    assert ("datl", 1, "fresh") in found
+    assert ("datl", 1, "fresh") in trained
     assert first.folder.result("datl", 0)["head"] == "fresh"
+
+
+def test_the_model_that_is_saved_is_the_one_that_was_measured(tmp_path):
+    run, _ = helpers.seed_run(tmp_path)
+    result = runner.measure(METHODS["scratch"], run)
+    path = run.folder.model_path("scratch", 0)
+    model = keras.saving.load_model(path, compile=False)
+    test = run.target.test
+    logits = model.predict(test.images / np.float32(255), verbose=0)
+    accuracy = (logits.argmax(axis=1) == test.labels).mean()
+    assert result["test"]["accuracy"] == pytest.approx(accuracy)
+    with np.load(predictions_path(run.folder.path, "scratch", 0)) as file:
+        assert (file["predicted"] == logits.argmax(axis=1)).all()
+        assert (file["label"] == test.labels).all()
+    assert "finetuning" in result["history"]
+
+
+def test_each_method_pays_for_what_it_shares(tmp_path):
+    run, _ = helpers.seed_run(tmp_path)
+    run.train_generalist()
+    run.pretrain_unweighted()
+    result = runner.measure(METHODS["finetune"], run)
+    assert result["seconds"] > run.cache._shared["unweighted"][2]

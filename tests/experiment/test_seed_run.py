@@ -4,66 +4,68 @@ import pytest
 
 from tests import helpers
 from tf_transfer import config as config_lib
+from tf_transfer.data.splits import Part
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import compiled_models
-from tf_transfer.experiment.run_folder import predictions_path
 from tf_transfer.models import classifiers
 
 
 def test_generalist_is_trained_once_and_kept(tmp_path):
     first, steps = helpers.seed_run(tmp_path)
-    state = first.generalist
+    state = first.train_generalist()
     assert sum(steps) == 20
     again, steps = helpers.seed_run(tmp_path)
-    assert helpers.equal_states(again.generalist, state)
+    assert helpers.equal_states(again.train_generalist(), state)
     assert steps == []
 
 
 def test_a_given_generalist_is_used_and_sets_the_encoder(tmp_path):
     inputs = keras.Input((8, 8, 1))
     outputs = keras.layers.Dense(7)(keras.layers.Flatten()(inputs))
-    given = keras.Model(inputs, keras.layers.Dense(8)(outputs))
-    path = str(tmp_path / "given.keras")
-    given.save(path)
+    generalist = keras.Model(inputs, keras.layers.Dense(8)(outputs))
+    path = str(tmp_path / "its.keras")
+    generalist.save(path)
     config = helpers.tiny_experiment(generalist_path=path)
-    bench = compiled_models.CompiledModels(config, (8, 8, 1), 8, 4)
-    made, steps = helpers.seed_run(tmp_path, bench=bench, generalist_path=path)
-    assert helpers.equal_states(made.generalist, given.get_weights())
-    outcome = made.finetune(made.pretrain(made.importance()))
+    models = compiled_models.CompiledModels(config, (8, 8, 1), 8, 4)
+    run, steps = helpers.seed_run(tmp_path, models=models, generalist_path=path)
+    assert helpers.equal_states(
+        run.train_generalist(), generalist.get_weights()
+    )
+    outcome = run.finetune(run.pretrain(run.importance()))
     assert [value.shape for value in outcome.state][-2:] == [(7, 4), (4,)]
     assert sum(steps) == 4 + 2 * 4
 
 
 @pytest.mark.parametrize("apply", ["draw", "resample", "elastic", "attach"])
 def test_every_way_of_applying_the_weights_trains(tmp_path, apply):
-    made, _ = helpers.seed_run(tmp_path, datl=config_lib.Datl(apply=apply))
-    weighted = made.pretrain(made.importance())
-    assert made.ledger.history["pretraining"]["datl_ess"][0] < 1
-    assert not helpers.equal_states(weighted, made.pretrain(None))
+    run, _ = helpers.seed_run(tmp_path, datl=config_lib.Datl(apply=apply))
+    weighted = run.pretrain(run.importance())
+    assert run.cache.history["pretraining"]["datl_ess"][0] < 1
+    assert not helpers.equal_states(weighted, run.pretrain(None))
 
 
 @pytest.mark.parametrize("estimator", ["em", "bbse"])
 def test_estimators_and_calibration(tmp_path, estimator):
     datl = config_lib.Datl(estimator=estimator, calibrate=True, every=1)
-    made, _ = helpers.seed_run(tmp_path, datl=datl)
-    assert made.target_prior.prior.sum() == pytest.approx(1)
-    made.pretrain(made.importance())
-    assert made.ledger.history["pretraining"]["datl_ess"][-1] < 1
+    run, _ = helpers.seed_run(tmp_path, datl=datl)
+    assert run.estimate_target_prior().prior.sum() == pytest.approx(1)
+    run.pretrain(run.importance())
+    assert run.cache.history["pretraining"]["datl_ess"][-1] < 1
 
 
 def test_start_from_random_or_from_the_generalist(tmp_path):
     stage = config_lib.Training(steps=1, batch_size=4, learning_rate=1e-9)
     for start in ("random", "generalist"):
-        made, _ = helpers.seed_run(
+        run, _ = helpers.seed_run(
             tmp_path / start,
             datl=config_lib.Datl(start=start),
             pretraining=stage,
         )
-        found = made.pretrain(made.importance())  # trains the generalist, too
-        wanted = made.generalist
+        state = run.pretrain(run.importance())  # trains the generalist, too
+        expected = run.train_generalist()
         if start == "random":
-            wanted = made.random_state()
-        for a, b in zip(wanted, found, strict=True):
+            expected = run.random_state()
+        for a, b in zip(expected, state, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-5)
 
 
@@ -71,12 +73,12 @@ def test_head_first_leaves_the_encoder_alone(tmp_path):
     tuning = config_lib.FineTuning(
         steps=1, head_steps=3, batch_size=4, learning_rates=(1e-9,)
     )
-    made, steps = helpers.seed_run(tmp_path, finetuning=tuning)
-    state = made.random_state()
-    outcome = made.finetune(state)
+    run, steps = helpers.seed_run(tmp_path, finetuning=tuning)
+    state = run.random_state()
+    outcome = run.finetune(state)
     for a, b in zip(state[:-2], outcome.state[:-2], strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
-    assert made.ledger.history["head"]["loss"]
+    assert run.cache.history["head"]["loss"]
     assert sum(steps) == 2 * 4
 
 
@@ -84,8 +86,8 @@ def test_learning_rate_is_chosen_on_validation_images(tmp_path):
     tuning = config_lib.FineTuning(
         steps=40, batch_size=8, learning_rates=(1e-7, 0.05)
     )
-    made, _ = helpers.seed_run(tmp_path, finetuning=tuning)
-    assert made.finetune(made.random_state()).learning_rate == 0.05
+    run, _ = helpers.seed_run(tmp_path, finetuning=tuning)
+    assert run.finetune(run.random_state()).learning_rate == 0.05
 
 
 def test_seeds_differ_and_repeat(tmp_path):
@@ -100,67 +102,48 @@ def test_seeds_differ_and_repeat(tmp_path):
 def test_mirrored_equals_one_device(tmp_path):
     one, _ = helpers.seed_run(tmp_path / "one")
     config = helpers.tiny_experiment(strategy="mirrored")
-    bench = compiled_models.CompiledModels(config, (8, 8, 1), 8, 4)
+    models = compiled_models.CompiledModels(config, (8, 8, 1), 8, 4)
     two, _ = helpers.seed_run(
-        tmp_path / "two", bench=bench, strategy="mirrored"
+        tmp_path / "two", models=models, strategy="mirrored"
     )
-    for made in (one, two):
-        made.outcome = made.finetune(made.pretrain(made.importance()))
+    for run in (one, two):
+        run.outcome = run.finetune(run.pretrain(run.importance()))
     for a, b in zip(one.outcome.state, two.outcome.state, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-3)
 
 
-def test_measure_saves_the_model_it_measured(tmp_path):
-    made, _ = helpers.seed_run(tmp_path)
-
-    def method(trial):
-        return trial.finetune(trial.random_state())
-
-    result = made.measure("scratch", method)
-    path = made.folder.model_path("scratch", 0)
-    model = keras.saving.load_model(path, compile=False)
-    test = made.target.test
-    right = model.predict(test.images / np.float32(255), verbose=0)
-    accuracy = (right.argmax(axis=1) == test.labels).mean()
-    assert result["test"]["accuracy"] == pytest.approx(accuracy)
-    with np.load(predictions_path(made.folder.path, "scratch", 0)) as said:
-        assert (said["predicted"] == right.argmax(axis=1)).all()
-        assert (said["label"] == test.labels).all()
-    assert "finetuning" in result["history"]
+def test_unweighted_pre_training_is_shared(tmp_path):
+    run, steps = helpers.seed_run(tmp_path)
+    first = run.pretrain_unweighted()
+    before = sum(steps)
+    logs = run.cache.history.pop("pretraining")
+    assert helpers.equal_states(run.pretrain_unweighted(), first)
+    assert sum(steps) == before
+    assert run.cache.history["pretraining"] == logs
 
 
-def test_unweighted_pre_training_is_shared_and_each_method_pays(tmp_path):
-    made, steps = helpers.seed_run(tmp_path)
-    first = made.unweighted
-    spent = sum(steps)
-    logs = made.ledger.history.pop("pretraining")
-    assert helpers.equal_states(made.unweighted, first)
-    assert sum(steps) == spent
-    assert made.ledger.history["pretraining"] == logs
-    result = made.measure("finetune", lambda t: t.finetune(t.unweighted))
-    assert result["seconds"] > made.ledger._shared["unweighted"][2]
-
-
-def test_some_source_holds_every_class_and_at_most_twenty_images(tmp_path):
-    made, _ = helpers.seed_run(tmp_path)
-    ((_, labels),) = made.some_source
+def test_the_sample_of_the_source_holds_every_class_and_at_most_twenty_images(
+    tmp_path,
+):
+    run, _ = helpers.seed_run(tmp_path)
+    ((_, labels),) = run.source_sample
     np.testing.assert_array_equal(np.bincount(labels), [20] * 8)
-    made.source = helpers.blobs(per_class=30, classes=8)
-    del made.some_source
-    ((_, labels),) = made.some_source
+    run, _ = helpers.seed_run(tmp_path)
+    run.source = helpers.blobs(per_class=30, classes=8)
+    ((_, labels),) = run.source_sample
     np.testing.assert_array_equal(np.bincount(labels), [20] * 8)
 
 
 def test_a_related_head_starts_from_what_the_images_look_like(tmp_path):
-    made, _ = helpers.seed_run(tmp_path)
-    source = made.bench.source.model
-    images = made.target.train
+    run, _ = helpers.seed_run(tmp_path)
+    source = run.models.source.model
+    images = run.target.train
     logits = keras.ops.convert_to_numpy(source(images.images / np.float32(255)))
     shares = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
     relation = np.array(
         [shares[images.labels == c].mean(axis=0) for c in range(4)]
     )
-    kernel, bias = made.target_head(images, "related")
+    kernel, bias = run.target_head(Part.TRAIN, "related")
     features = classifiers.encoder_of(source)(images.images / np.float32(255))
     np.testing.assert_allclose(
         features @ kernel + bias, logits @ relation.T, atol=1e-5
@@ -170,9 +153,10 @@ def test_a_related_head_starts_from_what_the_images_look_like(tmp_path):
 def test_a_fresh_head_is_not_where_the_source_head_started(tmp_path):
     # With as many classes it would be half trained: a head stays near its
     # start, and the features have been trained for it.
-    made, _ = helpers.seed_run(tmp_path)
-    fresh, _ = made.target_head(made.source, "fresh")
-    start = made.random_state()[-2]
+    run, _ = helpers.seed_run(tmp_path)
+    run.models.num_target_classes = run.models.num_source_classes
+    fresh, _ = run.target_head(Part.TRAIN, "fresh")
+    start = run.random_state()[-2]
     assert fresh.shape == start.shape
     assert abs(np.corrcoef(fresh.ravel(), start.ravel())[0, 1]) < 0.2
 
@@ -180,11 +164,11 @@ def test_a_fresh_head_is_not_where_the_source_head_started(tmp_path):
 def test_a_fresh_head_is_drawn_by_the_seed(tmp_path):
     drawn = []
     for seed in (0, 0, 1):
-        made, _ = helpers.seed_run(tmp_path / str(seed), seed=seed)
-        drawn.append(made.target_head(made.target.train, "fresh"))
-        state = made.random_state()
-        found = made.tune(state, made.target.train, 1e-9, "fresh")
-        for a, b in zip(state[:-2], found[:-2], strict=True):
+        run, _ = helpers.seed_run(tmp_path / str(seed), seed=seed)
+        drawn.append(run.target_head(Part.TRAIN, "fresh"))
+        state = run.random_state()
+        tuned = run.finetune_at(1e-9, state, Part.TRAIN, "fresh")
+        for a, b in zip(state[:-2], tuned[:-2], strict=True):
             np.testing.assert_allclose(a, b, atol=1e-5)
     assert helpers.equal_states(drawn[0], drawn[1])
     assert not helpers.equal_states(drawn[0], drawn[2])
@@ -194,33 +178,47 @@ def test_a_head_that_cannot_be_related_is_a_sentence(tmp_path):
     inputs = keras.Input((8, 8, 1))
     outputs = keras.layers.Dense(7)(keras.layers.Flatten()(inputs))
     outputs = keras.layers.EinsumDense("ab,bc->ac", 8, name="odd")(outputs)
-    path = str(tmp_path / "given.keras")
+    path = str(tmp_path / "its.keras")
     keras.Model(inputs, outputs).save(path)
     config = helpers.tiny_experiment(generalist_path=path)
-    bench = compiled_models.CompiledModels(config, (8, 8, 1), 8, 4)
-    made, steps = helpers.seed_run(tmp_path, bench=bench, generalist_path=path)
-    wanted = r"set `finetuning.head=fresh`.*Received: EinsumDense 'odd'"
-    with pytest.raises(InputError, match=wanted):
-        made.finetune(made.generalist)
+    models = compiled_models.CompiledModels(config, (8, 8, 1), 8, 4)
+    run, steps = helpers.seed_run(tmp_path, models=models, generalist_path=path)
+    sentence = r"set `finetuning.head=fresh`.*Received: EinsumDense 'odd'"
+    with pytest.raises(InputError, match=sentence):
+        run.finetune(run.train_generalist())
     assert steps == []
-    made.head = "fresh"
-    outcome = made.finetune(made.generalist)
+    run.head = "fresh"
+    outcome = run.finetune(run.train_generalist())
     assert [value.shape for value in outcome.state][-2:] == [(7, 4), (4,)]
 
 
 def test_what_methods_share_is_trained_once_and_paid_for_once(tmp_path):
-    made, steps = helpers.seed_run(tmp_path)
-    _ = made.generalist
-    made.ledger.begin()
-    images = made.target.train
-    first = made.tuned("related", images, 0.02)
-    spent = sum(steps)
-    made.ledger.begin()
+    run, steps = helpers.seed_run(tmp_path)
+    run.train_generalist()
+    run.cache.begin_method()
+    first = run.finetune_unweighted_at(0.02, Part.TRAIN, "related")
+    before = sum(steps)
+    run.cache.begin_method()
     for _ in range(3):
-        assert made.tuned("related", images, 0.02) is first
-    assert sum(steps) == spent
-    shared = sum(seconds for *_, seconds in made.ledger._shared.values())
-    assert made.ledger._borrowed == pytest.approx(shared)
-    assert set(made.ledger.history) == {"pretraining", "finetuning"}
-    assert made.tuned("fresh", images, 0.02) is not first
-    assert made.tuned("related", made.target.labelled, 0.02) is not first
+        again = run.finetune_unweighted_at(0.02, Part.TRAIN, "related")
+        assert again is first
+    assert sum(steps) == before
+    shared = sum(seconds for *_, seconds in run.cache._shared.values())
+    assert run.cache._seconds_before == pytest.approx(shared)
+    assert set(run.cache.history) == {"pretraining", "finetuning"}
+    for part, head in ((Part.TRAIN, "fresh"), (Part.LABELLED, "related")):
+        assert run.finetune_unweighted_at(0.02, part, head) is not first
+
+
+def test_a_state_is_not_lost_to_another(tmp_path):
+    run, _ = helpers.seed_run(tmp_path)
+    state, source = run.random_state(), run.models.source
+    with (
+        source.loaded(state),
+        pytest.raises(RuntimeError, match="another state"),
+        source.loaded(state),
+    ):
+        pass
+    with source.loaded(state) as model:
+        assert helpers.equal_states(state, source.state())
+        assert model is source.model

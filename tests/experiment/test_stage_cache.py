@@ -4,7 +4,7 @@ from tf_transfer.experiment import stage_cache
 
 
 class Folder:
-    """A run's folder, as far as a ledger needs one."""
+    """A run's folder, as far as a cache of stages needs one."""
 
     def __init__(self, path):
         self.path = path
@@ -22,42 +22,42 @@ def clock(monkeypatch):
 
 
 @pytest.fixture
-def book(tmp_path, clock):
+def cache(tmp_path, clock):
     return stage_cache.StageCache(Folder(tmp_path), seed=3)
 
 
-def test_each_method_pays_once_for_what_is_trained_once(book, clock):
+def test_each_method_pays_once_for_what_is_trained_once(cache, clock):
     calls = []
 
     def train():
-        calls.append(book.next_folder().relative_to(book._folder.path))
+        calls.append(cache.next_folder().relative_to(cache._folder.path))
         clock[0] += 5
-        book.add("pretraining", {"loss": [1.0]}, before=2)
+        cache.add("pretraining", {"loss": [1.0]}, seconds=2)
         return ["state"]
 
-    for seconds in (5 + 2, 7, 7):
-        book.begin()
+    for total in (5 + 2, 7, 7):
+        cache.begin_method()
         for _ in range(2):
-            assert book.share("unweighted", train) == ["state"]
-        assert book.seconds() == seconds
-        assert book.history == {"pretraining": {"loss": [1.0]}}
+            assert cache.share("unweighted", train) == ["state"]
+        assert cache.seconds() == total
+        assert cache.history == {"pretraining": {"loss": [1.0]}}
     assert [str(call) for call in calls] == ["unweighted-3/0"]
 
 
-def test_the_logs_of_the_method_and_of_what_it_shares_are_told_apart(book):
-    book.add("head", {"loss": [3.0]}, before=0)
-    book.share("one", lambda: book.add("tuning", {"loss": [2.0]}, before=0))
-    assert book.history == {"head": {"loss": [3.0]}, "tuning": {"loss": [2.0]}}
-    book.begin()
-    book.share("one", lambda: None)
-    assert book.history == {"tuning": {"loss": [2.0]}}
+def test_the_logs_of_the_method_and_of_what_it_shares_are_told_apart(cache):
+    cache.add("head", {"loss": [3.0]}, seconds=0)
+    cache.share("one", lambda: cache.add("tuning", {"loss": [2.0]}, seconds=0))
+    assert cache.history == {"head": {"loss": [3.0]}, "tuning": {"loss": [2.0]}}
+    cache.begin_method()
+    cache.share("one", lambda: None)
+    assert cache.history == {"tuning": {"loss": [2.0]}}
 
 
-def test_stages_are_numbered_within_what_they_belong_to(book, tmp_path):
-    assert book.next_folder() is None
-    with book.keeping("datl"):
-        assert book.next_folder() == tmp_path / "datl-3" / "0"
-        with book.keeping("generalist"):
-            assert book.next_folder() == tmp_path / "generalist-3" / "0"
-        assert book.next_folder() == tmp_path / "datl-3" / "1"
-    assert book.next_folder() is None
+def test_stages_are_numbered_within_what_they_belong_to(cache, tmp_path):
+    assert cache.next_folder() is None
+    with cache.folders_of("datl"):
+        assert cache.next_folder() == tmp_path / "datl-3" / "0"
+        with cache.folders_of("generalist"):
+            assert cache.next_folder() == tmp_path / "generalist-3" / "0"
+        assert cache.next_folder() == tmp_path / "datl-3" / "1"
+    assert cache.next_folder() is None

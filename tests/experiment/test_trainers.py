@@ -15,11 +15,11 @@ class Rates(keras.callbacks.Callback):
     """Collects the learning rate of every step."""
 
     def on_train_begin(self, logs=None):
-        self.seen = []
+        self.values = []
 
     def on_train_batch_end(self, batch, logs=None):
-        self.seen.append(float(self.model.optimizer.learning_rate))
-        self.counted = int(self.model.optimizer.iterations)
+        self.values.append(float(self.model.optimizer.learning_rate))
+        self.iterations = int(self.model.optimizer.iterations)
 
 
 def endless(batch_size):
@@ -28,14 +28,14 @@ def endless(batch_size):
 
 def test_learning_rate_ramps_up_and_decays():
     rates = Rates()
-    bench = trainers.Trainer(helpers.tiny_classifier(), [1])
+    trainer = trainers.Trainer(helpers.tiny_classifier(), [1])
     stage = Training(steps=20, learning_rate=0.1)
-    logs = bench.fit(endless(6), stage, [rates]).history()
-    assert len(rates.seen) == 20
-    assert rates.seen[0] == pytest.approx(0.05)
-    assert max(rates.seen) == pytest.approx(0.1, rel=0.02)
-    assert rates.seen[-1] < 0.002
-    assert np.all(np.diff(rates.seen[1:]) < 0)
+    logs = trainer.fit(endless(6), stage, [rates]).history()
+    assert len(rates.values) == 20
+    assert rates.values[0] == pytest.approx(0.05)
+    assert max(rates.values) == pytest.approx(0.1, rel=0.02)
+    assert rates.values[-1] < 0.002
+    assert np.all(np.diff(rates.values[1:]) < 0)
     assert len(logs["loss"]) == 10
 
 
@@ -44,39 +44,41 @@ def test_learning_rate_ramps_up_and_decays():
     [([300], 10), ([80, 0, 32], 8), ([150], 5), ([7, 300], 1), ([], 10)],
 )
 def test_as_many_steps_at_once_as_divide_every_epoch(stages, expected):
-    assert trainers.steps_at_once(stages) == expected
+    assert trainers.steps_per_execution(stages) == expected
 
 
 @pytest.mark.parametrize("steps", [40, 35, 3])
 def test_a_stage_takes_its_steps_whatever_the_model_was_made_for(steps):
     rates = Rates()
-    bench = trainers.Trainer(helpers.tiny_classifier(), [40])
-    resume = bench.fit(endless(16), Training(steps=steps), [rates])
+    trainer = trainers.Trainer(helpers.tiny_classifier(), [40])
+    resume = trainer.fit(endless(16), Training(steps=steps), [rates])
     assert resume.step == steps
-    assert len(rates.seen) == steps // math.gcd(4, steps // math.gcd(steps, 10))
-    assert rates.counted == steps
+    assert len(rates.values) == steps // math.gcd(
+        4, steps // math.gcd(steps, 10)
+    )
+    assert rates.iterations == steps
 
 
 def test_steps_at_once_change_nothing_but_how_often_the_callbacks_are_called():
     stage = Training(steps=20, learning_rate=0.1)
-    start, found = helpers.tiny_classifier().get_weights(), []
+    start, trained = helpers.tiny_classifier().get_weights(), []
     for stages in ([1], [20], [20]):
-        bench = trainers.Trainer(helpers.tiny_classifier(), stages)
-        bench.load(start)
+        trainer = trainers.Trainer(helpers.tiny_classifier(), stages)
         rates = Rates()
-        bench.fit(endless(6), stage, [rates])
-        found.append((bench.state(), rates.seen))
-        bench.fit(endless(6), Training(steps=7))  # is traced for itself
-    for state, rates in found[1:]:
-        assert rates == found[0][1][1::2]
-        for one, other in zip(state, found[0][0], strict=True):
+        with trainer.loaded(start):
+            trainer.fit(endless(6), stage, [rates])
+            trained.append((trainer.state(), rates.values))
+            trainer.fit(endless(6), Training(steps=7))  # traced again
+    for state, values in trained[1:]:
+        assert values == trained[0][1][1::2]
+        for one, other in zip(state, trained[0][0], strict=True):
             np.testing.assert_array_equal(one, other)
 
 
 def test_a_large_model_takes_one_step_at_a_time(monkeypatch):
     monkeypatch.setattr(trainers, "_SMALL", 10)
-    bench = trainers.Trainer(helpers.tiny_classifier(), [20])
-    assert bench.at_once == 1
+    trainer = trainers.Trainer(helpers.tiny_classifier(), [20])
+    assert trainer.steps_per_execution == 1
 
 
 def classifier():
@@ -99,58 +101,68 @@ def learner(**settings):
 
 
 def test_the_policy_has_a_learning_rate_of_its_own():
-    bench, _ = learner(policy_learning_rate=0.5)
-    assert float(bench.model.policy_optimizer.learning_rate) == 0.5
+    trainer, _ = learner(policy_learning_rate=0.5)
+    assert float(trainer.model.policy_optimizer.learning_rate) == 0.5
 
 
-@pytest.mark.parametrize("made", [classifier, learner])
-def test_a_reused_model_trains_like_a_new_one(made):
-    bench, data = made()
+@pytest.mark.parametrize("make", [classifier, learner])
+def test_a_reused_model_trains_like_a_new_one(make):
+    trainer, data = make()
     stage = Training(steps=5)
-    start = bench.state()
-    bench.fit(data, stage)
-    first = bench.state()
-    bench.load(start)
-    bench.fit(data, stage)
-    for one, other in zip(first, bench.state(), strict=True):
+    start = trainer.state()
+    trainer.fit(data, stage)
+    first = trainer.state()
+    with trainer.loaded(start):
+        trainer.fit(data, stage)
+    for one, other in zip(first, trainer.state(), strict=True):
         np.testing.assert_array_equal(one, other)
     assert any((a != b).any() for a, b in zip(start, first, strict=True))
 
 
 def test_what_else_is_kept_comes_back_from_the_folder(tmp_path):
-    bench, data = classifier()
+    trainer, data = classifier()
     importance, again = tt.ImportanceWeights(4), tt.ImportanceWeights(4)
     importance.update([0.7, 0.1, 0.1, 0.1], np.full(4, 0.25))
-    for kept in (importance, again):
-        settings = {"folder": tmp_path, "also": [kept]}
-        bench.fit(data, Training(steps=1), **settings)
+    for weights in (importance, again):
+        settings = {"folder": tmp_path, "also": [weights]}
+        trainer.fit(data, Training(steps=1), **settings)
     np.testing.assert_array_equal(again.numpy(), importance.numpy())
 
 
 @pytest.mark.parametrize(("fresh", "starts"), [(False, [0]), (True, [0, 2])])
 def test_fresh_data_is_asked_for_in_every_epoch(fresh, starts):
-    bench, data = classifier()
-    asked = []
+    trainer, data = classifier()
+    steps = []
 
     def batches(start):
-        asked.append(start)
+        steps.append(start)
         return data(start)
 
-    bench.fit(batches, Training(steps=4), fresh=fresh)
-    assert asked == starts
+    trainer.fit(batches, Training(steps=4), fresh=fresh)
+    assert steps == starts
 
 
-def test_momentum_and_weight_decay():
-    found = trainers.WarmupCosine()
-    assert (found.momentum, found.nesterov) == (0.9, True)
-    assert found.weight_decay == 5e-3
+def test_the_optimizer_is_that_of_the_paper():
+    optimizer, *_ = classifier()[0].optimizers()
+    assert isinstance(optimizer, keras.optimizers.SGD)
+    assert (optimizer.momentum, optimizer.nesterov) == (0.9, True)
+    assert optimizer.weight_decay == 5e-3
+
+
+def test_the_schedule_by_hand():
+    schedule = trainers.WarmupCosine()
+    schedule.plan(0.4, 20)
+    rates = [float(schedule(step)) for step in (0, 1, 10, 20)]
+    # A ramp of two steps; the cosine at 1/20, a half and the end.
+    expected = [0.2, 0.4 * (1 + math.cos(math.pi / 20)) / 2, 0.2, 0.0]
+    np.testing.assert_allclose(rates, expected, rtol=1e-6, atol=1e-9)
 
 
 def test_learns_and_predicts():
     images = helpers.blobs()
-    bench = trainers.Trainer(helpers.tiny_classifier())
-    bench.fit(endless(16), Training(steps=60))
-    right = bench.logits(images).argmax(axis=1) == images.labels
+    trainer = trainers.Trainer(helpers.tiny_classifier())
+    trainer.fit(endless(16), Training(steps=60))
+    right = trainer.logits(images.batches()).argmax(axis=1) == images.labels
     assert right.mean() > 0.9
 
 

@@ -20,9 +20,9 @@ from tf_transfer.experiment import (
     statistics,
     weights_file,
 )
-from tf_transfer.experiment.methods.all_methods import METHODS, unfinished
+from tf_transfer.experiment.methods import METHODS
 from tf_transfer.experiment.run_folder import RunFolder
-from tf_transfer.experiment.runner import Runner
+from tf_transfer.experiment.runner import Runner, unfinished
 from tf_transfer.experiment.seed_run import SeedRun
 from tf_transfer.report import figures, html
 from tf_transfer.report.text import ignorance
@@ -119,7 +119,9 @@ def compare(
                 learned = folder.result("l2tl", trial.seed) or {}
                 table += _weight_rows(trial, learned.get("weights"))
                 if trial.seed == 0:
-                    right = trial.source_accuracy  # all workers take part
+                    right = (
+                        trial.measure_source_accuracy()
+                    )  # all workers take part
                     unsure = ignorance(right, trial.source.num_classes)
                     if unsure and chief:
                         warn(unsure)
@@ -273,7 +275,7 @@ def _weight_rows(
     trial: SeedRun, learned: list[float] | None = None
 ) -> list[dict]:
     """Returns one row per source class: priors, interval and weights."""
-    estimate = trial.target_prior
+    estimate = trial.estimate_target_prior()
     low, high = estimate.interval
     columns = {
         "class": trial.source.class_names,
@@ -281,7 +283,7 @@ def _weight_rows(
         "target_prior": estimate.prior,
         "target_prior_low": low,
         "target_prior_high": high,
-        "weight": trial.estimated.numpy().astype(float),
+        "weight": trial.estimate_importance().numpy().astype(float),
     }
     if learned is not None:
         columns["l2tl_weight"] = learned

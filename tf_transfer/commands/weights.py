@@ -43,13 +43,13 @@ def estimate_weights(
         progress.says("generalist")
         trial = SeedRun(bench, source, split, 0, folder, progress.advance)
         rows = _weight_rows(trial)
-        right = trial.source_accuracy  # all workers take part
+        right = trial.measure_source_accuracy()  # all workers take part
         folder.forget_stages(seed=0)
         progress.close()
         if chief:
             weights_file.write(folder.path, rows)
             figures.write_weights(folder.path, rows, source, split.labelled)
-        found = trial.estimated.diagnostics(
-            trial.target_prior.prior, trial.source.prior
+        found = trial.estimate_importance().diagnostics(
+            trial.estimate_target_prior().prior, trial.source.prior
         )
         return verdict(rows, found, right)

@@ -1,6 +1,7 @@
 """Parts of a data set: what is learned from, chosen by, and tested on."""
 
 import dataclasses
+import enum
 import hashlib
 
 import numpy as np
@@ -69,6 +70,15 @@ def _digest(image: np.ndarray) -> bytes:
     return hashlib.blake2b(image.tobytes()).digest()
 
 
+class Part(enum.Enum):
+    """The name of a part of the target; see `TargetSplit`."""
+
+    LABELLED = "labelled"
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class TargetSplit:
     """The target's parts: few labelled images, and a test part.
@@ -84,6 +94,10 @@ class TargetSplit:
     train: ImageData
     validation: ImageData
     test: ImageData
+
+    def part(self, name: Part) -> ImageData:
+        """Returns a part by its name."""
+        return getattr(self, name.value)
 
 
 def test_part(data: ImageData) -> np.ndarray:

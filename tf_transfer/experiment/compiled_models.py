@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tf_transfer.config import Experiment
 from tf_transfer.data.image_data import ImageData
@@ -19,12 +20,12 @@ from tf_transfer.training import distribution
 
 @dataclasses.dataclass
 class Outcome:
-    """A fine-tuned target classifier and how it came to be.
+    """A fine-tuned target classifier, and how it was trained.
 
     Attributes:
-        state: its variables, for the bench's target model.
+        state: values of the variables of `CompiledModels.target`.
         learning_rate: chosen on the validation images.
-        validation: metrics on them, trained without them.
+        validation: metrics on them, after training without them.
     """
 
     state: State
@@ -39,6 +40,13 @@ class CompiledModels:
         config: the experiment.
         image_shape: `(size, size, channels)`.
         num_source_classes, num_target_classes: outputs of the models.
+
+    Attributes:
+        generalist: predicts source classes while `source` is in training.
+        source: trains source classifiers.
+        target: trains target classifiers.
+        pretrained: the model of `generalist_path`, or None.
+        strategy: the distribution strategy.
     """
 
     def __init__(
@@ -53,9 +61,9 @@ class CompiledModels:
         self.num_source_classes = num_source_classes
         self.num_target_classes = num_target_classes
         self.strategy = distribution.strategy(config.strategy)
-        self.given_generalist = None
+        self.pretrained = None
         if config.generalist_path:
-            self.given_generalist = classifiers.load_classifier(
+            self.pretrained = classifiers.load_classifier(
                 config.generalist_path, image_shape, num_source_classes
             )
         tuning, joint = config.finetuning, config.joint_steps
@@ -80,13 +88,17 @@ class CompiledModels:
 
     def new_source_model(self) -> keras.Model:
         """Returns a randomly initialised source classifier."""
-        if self.given_generalist is not None:
-            model = keras.models.clone_model(self.given_generalist)
+        if self.pretrained is not None:
+            model = keras.models.clone_model(self.pretrained)
         else:
             settings = self.config.encoder
-            named = settings.name, self.image_shape, settings.width
             with classifiers.precision(settings.precision):
-                body = encoders.encoder(*named, settings.weights)
+                body = encoders.encoder(
+                    settings.name,
+                    self.image_shape,
+                    settings.width,
+                    settings.weights,
+                )
             model = classifiers.classifier(body, self.num_source_classes)
             model.build((None, *self.image_shape))
         classifiers.follow_quickly(model)
@@ -97,10 +109,17 @@ class CompiledModels:
         """Whether a related target head can be mixed from the source head."""
         return isinstance(self.source.model.layers[-1], keras.layers.Dense)
 
-    def relation(self, images: ImageData) -> np.ndarray:
-        """Returns how much each target class looks like each source class.
+    def related_head(self, target: tf.data.Dataset) -> list[np.ndarray]:
+        """Returns a target head mixed from the present head of `source`.
 
-        As `source` sees it with the state that was loaded last.
+        Each target class starts as the mixture of the source classes that its
+        images look like.
+
+        Args:
+            target: labelled target images.
+
+        Returns:
+            Kernel and bias.
 
         Raises:
             InputError: for a model from which no head can be mixed.
@@ -114,9 +133,14 @@ class CompiledModels:
                 "the method finetune_related. "
                 f"Received: {type(last).__name__} {last.name!r}"
             )
-        return class_relation.class_relation(
-            source, images.batches(), images.num_classes
-        )
+        count = self.num_target_classes
+        relation = class_relation.class_relation(source, target, count)
+        return classifiers.mixed_head(last, count, relation)
+
+    def fresh_head(self) -> list[np.ndarray]:
+        """Returns kernel and bias of a random target head."""
+        features = self.source.model.layers[-1].input.shape[-1]
+        return classifiers.fresh_head(features, self.num_target_classes)
 
     @functools.cached_property
     def joint(self) -> L2TLTrainer:

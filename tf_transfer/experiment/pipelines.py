@@ -1,6 +1,7 @@
-"""The endless batches on which the stages of one seed train.
+"""The batches on which the stages of one seed train and are evaluated.
 
-Each is a function from a step to a dataset, from which a run goes on.
+Training batches are endless, and a function of the step alone, so that an
+interrupted stage continues with the batch that would have come next.
 """
 
 import functools
@@ -11,79 +12,108 @@ import tensorflow as tf
 from tf_transfer.config import Experiment
 from tf_transfer.data import shuffling
 from tf_transfer.data.image_data import ImageData
+from tf_transfer.data.splits import Part, TargetSplit
 from tf_transfer.datl.importance_weights import ImportanceWeights
+
+BatchesFrom = Callable[[int], tf.data.Dataset]
+"""From a step to the endless batches that begin there."""
 
 
 class InputPipelines:
     """Source and target batches, in the orders of a seed.
 
+    A dataset takes as long to make as some training steps, so each is made
+    once.
+
     Args:
         config: the experiment.
-        images: of the source.
+        source: the images of the source.
+        target: the parts of the target.
         seed: of the orders.
     """
 
-    def __init__(self, config: Experiment, images: ImageData, seed: int):
-        self.config = config
-        self.images = images
-        self.seed = seed
-        self._kept: dict[object, Callable] = {}
+    def __init__(
+        self,
+        config: Experiment,
+        source: ImageData,
+        target: TargetSplit,
+        seed: int,
+    ):
+        self._config = config
+        self._source = source
+        self._target = target
+        self._seed = seed
+        self._made: dict[tuple, BatchesFrom] = {}
 
-    def target(self, images: ImageData) -> Callable[[int], tf.data.Dataset]:
-        """Gives shuffled batches of labelled target images."""
+    def target(self, part: Part) -> BatchesFrom:
+        """Returns shuffled batches of labelled target images."""
+        images = self._target.part(part)
 
         def batches(start: int) -> tf.data.Dataset:
             indices = shuffling.shuffled(
                 len(images.labels),
-                batch_size=self.config.finetuning.batch_size,
-                seed=self.seed,
+                batch_size=self._config.finetuning.batch_size,
+                seed=self._seed,
                 start=start,
             )
             return images.gather(indices)
 
-        return self._keep(id(images), batches)
-
-    def whole_source(self, batch_size: int) -> Callable[[int], tf.data.Dataset]:
-        """Gives unweighted source batches."""
-        return self._keep(("source", batch_size), self.source(batch_size))
-
-    def _keep(self, name: object, batches: Callable) -> Callable:
-        """Keeps what was made: that takes as long as some training steps."""
-        return self._kept.setdefault(name, functools.cache(batches))
+        return self._made.setdefault((part,), functools.cache(batches))
 
     def source(
         self,
         batch_size: int,
         importance: ImportanceWeights | None = None,
         order: int = 1,
-    ) -> Callable[[int], tf.data.Dataset]:
-        """Gives source batches, weighted as configured.
+    ) -> BatchesFrom:
+        """Returns source batches, weighted as configured.
 
         Args:
             batch_size: images per batch.
             importance: the weights; None for the whole source.
             order: which of the seed's two orders: 0 is the generalist's.
         """
-        seed = 2 * self.seed + order
-        apply = "whole" if importance is None else self.config.datl.apply
-        labels = self.images.labels
+        seed = 2 * self._seed + order
+        if importance is not None:
+            return functools.cache(
+                functools.partial(self._weighted, batch_size, seed, importance)
+            )
+        whole = functools.partial(self._whole, batch_size, seed)
+        key = (batch_size, seed)
+        return self._made.setdefault(key, functools.cache(whole))
 
-        def batches(start: int) -> tf.data.Dataset:
-            batch = {"batch_size": batch_size, "seed": seed}
-            if apply == "draw":
-                indices = importance.draw(labels, start=start, **batch)
-            elif apply in ("resample", "elastic"):
-                known = tf.constant(labels)
-                whole = shuffling.shuffled(len(labels), **batch)
-                indices = importance.resample(
-                    whole.map(lambda i: (i, tf.gather(known, i))),
-                    seed=seed,
-                    replacement=apply == "resample",
-                    start=start,
-                ).map(lambda i, label: i)
-            else:
-                indices = shuffling.shuffled(len(labels), start=start, **batch)
-            images = self.images.gather(indices)
-            return importance.attach(images) if apply == "attach" else images
+    def _whole(self, batch_size: int, seed: int, start: int) -> tf.data.Dataset:
+        indices = shuffling.shuffled(
+            len(self._source.labels),
+            batch_size=batch_size,
+            seed=seed,
+            start=start,
+        )
+        return self._source.gather(indices)
 
-        return batches
+    def _weighted(
+        self,
+        batch_size: int,
+        seed: int,
+        importance: ImportanceWeights,
+        start: int,
+    ) -> tf.data.Dataset:
+        apply, labels = self._config.datl.apply, self._source.labels
+        if apply == "attach":
+            return importance.attach(self._whole(batch_size, seed, start))
+        if apply == "draw":
+            indices = importance.draw(
+                labels, batch_size=batch_size, seed=seed, start=start
+            )
+        else:
+            of_index = tf.constant(labels)
+            whole = shuffling.shuffled(
+                len(labels), batch_size=batch_size, seed=seed
+            )
+            indices = importance.resample(
+                whole.map(lambda i: (i, tf.gather(of_index, i))),
+                seed=seed,
+                replacement=apply == "resample",
+                start=start,
+            ).map(lambda i, label: i)
+        return self._source.gather(indices)

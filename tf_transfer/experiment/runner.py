@@ -1,11 +1,11 @@
 """The order in which the methods and seeds of an experiment are trained."""
 
 import dataclasses
-import itertools
 import os
 import platform
 import time
 from collections.abc import Collection, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -14,24 +14,29 @@ from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
 from tf_transfer.experiment import metrics, statistics
 from tf_transfer.experiment.compiled_models import CompiledModels
-from tf_transfer.experiment.methods.all_methods import METHODS, steps_left
+from tf_transfer.experiment.methods import METHODS, Method
+from tf_transfer.experiment.methods.base import GENERALIST, planned_steps
+from tf_transfer.experiment.methods.baselines import BY_HEAD
 from tf_transfer.experiment.run_folder import RunFolder
 from tf_transfer.experiment.seed_run import SeedRun
-from tf_transfer.experiment.statistics import HEADS
 from tf_transfer.training.tensorboard import Records
 from tf_transfer.utils import environment
 from tf_transfer.utils.progress import Progress
 
-_FINE_TUNINGS = ("finetune", "finetune_related")
 _PAUSE = 0.5
 
 
-class Runner:
-    """Trains what is left of some seeds, in one process.
+def unfinished(config: Experiment, folder: RunFolder, seed: int) -> list[str]:
+    """Returns the methods that have no result of a seed yet."""
+    return [m for m in config.methods if folder.result(m, seed) is None]
 
-    With `finetuning.head="chosen"`, `scratch`, `finetune` and
-    `finetune_related` are trained for all seeds first, and the other methods
-    then start from one of the heads: see `config.FineTuning`.
+
+class Runner:
+    """Trains the unfinished methods of the given seeds, in one process.
+
+    With `finetuning.head="chosen"` the methods that have a head of their own
+    are trained for all seeds first. The other methods then start from the head
+    that was better; see `config.FineTuning`.
 
     Args:
         config: the experiment.
@@ -55,30 +60,39 @@ class Runner:
         self.folder = folder
         self.source = source
         self.splits = splits
-        self.bench = CompiledModels.of(config, source, target)
+        self.models = CompiledModels.of(config, source, target)
         self.records = Records(folder.path if folder.writes else None)
         self.progress = Progress(
-            steps_left(config, folder, splits), quiet or not folder.writes
+            sum(map(self._planned_steps, splits)), quiet or not folder.writes
+        )
+
+    def _planned_steps(self, seed: int) -> int:
+        """Returns the optimizer steps of what a seed has not finished."""
+        return planned_steps(
+            self.config,
+            unfinished(self.config, self.folder, seed),
+            self.folder.model_path(GENERALIST, seed).exists(),
         )
 
     def run(self) -> Iterator[SeedRun]:
-        """Yields the trial of every seed when all its methods are finished."""
+        """Yields the run of every seed when all its methods are finished."""
         methods, head = self.config.methods, self.config.finetuning.head
         if head == "chosen":
             head = "related"
-            if set(methods) - set(HEADS) and set(_FINE_TUNINGS) <= set(methods):
+            follows = any(METHODS[name].head is None for name in methods)
+            if follows and set(BY_HEAD.values()) <= set(methods):
                 head = self._chosen_head()
         for seed in self.splits:
-            trial = self._trial(seed, head)
-            self._train(trial, methods)
+            run = self._seed_run(seed, head)
+            self._train(run, methods)
             self.folder.forget_stages(seed)
-            yield trial
-            del trial  # with its states, before the next one is trained
+            yield run
+            del run  # with its states, before the next one is trained
         self.progress.close()
 
-    def _trial(self, seed: int, head: str = "related") -> SeedRun:
+    def _seed_run(self, seed: int, head: str = "related") -> SeedRun:
         return SeedRun(
-            self.bench,
+            self.models,
             self.source,
             self.splits[seed],
             seed,
@@ -88,54 +102,94 @@ class Runner:
             self.records,
         )
 
-    def _train(self, trial: SeedRun, wanted: Collection[str]) -> None:
+    def _train(self, run: SeedRun, methods: Collection[str]) -> None:
         """Trains those of the methods that have no result yet."""
-        config, seed = self.config, trial.seed
-        for method in config.methods:
-            if method in wanted and self.folder.result(method, seed) is None:
-                self.progress.says(f"seed {seed + 1}/{config.seeds}, {method}")
-                result = trial.measure(method, METHODS[method])
-                result["head"] = HEADS.get(method, trial.head)
+        config = self.config
+        for name in unfinished(config, self.folder, run.seed):
+            if name in methods:
+                self.progress.says(
+                    f"seed {run.seed + 1}/{config.seeds}, {name}"
+                )
+                result = measure(METHODS[name], run)
+                result["head"] = METHODS[name].head or run.head
                 self.records.result(result, dataclasses.asdict(config))
                 self.folder.add(result | self._origin(result))
-                self.folder.forget_stages(seed, method)
+                self.folder.forget_stages(run.seed, name)
 
     def _chosen_head(self) -> str:
-        """Returns the head to start from, by all seeds' validation images.
+        """Returns the better head, by the validation images of all seeds.
 
-        The related one, unless a fresh one is told to be better: a few
-        validation images tell little, and a head that knows nothing yet costs
-        most where labels are few.
+        The related one, unless the fresh one is better by more than a standard
+        error: a few validation images prove little, and an untrained head
+        costs most where labels are few.
 
-        Trains what that takes; what others train is waited for.
+        Trains the methods that decide it, and waits for other processes.
         """
-        if self._waiting():  # on a finished run there is nothing to set up
+        if not self._head_is_decided():  # else there is nothing to set up
+            own = {name for name, method in METHODS.items() if method.head}
             for seed in self.splits:
-                self._train(self._trial(seed), HEADS)
-        if self._waiting():
+                self._train(self._seed_run(seed), own)
+        if not self._head_is_decided():
             self.progress.says("waiting for the other processes")
-        while self._waiting():
+        while not self._head_is_decided():
             time.sleep(_PAUSE)
             self.folder.refresh()
-        results = self.folder.results
-        fresh = statistics.gain(results, *_FINE_TUNINGS, "validation")
-        return "fresh" if fresh.mean > fresh.error else "related"
+        gain = statistics.gain(
+            self.folder.results,
+            BY_HEAD["fresh"],
+            BY_HEAD["related"],
+            "validation",
+        )
+        return "fresh" if gain.mean > gain.error else "related"
 
-    def _waiting(self) -> bool:
-        """Whether the head cannot be chosen yet."""
-        seeds = range(self.config.seeds)
-        wanted = itertools.product(_FINE_TUNINGS, seeds)
-        return any(self.folder.result(*each) is None for each in wanted)
+    def _head_is_decided(self) -> bool:
+        """Whether the methods that choose the head are finished."""
+        return all(
+            self.folder.result(name, seed) is not None
+            for name in BY_HEAD.values()
+            for seed in range(self.config.seeds)
+        )
 
-    def _origin(self, result: dict) -> dict:
-        """Returns where a result was made, and how right its weights are."""
+    def _origin(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Returns where a result was made, and how well its weights rank."""
         cores, kind = os.cpu_count(), platform.machine()
-        found = {
+        origin = {
             "versions": environment.package_versions(),
             "machine": f"{cores} cores, {kind}",
         }
         relevant = np.isin(self.source.class_names, self.config.relevant)
         if "weights" in result and relevant.any() and not relevant.all():
             area = metrics.roc_area(relevant, result["weights"])
-            found["weight_area"] = area
-        return found
+            origin["weight_area"] = area
+        return origin
+
+
+def measure(method: Method, run: SeedRun) -> dict[str, Any]:
+    """Runs a method, reads the test images, once, and saves the model.
+
+    The seconds are the method's own, without the shared generalist. What an
+    interrupted process has trained is not trained again.
+    """
+    if method.uses_source(run.config):
+        run.train_generalist()
+    run.cache.begin_method()
+    run.learned = {}
+    with run.cache.folders_of(method.name):
+        outcome = method(run)
+    labels, target = run.target.test.labels, run.models.target
+    with target.loaded(outcome.state) as model:
+        logits = target.logits(run.target.test.batches())
+        run.folder.save_predictions(
+            metrics.predictions(logits, labels), method.name, run.seed
+        )
+        run.folder.save_model(model, method.name, run.seed)
+    return {
+        "method": method.name,
+        "seed": run.seed,
+        "test": metrics.classification_metrics(logits, labels),
+        "validation": outcome.validation,
+        "learning_rate": outcome.learning_rate,
+        "seconds": round(run.cache.seconds(), 2),
+        "history": run.cache.history,
+        **run.learned,
+    }

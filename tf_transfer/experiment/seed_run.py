@@ -1,6 +1,5 @@
 """The stages of one seed's run, from which the methods are composed."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,13 +9,18 @@ import tensorflow as tf
 
 from tf_transfer.config import Training
 from tf_transfer.data.image_data import ImageData
-from tf_transfer.data.splits import TargetSplit, draw_per_class, hold_out
+from tf_transfer.data.splits import (
+    Part,
+    TargetSplit,
+    draw_per_class,
+    hold_out,
+)
 from tf_transfer.datl.callback import DATL
 from tf_transfer.datl.estimation import TargetPrior, estimate_target_prior
 from tf_transfer.datl.importance_weights import ImportanceWeights
 from tf_transfer.experiment import metrics
 from tf_transfer.experiment.compiled_models import CompiledModels, Outcome
-from tf_transfer.experiment.pipelines import InputPipelines
+from tf_transfer.experiment.pipelines import BatchesFrom, InputPipelines
 from tf_transfer.experiment.run_folder import RunFolder
 from tf_transfer.experiment.stage_cache import StageCache
 from tf_transfer.experiment.trainers import ProgressCallback, State, Trainer
@@ -31,20 +35,28 @@ _PER_CLASS = 20
 class SeedRun:
     """One seed: its data, its generalist, and the stages of training.
 
+    What methods share is trained by the first that needs it.
+
     Args:
-        bench: the models.
+        models: the compiled models.
         source: all labelled source images.
         target: the target's parts, drawn with this seed.
         seed: of the initialisations and orders.
-        folder: where the generalist and the results' models are kept.
+        folder: keeps the generalist and the models of the results.
         advance: called with the number of optimizer steps taken.
-        head: `related` or `fresh`, where a method does not say.
+        head: `related` or `fresh`, for methods without a head of their own.
         records: of the stages, for TensorBoard; by default none.
+
+    Attributes:
+        source: the source images to train with.
+        pipelines: batches of source and target.
+        cache: of the stages, with the history of the present method.
+        learned: weights that the present method trains with, for its result.
     """
 
     def __init__(
         self,
-        bench: CompiledModels,
+        models: CompiledModels,
         source: ImageData,
         target: TargetSplit,
         seed: int,
@@ -53,101 +65,111 @@ class SeedRun:
         head: str = "related",
         records: Records | None = None,
     ):
-        self.bench = bench
-        self.config = bench.config
+        self.models = models
+        self.config = models.config
         self.target = target
         self.seed = seed
-        self.folder = folder
-        self.progress = ProgressCallback(advance)
         self.head = head
-        self.records = records or Records(None)
-        self.source, self.held_out = source, None
-        datl = bench.config.datl
+        self.folder = folder
+        self._progress = ProgressCallback(advance)
+        self._records = records or Records(None)
+        self.source, self._held_out = source, None
+        datl = self.config.datl
         if datl.calibrate or datl.estimator == "bbse":
-            kept, held = hold_out(source, _HELD_OUT, seed)
-            self.source, self.held_out = source.take(kept), source.take(held)
-        self.batches = InputPipelines(bench.config, self.source, seed)
-        self.ledger = StageCache(folder, seed)
+            rest, held_out = hold_out(source, _HELD_OUT, seed)
+            self.source = source.take(rest)
+            self._held_out = source.take(held_out)
+        self.pipelines = InputPipelines(self.config, self.source, target, seed)
+        self.cache = StageCache(folder, seed)
         self.learned: dict[str, Any] = {}
+        self._generalist: State | None = None
+        self._source_sample: tf.data.Dataset | None = None
+        self._target_prior: TargetPrior | None = None
+        self._importance: ImportanceWeights | None = None
+
+    @property
+    def source_sample(self) -> tf.data.Dataset:
+        """Some images of every source class, in batches."""
+        if self._source_sample is None:
+            chosen = draw_per_class(self.source.labels, _PER_CLASS, self.seed)
+            self._source_sample = self.source.take(chosen).batches()
+        return self._source_sample
 
     def random_state(self) -> State:
         """Returns the seed's random initialisation of a source model."""
         keras.utils.set_random_seed(self.seed)
-        return [np.array(v) for v in self.bench.new_source_model().variables]
+        return [np.array(v) for v in self.models.new_source_model().variables]
 
-    @functools.cached_property
-    def generalist(self) -> State:
-        """The model trained on the whole source, kept for a continued run."""
-        bench = self.bench.source  # which is traced for other stages, too
-        given = self.bench.given_generalist
-        kept = self.folder.model_path("generalist", self.seed)
-        if given is None and kept.exists():
-            given = classifiers.load_classifier(
-                str(kept), self.bench.image_shape, self.source.num_classes
-            )
-        if given is not None:
-            return [np.array(variable) for variable in given.variables]
-        bench.load(self.random_state())
-        stage = self.config.generalist
-        # Another order than that of the further pre-training.
-        images = self.batches.source(stage.batch_size, order=0)
-        with self.ledger.keeping("generalist"):
-            self.fit("generalist", bench, images, stage)
-        self.folder.save_model(bench.model, "generalist", self.seed)
-        return bench.state()
+    def train_generalist(self) -> State:
+        """Trains a model on the whole source, or loads it from the folder."""
+        if self._generalist is None:
+            model = self.models.pretrained
+            path = self.folder.model_path("generalist", self.seed)
+            if model is None and path.exists():
+                model = classifiers.load_classifier(
+                    str(path), self.models.image_shape, self.source.num_classes
+                )
+            if model is None:
+                self._generalist = self._train_new_generalist()
+            else:
+                self._generalist = [np.array(v) for v in model.variables]
+        return self._generalist
+
+    def _train_new_generalist(self) -> State:
+        stage, trainer = self.config.generalist, self.models.source
+        # In another order than the further pre-training.
+        batches = self.pipelines.source(stage.batch_size, order=0)
+        with (
+            trainer.loaded(self.random_state()) as model,
+            self.cache.folders_of("generalist"),
+        ):
+            self.fit("generalist", trainer, batches, stage)
+            self.folder.save_model(model, "generalist", self.seed)
+            return trainer.state()
 
     def fit(
         self,
         name: str,
-        bench: Trainer,
-        batches: Callable[[int], tf.data.Dataset],
+        trainer: Trainer,
+        batches: BatchesFrom,
         stage: Training,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         weights: Callable[[], np.ndarray] | None = None,
-        **keep,
+        **settings,
     ) -> None:
         """Trains one stage, or what an interruption left of it.
 
         Args:
             name: of the stage in the history.
-            bench: holds the model at its start, and then at its end.
+            trainer: holds the model at its start, and then at its end.
             batches: the endless data from a step on.
             stage: steps and learning rate.
             callbacks: of the stage.
-            weights: gives the importance weights, `[C]`, to be recorded.
-            **keep: `also` and `fresh` of `Trainer.fit`.
+            weights: returns the importance weights, `[C]`, for TensorBoard.
+            **settings: `also` and `fresh` of `Trainer.fit`.
         """
-        folder = self.ledger.next_folder()
-        recorded = self.records.stage(folder, name, weights)
-        found = bench.fit(
+        folder = self.cache.next_folder()
+        records = self._records.stage(folder, name, weights)
+        training = trainer.fit(
             batches,
             stage,
-            [*callbacks, *recorded, self.progress],
+            [*callbacks, *records, self._progress],
             folder=folder,
             every=self.config.checkpoint_every,
-            **keep,
+            **settings,
         )
-        self.ledger.add(name, found.history(), found.seconds)
+        self.cache.add(name, training.history(), training.seconds)
 
-    @functools.cached_property
-    def some_source(self) -> tf.data.Dataset:
-        """Some images of every source class."""
-        chosen = draw_per_class(self.source.labels, _PER_CLASS, self.seed)
-        return self.source.take(chosen).batches()
-
-    @functools.cached_property
-    def source_accuracy(self) -> float:
-        """Share of some source images on which the generalist is right."""
-        self.bench.generalist.load(self.generalist)
-        outputs = stream_outputs(self.bench.generalist.model, self.some_source)
-        right = [rows.argmax(axis=1) == labels for rows, labels in outputs]
+    def measure_source_accuracy(self) -> float:
+        """Returns the accuracy of the generalist on a sample of the source."""
+        with self.models.generalist.loaded(self.train_generalist()) as model:
+            outputs = stream_outputs(model, self.source_sample)
+            right = [rows.argmax(axis=1) == labels for rows, labels in outputs]
         return float(np.concatenate(right).mean())
 
-    @functools.cached_property
-    def estimation(self) -> dict[str, Any]:
-        """The settings of `estimate_target_prior`."""
-        datl = self.config.datl
-        held_out = self.held_out
+    def estimation_settings(self) -> dict[str, Any]:
+        """Returns the settings of `estimate_target_prior`."""
+        datl, held_out = self.config.datl, self._held_out
         return {
             "estimator": datl.estimator,
             "temperature": datl.temperature,
@@ -155,19 +177,21 @@ class SeedRun:
             "held_out": held_out and held_out.batches(),
         }
 
-    @functools.cached_property
-    def target_prior(self) -> TargetPrior:
-        """P_t, estimated by the generalist from the labelled images alone."""
-        self.bench.generalist.load(self.generalist)
-        return estimate_target_prior(
-            self.bench.generalist.model,
-            self.target.labelled.batches(),
-            self.source.prior,
-            **self.estimation,
-        )
+    def estimate_target_prior(self) -> TargetPrior:
+        """Estimates P_t by the generalist from the labelled images, once."""
+        if self._target_prior is None:
+            generalist = self.train_generalist()
+            with self.models.generalist.loaded(generalist) as model:
+                self._target_prior = estimate_target_prior(
+                    model,
+                    self.target.labelled.batches(),
+                    self.source.prior,
+                    **self.estimation_settings(),
+                )
+        return self._target_prior
 
     def importance(self, **changes) -> ImportanceWeights:
-        """Returns weights shaped as configured, but for `changes`."""
+        """Returns unset weights, shaped as configured but for `changes`."""
         datl = self.config.datl
         shaping = {
             "temper": datl.temper,
@@ -177,162 +201,152 @@ class SeedRun:
         }
         return ImportanceWeights(self.source.num_classes, **shaping | changes)
 
-    @functools.cached_property
-    def estimated(self) -> ImportanceWeights:
-        """DATL's weights, by the generalist's estimate; not to be changed."""
-        importance = self.importance()
-        importance.update(self.target_prior.prior, self.source.prior)
-        return importance
+    def estimate_importance(self) -> ImportanceWeights:
+        """Estimates DATL's weights, once; they must not be changed."""
+        if self._importance is None:
+            prior = self.estimate_target_prior().prior
+            self._importance = self.importance()
+            self._importance.update(prior, self.source.prior)
+        return self._importance
 
-    @property
-    def unweighted(self) -> State:
-        """The model further trained on the whole source; methods share it."""
-        return self.ledger.share("unweighted", lambda: self.pretrain(None))
-
-    def tuned(self, head: str, images: ImageData, rate: float) -> State:
-        """The model fine-tuned from `unweighted`; methods share it.
-
-        Args:
-            head: how the target head starts.
-            images: the labelled target images to train with.
-            rate: the learning rate.
-        """
-        state = self.unweighted
-        return self.ledger.share(
-            f"{head}-{len(images.labels)}-{rate}",
-            lambda: self.tune(state, images, rate, head),
-        )
+    def pretrain_unweighted(self) -> State:
+        """Trains further on the whole source, once for all methods."""
+        return self.cache.share("unweighted", lambda: self.pretrain(None))
 
     def pretrain(self, importance: ImportanceWeights | None) -> State:
         """Trains a source model on the weighted, or the whole, source."""
-        datl, bench = self.config.datl, self.bench.source
-        continued = datl.start == "generalist"
-        start = self.generalist if continued else self.random_state()
-        callbacks, keep = [], {}
-        if importance is not None:
-            self.bench.generalist.load(self.generalist)
-            adapt = DATL(
-                importance,
-                self.target.labelled.batches(),
-                self.source.prior,
-                self.bench.generalist.model,
-                every=datl.every or None,
-                **self.estimation,
+        continued = self.config.datl.start == "generalist"
+        start = self.train_generalist() if continued else self.random_state()
+        stage, trainer = self.config.pretraining, self.models.source
+        batches = self.pipelines.source(stage.batch_size, importance)
+        if importance is None:
+            with trainer.loaded(start):
+                self.fit("pretraining", trainer, batches, stage)
+                return trainer.state()
+        generalist = self.train_generalist()
+        with (
+            self.models.generalist.loaded(generalist) as model,
+            trainer.loaded(start),
+        ):
+            self.fit(
+                "pretraining",
+                trainer,
+                batches,
+                stage,
+                [self._weighting(importance, model)],
+                weights=importance.numpy,
+                also=[importance],
+                fresh=bool(self.config.datl.every),
             )
-            callbacks.append(adapt)
-            keep = {"also": [importance], "fresh": bool(datl.every)}
-            keep["weights"] = importance.numpy
-        stage = self.config.pretraining
-        images = self.batches.source(stage.batch_size, importance)
-        # Not before: asking for the generalist may have trained it in there.
-        bench.load(start)
-        self.fit("pretraining", bench, images, stage, callbacks, **keep)
-        if importance is not None:
             self.learned = {"weights": importance.numpy().tolist()}
-        return bench.state()
+            return trainer.state()
 
-    def choose(self, train: Callable[[ImageData, float], State]) -> Outcome:
+    def _weighting(
+        self, importance: ImportanceWeights, generalist: keras.Model
+    ) -> DATL:
+        """Returns the callback that estimates weights for a pre-training."""
+        return DATL(
+            importance,
+            self.target.labelled.batches(),
+            self.source.prior,
+            generalist,
+            every=self.config.datl.every or None,
+            **self.estimation_settings(),
+        )
+
+    def choose_rate(self, train: Callable[[Part, float], State]) -> Outcome:
         """Chooses a learning rate on validation images, then uses them all.
 
         Args:
-            train: returns the target model's state after training with some
-                labelled images at a learning rate.
+            train: returns the target model's state after training on a part
+                of the target at a learning rate.
         """
         grid = self.config.finetuning.learning_rates
-        tried = []
+        scores = []
         for rate in grid:
-            self.bench.target.load(train(self.target.train, rate))
-            tried.append(self.evaluate(self.target.validation))
+            with self.models.target.loaded(train(Part.TRAIN, rate)):
+                scores.append(self.evaluate(Part.VALIDATION))
         best = max(
             range(len(grid)),
-            key=lambda i: (tried[i]["accuracy"], -tried[i]["loss"]),
+            key=lambda i: (scores[i]["accuracy"], -scores[i]["loss"]),
         )
-        state = train(self.target.labelled, grid[best])
-        return Outcome(state, grid[best], tried[best])
+        state = train(Part.LABELLED, grid[best])
+        return Outcome(state, grid[best], scores[best])
 
     def finetune(self, state: State, head: str | None = None) -> Outcome:
         """Trains the target model from a source state.
 
         Args:
             state: of the source model.
-            head: how the target head starts; None as in this trial.
+            head: how the target head starts; None for the head of this run.
         """
         head = head or self.head
-        return self.choose(
-            lambda images, rate: self.tune(state, images, rate, head)
+        return self.choose_rate(
+            lambda part, rate: self.finetune_at(rate, state, part, head)
         )
 
     def finetune_unweighted(self, head: str) -> Outcome:
-        """Trains the target model from `unweighted`, as `tuned` does."""
-        return self.choose(functools.partial(self.tuned, head))
+        """Trains the target model from `pretrain_unweighted`."""
+        return self.choose_rate(
+            lambda part, rate: self.finetune_unweighted_at(rate, part, head)
+        )
 
-    def target_head(self, images: ImageData, head: str) -> list[np.ndarray]:
+    def finetune_unweighted_at(
+        self, rate: float, part: Part, head: str
+    ) -> State:
+        """Fine-tunes from `pretrain_unweighted`, once for all methods.
+
+        For the arguments, see `finetune_at`.
+        """
+        state = self.pretrain_unweighted()
+        return self.cache.share(
+            f"{head}-{part.value}-{rate}",
+            lambda: self.finetune_at(rate, state, part, head),
+        )
+
+    def finetune_at(
+        self, rate: float, state: State, part: Part, head: str
+    ) -> State:
+        """Trains the target model from a source state at one rate.
+
+        Args:
+            rate: the learning rate.
+            state: of the source model.
+            part: of the target, to train with.
+            head: how the target head starts.
+        """
+        settings, trainer = self.config.finetuning, self.models.target
+        with self.models.source.loaded(state) as source:
+            body = state[: -len(source.layers[-1].variables)]
+            start = [*body, *self.target_head(part, head)]
+        batches = self.pipelines.target(part)
+        with trainer.loaded(start) as model:
+            if settings.head_steps:
+                encoder = classifiers.encoder_of(model)
+                stage = Training(steps=settings.head_steps, learning_rate=rate)
+                encoder.trainable = False
+                trainer.compile()
+                self.fit("head", trainer, batches, stage)
+                encoder.trainable = True
+                trainer.compile()
+            stage = Training(steps=settings.steps, learning_rate=rate)
+            self.fit("finetuning", trainer, batches, stage)
+            return trainer.state()
+
+    def target_head(self, part: Part, head: str) -> list[np.ndarray]:
         """Returns the weights at which the target head starts.
 
         Args:
-            images: the labelled target images to train with.
-            head: `fresh`, or `related` to the source model as it is loaded.
+            part: of the target, to train with.
+            head: `fresh`, or `related` to the present source model.
         """
-        source, count = self.bench.source.model, images.num_classes
         if head == "related":
-            relation = self.bench.relation(images)
-            return classifiers.mixed_head(source.layers[-1], count, relation)
+            return self.models.related_head(self.target.part(part).batches())
         keras.utils.set_random_seed(self.seed)
-        return classifiers.fresh_head(source.layers[-1].input.shape[-1], count)
+        return self.models.fresh_head()
 
-    def tune(
-        self, state: State, images: ImageData, rate: float, head: str
-    ) -> State:
-        """Trains the target model from a source state at one rate."""
-        settings, bench = self.config.finetuning, self.bench.target
-        self.bench.source.load(state)
-        own = len(self.bench.source.model.layers[-1].variables)
-        bench.load([*state[:-own], *self.target_head(images, head)])
-        batches = self.batches.target(images)
-        if settings.head_steps:
-            body = classifiers.encoder_of(bench.model)
-            stage = Training(steps=settings.head_steps, learning_rate=rate)
-            body.trainable = False
-            bench.compile()
-            self.fit("head", bench, batches, stage)
-            body.trainable = True
-            bench.compile()
-        stage = Training(steps=settings.steps, learning_rate=rate)
-        self.fit("finetuning", bench, batches, stage)
-        return bench.state()
-
-    def evaluate(self, images: ImageData) -> dict[str, float]:
-        """Returns the metrics of the target model on images."""
-        logits = self.bench.target.logits(images)
+    def evaluate(self, part: Part) -> dict[str, float]:
+        """Returns the metrics of the present target model on a part."""
+        images = self.target.part(part)
+        logits = self.models.target.logits(images.batches())
         return metrics.classification_metrics(logits, images.labels)
-
-    def measure(
-        self, name: str, method: Callable[["SeedRun"], Outcome]
-    ) -> dict[str, Any]:
-        """Runs a method, reads the test images, once, and saves the model.
-
-        The seconds are the method's own, without the shared generalist. What
-        an interrupted call has trained is not trained again.
-        """
-        if name != "scratch":
-            _ = self.generalist
-        self.ledger.begin()
-        self.learned = {}
-        with self.ledger.keeping(name):
-            outcome = method(self)
-        self.bench.target.load(outcome.state)
-        logits = self.bench.target.logits(self.target.test)
-        labels = self.target.test.labels
-        said = metrics.predictions(logits, labels)
-        self.folder.save_predictions(said, name, self.seed)
-        self.folder.save_model(self.bench.target.model, name, self.seed)
-        return {
-            "method": name,
-            "seed": self.seed,
-            "test": metrics.classification_metrics(logits, labels),
-            "validation": outcome.validation,
-            "learning_rate": outcome.learning_rate,
-            "seconds": round(self.ledger.seconds(), 2),
-            "history": self.ledger.history,
-            **self.learned,
-        }

@@ -1,4 +1,4 @@
-"""What the stages of a seed have cost and logged, method by method."""
+"""The stages of training that the methods of a seed share, and their costs."""
 
 import contextlib
 import itertools
@@ -10,9 +10,12 @@ import numpy as np
 
 from tf_transfer.experiment.run_folder import RunFolder
 
+History = dict[str, dict[str, list]]
+"""Logs of each epoch, by stage and name."""
+
 
 class StageCache:
-    """Keeps what methods share, and charges each of them for it, once.
+    """Caches stages that methods share, and adds their cost to each once.
 
     Args:
         folder: of the run, with the checkpoints of the stages.
@@ -25,68 +28,70 @@ class StageCache:
     def __init__(self, folder: RunFolder, seed: int):
         self._folder = folder
         self._seed = seed
-        self._shared: dict[str, tuple[list[np.ndarray], dict, float]] = {}
-        self._stages = itertools.repeat(None)
-        self.begin()
+        self._shared: dict[str, tuple[list[np.ndarray], History, float]] = {}
+        self._folders: Iterator[pathlib.Path | None] = itertools.repeat(None)
+        self.begin_method()
 
-    def begin(self) -> None:
-        """Opens the account of another method."""
-        self.history: dict[str, dict[str, list]] = {}
+    def begin_method(self) -> None:
+        """Starts the history and the costs of another method."""
+        self.history: History = {}
         self._charged: set[str] = set()
-        # Spent in an earlier call, or by another method, for this one, too.
-        self._borrowed = 0.0
+        # Spent by an interrupted process, or while another method ran.
+        self._seconds_before = 0.0
         self._started = time.monotonic()
 
     def seconds(self) -> float:
         """Returns what the present method has cost so far."""
-        return time.monotonic() - self._started + self._borrowed
+        return time.monotonic() - self._started + self._seconds_before
 
     @contextlib.contextmanager
-    def keeping(self, name: str) -> Iterator[None]:
-        """Names the folders of the stages that are trained within."""
-        kept, folder = self._stages, self._folder.stages(name, self._seed)
-        self._stages = (folder / str(i) for i in itertools.count())
+    def folders_of(self, name: str) -> Iterator[None]:
+        """Numbers the checkpoint folders of the stages trained within."""
+        outer, folder = self._folders, self._folder.stages(name, self._seed)
+        self._folders = (folder / str(i) for i in itertools.count())
         try:
             yield
         finally:
-            self._stages = kept
+            self._folders = outer
 
     def next_folder(self) -> pathlib.Path | None:
-        """Returns where the next stage keeps its checkpoints, if anywhere."""
-        return next(self._stages)
+        """Returns the checkpoint folder of the next stage; None for none."""
+        return next(self._folders)
 
-    def add(self, stage: str, logs: dict[str, list], before: float) -> None:
-        """Enters a trained stage.
+    def add(self, stage: str, logs: dict[str, list], seconds: float) -> None:
+        """Adds a finished stage to the history.
 
         Args:
             stage: its name.
             logs: of its epochs.
-            before: seconds that an interrupted call has spent on it.
+            seconds: that an interrupted process has spent on it.
         """
         self.history[stage] = logs
-        self._borrowed += before
+        self._seconds_before += seconds
 
     @contextlib.contextmanager
-    def apart(self) -> Iterator[dict[str, dict[str, list]]]:
-        """Keeps the logs of what is trained within out of the history."""
-        kept, self.history = self.history, {}
+    def separate_history(self) -> Iterator[History]:
+        """Leaves the logs of stages trained within out of the history."""
+        outer, self.history = self.history, {}
         try:
             yield self.history
         finally:
-            self.history = kept
+            self.history = outer
 
     def share(
         self, name: str, train: Callable[[], list[np.ndarray]]
     ) -> list[np.ndarray]:
-        """Trains once for all methods; each bears the seconds, once."""
+        """Returns what `train` returns; only the first call with a name trains.
+
+        Each method that asks is charged with the seconds, once.
+        """
         if name not in self._shared:
             before = self.seconds()
-            with self.keeping(name), self.apart() as history:
+            with self.folders_of(name), self.separate_history() as history:
                 state = train()
-            spent = self.seconds() - before
-            self._shared[name] = state, history, spent
+            self._shared[name] = state, history, self.seconds() - before
         elif name not in self._charged:
-            self._borrowed += self._shared[name][2]
+            self._seconds_before += self._shared[name][2]
         self._charged.add(name)
         self.history |= self._shared[name][1]
         return self._shared[name][0]

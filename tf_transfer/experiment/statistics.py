@@ -7,23 +7,11 @@ from typing import Any
 import numpy as np
 
 from tf_transfer.experiment import metrics
+from tf_transfer.experiment.methods import METHODS
+from tf_transfer.experiment.methods.baselines import BASELINE
 
 Result = dict[str, Any]
 """One method and seed: `method`, `seed`, and metrics of `test` and others."""
-
-BASELINE = "finetune"
-CANDIDATES = ("scratch", "finetune", "finetune_related", "datl", "l2tl")
-# How the target head starts where the method itself says so.
-HEADS = {
-    "scratch": "fresh",
-    "finetune": "fresh",
-    "finetune_related": "related",
-}
-# What a method must beat for a gain to be its own.
-CONTROLS = {
-    "datl": ("finetune_related", "datl_uniform", "datl_reversed"),
-    "l2tl": ("finetune_related", "joint", "l2tl_frozen"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +71,7 @@ def choose(results: Sequence[Result], methods: Sequence[str]) -> str:
     smaller loss decides. Without fine-tuning or with one seed, the most
     accurate. Controls are no candidates unless there is nothing else.
     """
-    candidates = [m for m in methods if m in CANDIDATES] or methods
+    candidates = [m for m in methods if METHODS[m].candidate] or methods
     if BASELINE not in methods or len({r["seed"] for r in results}) < 2:
         return most_accurate(results, candidates)
     merits = dict.fromkeys(candidates, -np.inf) | {BASELINE: 0.0}
@@ -182,7 +170,7 @@ def against_controls(results: Sequence[Result], method: str) -> dict[str, Gain]:
     heads = {r.get("head", "related") for r in results if r["method"] == method}
     gains = {
         control: gain(results, method, control)
-        for control in CONTROLS.get(method, ())
-        if HEADS.get(control) in (None, *heads)
+        for control in METHODS[method].controls
+        if METHODS[control].head in (None, *heads)
     }
     return {control: found for control, found in gains.items() if found}

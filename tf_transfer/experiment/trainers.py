@@ -1,16 +1,17 @@
-"""Repeated training of one model: traced once, reset between runs."""
+"""Models that are traced once and trained again and again."""
 
+import contextlib
 import math
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_transfer.config import Training
-from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
+from tf_transfer.experiment.pipelines import BatchesFrom
 from tf_transfer.models.inference import stream_outputs
 from tf_transfer.training.checkpoint import Resume
 from tf_transfer.training.distribution import distributed
@@ -21,22 +22,20 @@ State = list[np.ndarray]
 """Values of a model's variables, random states included."""
 
 
-class WarmupCosine(keras.optimizers.SGD):
-    """SGD whose learning rate ramps up over a tenth of the steps, then falls.
+class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """A rate that rises linearly for a tenth of the steps, then falls to zero.
 
-    Linear, then a half cosine to zero (Ngiam et al. 2018, section 4), by the
-    steps that it has counted; for the rest see `config.Training`. Peak and
-    length are variables, so that one traced step serves every stage.
+    It falls by a half cosine (Ngiam et al. 2018, section 4). Peak and length
+    are variables, so that one traced step serves every stage.
     """
 
     def __init__(self):
-        super().__init__(momentum=0.9, nesterov=True, weight_decay=5e-3)
         settings = {"trainable": False, "aggregation": "only_first_replica"}
         self.peak = keras.Variable(0.0, dtype="float32", **settings)
         self.length = keras.Variable(1.0, dtype="float32", **settings)
 
     def plan(self, peak: float, steps: int) -> None:
-        """Sets the largest learning rate, and the steps in all."""
+        """Sets the largest learning rate and the number of steps."""
         if not (peak > 0 and steps > 0):
             raise InputError(
                 f"`peak` and `steps` must be positive. Received: {peak=}, "
@@ -45,20 +44,23 @@ class WarmupCosine(keras.optimizers.SGD):
         self.peak.assign(peak)
         self.length.assign(steps)
 
-    def apply(self, grads, trainable_variables=None):
-        # In double precision: no device shall round the rate in its own way.
+    def __call__(self, step):
+        # In double precision: devices round single precision differently.
         step, length, peak = (
-            tf.cast(variable.value, tf.float64)
-            for variable in (self.iterations, self.length, self.peak)
+            keras.ops.cast(value, "float64")
+            for value in (step, self.length, self.peak)
         )
         ramp = tf.minimum((step + 1) / tf.maximum(length // 10, 1), 1)
         cosine = 0.5 * (1 + tf.cos(math.pi * step / length))
-        self.learning_rate.assign(tf.cast(peak * ramp * cosine, tf.float32))
-        super().apply(grads, trainable_variables)
+        return tf.cast(peak * ramp * cosine, tf.float32)
 
 
 class ProgressCallback(keras.callbacks.Callback):
-    """Tells the progress line how many steps were taken."""
+    """Counts the steps of a training for the progress line.
+
+    Args:
+        advance: called with the number of steps taken.
+    """
 
     def __init__(self, advance: Callable[[int], None]):
         super().__init__()
@@ -73,7 +75,7 @@ def epochs_of(steps: int) -> int:
     return math.gcd(steps, 10)
 
 
-def steps_at_once(stages: Iterable[int], most: int = 10) -> int:
+def steps_per_execution(stages: Iterable[int], most: int = 10) -> int:
     """Returns how many steps a model can take per execution.
 
     Args:
@@ -85,7 +87,7 @@ def steps_at_once(stages: Iterable[int], most: int = 10) -> int:
 
     Example:
 
-    >>> steps_at_once([300, 120])  # epochs of 30 and 12 steps
+    >>> steps_per_execution([300, 120])  # epochs of 30 and 12 steps
     6
     """
     epochs = [steps // epochs_of(steps) for steps in stages if steps]
@@ -96,49 +98,59 @@ def steps_at_once(stages: Iterable[int], most: int = 10) -> int:
 class Trainer:
     """A compiled classifier that is trained again and again.
 
-    Tracing a model costs more than a short training, so the methods and
+    Tracing a model takes longer than a short training, so the methods and
     seeds of an experiment share it, and load their own state into it. The
     model itself stays uncompiled, and is saved without an optimizer.
 
     Args:
         model: a built classifier that returns logits.
-        stages: the steps of everything that it will be trained for; for steps
-            that do not go with them it is traced again.
+        stages: the steps of everything that it will be trained for; it is
+            traced again for steps that do not fit them.
     """
 
     def __init__(self, model: keras.Model, stages: Iterable[int] = ()):
         self.model = model
         self.variables = list(model.variables)
-        # A call of a traced function costs a millisecond, which a small model
-        # feels; a large one would only be late to hear that it shall stop.
+        self._loaded = False
+        # Calling a traced function takes a millisecond, which matters for a
+        # small model; a large one would only react late when asked to stop.
         small = model.count_params() < _SMALL
-        self.at_once = steps_at_once(stages, most=10 if small else 1)
+        self.steps_per_execution = steps_per_execution(
+            stages, most=10 if small else 1
+        )
         with model.distribute_strategy.scope():
-            self._trained = self._trainer()
+            self._trained = self._trained_model()
         self.compile()
 
-    def _trainer(self) -> keras.Model:
+    def _trained_model(self) -> keras.Model:
         """Returns what is compiled: a model over the same layers."""
         trained = distributed(self.model)
         if trained is self.model:
             return keras.Model(self.model.inputs, self.model.outputs)
         return trained
 
-    def compile(self, at_once: int | None = None) -> None:
+    def _new_optimizer(self) -> keras.optimizers.Optimizer:
+        self._schedule = WarmupCosine()
+        return keras.optimizers.SGD(
+            self._schedule, momentum=0.9, nesterov=True, weight_decay=5e-3
+        )
+
+    def compile(self, steps_per_execution: int | None = None) -> None:
         """Compiles again, for a change of what is trainable.
 
         Args:
-            at_once: steps per execution, if not as many as usual.
+            steps_per_execution: if it is not the usual one.
         """
         with self.model.distribute_strategy.scope():
-            optimizer = WarmupCosine()
-            # Unbuilt, the optimizer would make `fit` trace twice.
+            optimizer = self._new_optimizer()
+            # With an unbuilt optimizer `fit` would trace twice.
             optimizer.build(self._trained.trainable_variables)
             self._trained.compile(
                 optimizer,
                 keras.losses.SparseCategoricalCrossentropy(from_logits=True),
                 metrics=["accuracy"],
-                steps_per_execution=at_once or self.at_once,
+                steps_per_execution=steps_per_execution
+                or self.steps_per_execution,
             )
         self._build_metrics(self.model.output_shape[-1])
 
@@ -160,14 +172,26 @@ class Trainer:
         """Returns a copy of the values of all variables."""
         return [np.array(variable) for variable in self.variables]
 
-    def load(self, state: State) -> None:
-        """Sets all variables."""
+    @contextlib.contextmanager
+    def loaded(self, state: State) -> Iterator[keras.Model]:
+        """Gives the model with a state, which holds until the block ends.
+
+        Raises:
+            RuntimeError: inside another such block, whose state would be lost.
+        """
+        if self._loaded:
+            raise RuntimeError("The model is in use with another state")
         for variable, value in zip(self.variables, state, strict=True):
             variable.assign(value)
+        self._loaded = True
+        try:
+            yield self.model
+        finally:
+            self._loaded = False
 
     def fit(
         self,
-        batches: Callable[[int], tf.data.Dataset],
+        batches: BatchesFrom,
         stage: Training,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         *,
@@ -176,7 +200,7 @@ class Trainer:
         also: Sequence[tf.Module] = (),
         fresh: bool = False,
     ) -> Resume:
-        """Trains for the stage's steps, or for what is left of them.
+        """Trains for the steps of a stage, or for what is left of them.
 
         The optimizer starts afresh. There are up to ten epochs.
 
@@ -194,14 +218,14 @@ class Trainer:
         """
         epochs = epochs_of(stage.steps)
         steps = stage.steps // epochs
-        at_once = math.gcd(steps, self.at_once)
-        if at_once != self._trained.steps_per_execution:
-            self.compile(at_once)
+        per_execution = math.gcd(steps, self.steps_per_execution)
+        if per_execution != self._trained.steps_per_execution:
+            self.compile(per_execution)
         for optimizer in self.optimizers():
             for variable in optimizer.variables:
                 if variable is not optimizer.learning_rate:
                     variable.assign(keras.ops.zeros_like(variable))
-        self._trained.optimizer.plan(stage.learning_rate, stage.steps)
+        self._schedule.plan(stage.learning_rate, stage.steps)
         resume = Resume(self._trained, folder, every=every, also=also)
         for start, span in resume.spans(epochs, steps, fresh):
             self._trained.fit(
@@ -213,9 +237,9 @@ class Trainer:
             )
         return resume
 
-    def logits(self, images: ImageData) -> np.ndarray:
-        """Returns the outputs for images, `[N, C]`."""
-        outputs = stream_outputs(self.model, images.batches())
+    def logits(self, batches: tf.data.Dataset) -> np.ndarray:
+        """Returns the outputs for a finite dataset, `[N, C]`."""
+        outputs = stream_outputs(self.model, batches)
         return np.concatenate([rows for rows, _ in outputs])
 
 
@@ -236,18 +260,19 @@ class L2TLTrainer(Trainer):
     ):
         self.policy_learning_rate = policy_learning_rate
         super().__init__(model, stages)
-        self.initial = self.state()
+        self._initial = self.state()
 
-    def _trainer(self) -> keras.Model:
+    def _trained_model(self) -> keras.Model:
         return self.model
 
-    def compile(self, at_once: int | None = None) -> None:
+    def compile(self, steps_per_execution: int | None = None) -> None:
         with self.model.distribute_strategy.scope():
             self.model.compile(
-                WarmupCosine(),
+                self._new_optimizer(),
                 keras.optimizers.Adam(self.policy_learning_rate),
                 metrics=["accuracy"],
-                steps_per_execution=at_once or self.at_once,
+                steps_per_execution=steps_per_execution
+                or self.steps_per_execution,
             )
         self._build_metrics(self.model.num_target_classes)
 
@@ -255,12 +280,12 @@ class L2TLTrainer(Trainer):
         return [self.model.optimizer, self.model.policy_optimizer]
 
     def restart(self, generalist: keras.Model, head: list[np.ndarray]) -> None:
-        """Forgets everything, and starts from a trained classifier.
+        """Resets everything, and starts from a trained classifier.
 
         Args:
             generalist: gives encoder and source head.
             head: weights of the target head.
         """
-        self.load(self.initial)
-        self.model.warm_start(generalist)
-        self.model.target_head.set_weights(head)
+        with self.loaded(self._initial):
+            self.model.warm_start(generalist)
+            self.model.target_head.set_weights(head)

@@ -11,7 +11,7 @@ from tf_transfer.data import splits
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import run_data, statistics
-from tf_transfer.experiment.methods.all_methods import METHODS
+from tf_transfer.experiment.methods import METHODS
 from tf_transfer.experiment.run_folder import FinishedRun, misfit
 from tf_transfer.experiment.statistics import Result, Row
 from tf_transfer.experiment.weights_file import WeightTable
@@ -180,7 +180,7 @@ def _told(text: str) -> str:
 def _about(method: str) -> str:
     """Returns a method's sentence."""
     found = METHODS.get(method)
-    return (found.__doc__ or "").partition("\n")[0] if found else ""
+    return found.about if found else ""
 
 
 def _cells(row: Row) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from tf_transfer import config as config_lib
 from tf_transfer.data.image_data import part_names
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import metrics, statistics
+from tf_transfer.experiment.methods import METHODS
+from tf_transfer.experiment.methods.baselines import BASELINE
 from tf_transfer.experiment.run_folder import misfit
-from tf_transfer.experiment.statistics import BASELINE
 from tf_transfer.report import figures
 from tf_transfer.report.text import advice, points
 from tf_transfer.utils.files import plain, read_json, replacing
@@ -258,7 +259,8 @@ class _Run:
 def _over_all(runs: Sequence[_Run]) -> list[str]:
     """Returns what the methods add to their controls in all experiments."""
     lines = []
-    for method, controls in statistics.CONTROLS.items():
+    for method in METHODS:
+        controls = METHODS[method].controls
         found = [statistics.against_controls(r.results, method) for r in runs]
         for control in controls:
             means = [gains[control].mean for gains in found if control in gains]

@@ -11,10 +11,9 @@ from tf_transfer.datl.diagnostics import (
     effective_classes,
     top_and_bottom,
 )
+from tf_transfer.experiment.methods import METHODS
 from tf_transfer.experiment.statistics import (
     BASELINE,
-    CONTROLS,
-    HEADS,
     Gain,
     Result,
     Row,
@@ -51,7 +50,7 @@ def advice(results: Sequence[Result], methods: Sequence[str]) -> list[str]:
         return []
     sentences, helped = [], False
     chosen = choose(results, methods)
-    judged = [method for method in CONTROLS if method in methods]
+    judged = [method for method in methods if METHODS[method].controls]
     for method in judged + [chosen] * (chosen not in judged):
         found = gain(results, method, BASELINE)
         if found is None:
@@ -79,14 +78,16 @@ def _choice(results: Sequence[Result], chosen: str, helped: bool) -> str:
 
 def _heads(results: Sequence[Result]) -> list[str]:
     """Says from which heads the methods start."""
-    heads = {r.get("head") for r in results if r["method"] not in HEADS}
+    heads = {
+        r.get("head") for r in results if METHODS[r["method"]].head is None
+    }
     if heads == {"fresh"}:
         related = any(r["method"] == "finetune_related" for r in results)
         but = " but finetune_related" if related else ""
         return [f"All methods{but} start from a fresh head."]
     if heads == {"related"}:
         run = {r["method"] for r in results}
-        fresh = [m for m, head in HEADS.items() if head == "fresh" and m in run]
+        fresh = [m for m in METHODS if METHODS[m].head == "fresh" and m in run]
         return [
             f"{' and '.join(fresh)} {'start' if len(fresh) > 1 else 'starts'} "
             "from a fresh head, the other methods from a related one."

@@ -1,1 +1,9 @@
-"""The methods and their controls."""
+"""The methods and their controls: a family a module, registered on import.
+
+A new method is one module here and one line below.
+"""
+
+from tf_transfer.experiment.methods import baselines, datl, l2tl
+from tf_transfer.experiment.methods.base import METHODS, Method, register
+
+__all__ = ["METHODS", "Method", "baselines", "datl", "l2tl", "register"]

@@ -1,0 +1,86 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from tests import helpers
+from tf_transfer import config as config_lib
+from tf_transfer.experiment.methods import METHODS
+from tf_transfer.experiment.methods.base import planned_steps
+
+
+def test_the_default_experiment_runs_all_methods():
+    assert config_lib.Experiment().methods == tuple(METHODS)
+
+
+def test_every_method_says_what_it_does_and_names_methods_that_exist():
+    for name, method in METHODS.items():
+        assert method.name == name
+        assert method.about.endswith(".")
+        assert set(method.controls) <= set(METHODS)
+        assert method.head in (None, "fresh", "related")
+
+
+def test_which_methods_can_be_chosen_and_which_learn_weights():
+    candidates = {name for name, m in METHODS.items() if m.candidate}
+    assert candidates == {
+        "scratch",
+        "finetune",
+        "finetune_related",
+        "datl",
+        "l2tl",
+    }
+    assert [name for name, m in METHODS.items() if m.learns_weights] == ["l2tl"]
+    config = config_lib.Experiment()
+    blind = [n for n, m in METHODS.items() if not m.uses_source(config)]
+    assert blind == ["scratch"]
+
+
+def counted_steps(config, methods, has_generalist):
+    """The steps of methods, counted by hand."""
+    tuning = config.finetuning
+    runs = len(tuning.learning_rates) + 1
+    tuned, heads = runs * tuning.steps, runs * tuning.head_steps
+    jointly = {"joint", "l2tl", "l2tl_frozen"}
+    steps = 0
+    if methods - {"scratch"} and not has_generalist:
+        steps += config.generalist.steps
+    steps += len(methods) * tuned + len(methods - jointly) * heads
+    relabels = config.l2tl.relabel and methods & {"l2tl", "l2tl_frozen"}
+    if relabels and "finetune_related" not in methods:
+        steps += tuned + heads
+    steps += config.l2tl.steps * ("l2tl" in methods)
+    shared = bool(methods & (jointly | {"finetune", "finetune_related"}))
+    weighted = sum(name.startswith("datl") for name in methods)
+    return steps + config.pretraining.steps * (shared + weighted)
+
+
+@pytest.mark.parametrize("relabel", [True, False])
+@pytest.mark.parametrize("has_generalist", [True, False])
+def test_planned_steps_are_those_that_a_count_by_hand_gives(
+    relabel, has_generalist
+):
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        steps = rng.integers(1, 100, 5).tolist()
+        config = config_lib.Experiment(
+            generalist=config_lib.Training(steps=steps[0]),
+            pretraining=config_lib.Training(steps=steps[1]),
+            finetuning=config_lib.FineTuning(
+                steps=steps[2],
+                head_steps=int(rng.integers(0, 3)),
+                learning_rates=(0.1,) * int(rng.integers(1, 4)),
+            ),
+            l2tl=config_lib.L2tl(steps=steps[3], relabel=relabel),
+        )
+        chosen = rng.random(len(METHODS)) < 0.4
+        methods = set(itertools.compress(METHODS, chosen))
+        expected = counted_steps(config, methods, has_generalist)
+        assert planned_steps(config, methods, has_generalist) == expected
+
+
+def test_a_pretrained_generalist_takes_no_steps():
+    config = helpers.tiny_experiment(generalist_path="its.keras")
+    stages = METHODS["datl"].stages(config)
+    expected = sum(stages.values()) - config.generalist.steps
+    assert planned_steps(config, ["datl"]) == expected

@@ -1,0 +1,47 @@
+"""DATL and its controls (Ngiam et al. 2018)."""
+
+from collections.abc import Callable
+
+from tf_transfer.config import Experiment
+from tf_transfer.datl.diagnostics import effective_classes
+from tf_transfer.experiment.compiled_models import Outcome
+from tf_transfer.experiment.methods import base
+from tf_transfer.experiment.methods.base import register
+from tf_transfer.experiment.seed_run import SeedRun
+
+
+def _stages(name: str) -> Callable[[Experiment], base.Stages]:
+    """Returns the stages of pre-training by weights of a method's own."""
+    return lambda config: (
+        base.whole_source(config)
+        | {f"{name}/pretraining": config.pretraining.steps}
+        | base.tuning(config, name)
+    )
+
+
+@register(
+    stages=_stages("datl"),
+    candidate=True,
+    controls=("finetune_related", "datl_uniform", "datl_reversed"),
+)
+def datl(run: SeedRun) -> Outcome:
+    """Pre-trains on the source weighted by P_t / P_s, then fine-tunes."""
+    return run.finetune(run.pretrain(run.importance()))
+
+
+@register(stages=_stages("datl_uniform"), family="datl")
+def datl_uniform(run: SeedRun) -> Outcome:
+    """Control: equal weights on the classes that DATL would select.
+
+    As many classes as `top_k`, or as the effective number of classes in P_t.
+    """
+    prior = run.estimate_target_prior().prior
+    selected = run.config.datl.top_k or round(effective_classes(prior))
+    importance = run.importance(temper=0.0, top_k=max(1, selected))
+    return run.finetune(run.pretrain(importance))
+
+
+@register(stages=_stages("datl_reversed"), family="datl")
+def datl_reversed(run: SeedRun) -> Outcome:
+    """Control: the largest weight to the least likely class, and so on."""
+    return run.finetune(run.pretrain(run.importance(reverse=True)))
