@@ -79,9 +79,8 @@ def test_the_others_wait_for_a_fresh_head_to_be_told_better(
     make_runner, monkeypatch, first, chosen
 ):
     monkeypatch.setitem(ACCURACIES, ("finetune", 0), first)
-    trained = heads(
-        make_runner(("scratch", "finetune", "datl", "finetune_related"))
-    )
+    methods = ("scratch", "finetune", "datl", "finetune_related")
+    trained = heads(make_runner(methods))
     assert trained == [
         (name, seed, head)
         for seed in (0, 1)

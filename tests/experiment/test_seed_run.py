@@ -28,9 +28,8 @@ def test_a_given_generalist_is_used_and_sets_the_encoder(tmp_path):
     config = helpers.tiny_experiment(generalist_path=path)
     models = compiled_models.CompiledModels(config, (8, 8, 1), 8, 4)
     run, steps = helpers.seed_run(tmp_path, models=models, generalist_path=path)
-    assert helpers.equal_states(
-        run.train_generalist(), generalist.get_weights()
-    )
+    state = run.train_generalist()
+    assert helpers.equal_states(state, generalist.get_weights())
     outcome = run.finetune(run.pretrain(run.importance()))
     assert [value.shape for value in outcome.state][-2:] == [(7, 4), (4,)]
     assert sum(steps) == 4 + 2 * 4
@@ -122,7 +121,7 @@ def test_unweighted_pre_training_is_shared(tmp_path):
     assert run.cache.history["pretraining"] == logs
 
 
-def test_the_sample_of_the_source_holds_every_class_and_at_most_twenty_images(
+def test_the_sample_holds_at_most_twenty_images_of_every_class(
     tmp_path,
 ):
     run, _ = helpers.seed_run(tmp_path)

@@ -119,9 +119,8 @@ def compare(
                 learned = folder.result("l2tl", trial.seed) or {}
                 table += _weight_rows(trial, learned.get("weights"))
                 if trial.seed == 0:
-                    right = (
-                        trial.measure_source_accuracy()
-                    )  # all workers take part
+                    # All workers take part.
+                    right = trial.measure_source_accuracy()
                     unsure = ignorance(right, trial.source.num_classes)
                     if unsure and chief:
                         warn(unsure)

@@ -188,6 +188,6 @@ def test_mirrored_equals_one_device(tmp_path):
 def test_a_policy_that_would_never_learn_is_refused(target):
     settings = config_lib.L2tl(steps=4, policy_warmup=4)
     config = helpers.tiny_experiment(l2tl=settings)
-    with pytest.raises(InputError, match="must be below.*Received: 4 of 4"):
+    with pytest.raises(InputError, match=r"must be below.*Received: 4 of 4"):
         METHODS["l2tl"].check(config, target)
     METHODS["l2tl"].check(helpers.tiny_experiment(), target)
