@@ -14,8 +14,8 @@ def streams(
     """Combines batches of source, target and validation into dicts, for L2TL.
 
     An epoch is one pass over the source; target and validation are repeated.
-    To compute the reward on the whole validation part, make it one batch. With
-    several replicas, all batch sizes must be divisible by their number.
+    To compute the reward on the whole validation part, make it one batch. For R
+    replicas, every batch size must be a multiple of R.
 
     Args:
         source: batches of `(images, class numbers)`. For a model with
