@@ -211,9 +211,7 @@ def estimate_target_prior(
     if estimator == "em":
         solve = functools.partial(label_shift.em_prior, source_prior=prior)
     elif estimator == "bbse":
-        confusion = _confusion(
-            model, held_out, prior, temperature, from_logits
-        )
+        confusion = _confusion(model, held_out, prior, temperature, from_logits)
         solve = functools.partial(_bbse, confusion=confusion, prior=prior)
     # Only EM needs single rows; the mean of all rows is enough for the others.
     rows = target.sample if estimator == "em" else target.mean[None]

@@ -211,7 +211,9 @@ def index_draw(
     def draw(position):
         mass = size * tf.cast(class_weights, tf.float64)
         ends = tf.cumsum(mass)
-        message = "Weights must be finite, not negative and not all 0. Received:"
+        message = (
+            "Weights must be finite, not negative and not all 0. Received:"
+        )
         usable = (ends[-1] > 0) & (ends[-1] < np.inf)
         usable &= tf.reduce_min(mass) >= 0
         tf.debugging.Assert(usable, [message, class_weights])
