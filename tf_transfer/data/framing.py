@@ -107,9 +107,8 @@ def _resampling(side, zoom, size: int, middle=None):
     """Returns the matrices `[N, size, side]` that scale and cut one axis.
 
     The axis is scaled to `side * zoom` pixels by linear interpolation, with
-    antialiasing if it shrinks. Then `size` pixels around the middle are cut
-    out, or zeros are added. Unlike other ways to resize, a product with a
-    matrix converts to every runtime.
+    antialiasing if it shrinks; then `size` pixels around the middle are cut out
+    or padded with zeros. A product with a matrix converts to every runtime.
 
     Args:
         side: pixels along the axis, a float32 scalar tensor.
@@ -138,7 +137,7 @@ def _resampling(side, zoom, size: int, middle=None):
 
 
 def _middles(ink, sides):
-    """Returns rows `[N]` and columns `[N]` of the middles of ink `[N, H, W]`."""
+    """Returns the middles of ink `[N, H, W]`: rows and columns, `[N]` each."""
     import tensorflow as tf
 
     strongest = tf.reduce_max(ink, axis=[1, 2], keepdims=True)
