@@ -236,9 +236,10 @@ def load_tfds(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
             f"{builder.data_dir}. Received: tfds:{name}"
         )
     features = builder.info.features
-    if not (
-        isinstance(features.get("image"), tfds.features.Image)
-        and isinstance(features.get("label"), tfds.features.ClassLabel)
+    types = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
+    if not all(
+        key in features and isinstance(features[key], feature_type)
+        for key, feature_type in types.items()
     ):
         raise InputError(
             "The tensorflow-datasets set must have an image 'image' and a "
