@@ -54,7 +54,7 @@ def load_glyphs() -> RawImages:
 
 
 def _store(path: pathlib.Path, **arrays: np.ndarray) -> None:
-    """Writes an archive whole or not at all; without a cache it still works."""
+    """Writes an archive whole or not at all; ignores errors of the disk."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
@@ -180,11 +180,11 @@ def load_folder(path: str, max_pixels: int = MAX_PIXELS) -> RawImages:
             f"test/CLASS). Received: {path}"
         )
     if unused:
-        names_of = ", ".join(ascii(str(f.relative_to(root))) for f in unused)
+        listing = ", ".join(ascii(str(f.relative_to(root))) for f in unused)
         warnings.warn(
             f"Left out of {path} are {len(unused)} files and folders "
             f"that are not images of a class ({', '.join(SUFFIXES)}): "
-            f"{textwrap.shorten(names_of, _MOST_LETTERS, placeholder=' ...')}",
+            f"{textwrap.shorten(listing, _MOST_LETTERS, placeholder=' ...')}",
             stacklevel=2,
         )
     labels = np.array([label for _, label in files], np.int32)

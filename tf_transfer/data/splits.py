@@ -9,7 +9,7 @@ from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
 
 _TEST_SEED = 20181116  # the held-out half of sets without a test part
-_MOST_SHARED = 0.01  # of test images; as many may be in the source by chance
+_MOST_SHARED = 0.01  # of the test images, which the source may hold by chance
 
 
 def trained_on(source: ImageData, per_class: int) -> ImageData:

@@ -5,7 +5,7 @@ loss. Each of their two samplers comes in two forms:
 
 * the same-distribution sampler repeats examples: `resample` for a stream,
   `index_draw` for a source with random access;
-* the elastic sampler repeats none: `resample(replacement=False)` for a stream,
+* the elastic sampler does not: `resample(replacement=False)` for a stream,
   `elastic_order` for a source with random access.
 
 The result depends on a seed and a position alone, so it repeats bit for bit.

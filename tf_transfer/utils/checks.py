@@ -96,7 +96,8 @@ def check_weights(
         positive: whether at least one weight must be positive.
 
     Raises:
-        InputError: for weights of another shape, negative or not finite.
+        InputError: if the shape is wrong, a weight is negative or not finite,
+            or all are 0 although one must be positive.
     """
     weights = np.asarray(weights, np.float64)
     fits = weights.ndim == 1 and num_classes in (None, len(weights))

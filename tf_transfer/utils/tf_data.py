@@ -22,14 +22,13 @@ def check_labelled(
         name: what the sentence calls it.
         form: what the sentence says that it must yield.
         batched: whether it must yield batches; None allows both.
-        pairs: whether more than record and label is refused, such as sample
-            weights.
+        pairs: whether it must yield nothing else, such as sample weights.
 
     Returns:
         Whether it yields batches.
 
     Raises:
-        InputError: for anything else.
+        InputError: if it is not a dataset, or yields something else.
     """
     if not isinstance(dataset, tf.data.Dataset):
         raise InputError(
