@@ -39,11 +39,11 @@ _INK_SHARE = 0.2
 
 @dataclasses.dataclass(frozen=True)
 class Appearance:
-    """How the images of one data set appearance.
+    """How the images of one data set look.
 
     Attributes:
         maximum: the stored value that becomes 1.
-        background: shade of the borders in 0..1, or None if it differs.
+        background: common shade of the borders in 0..1, or None.
         radius: root-mean-square distance of the ink from its centre, as a
             share of the longer image side.
 
@@ -305,8 +305,8 @@ class Frame:
             )
             pixels = tf.einsum("nsh,nhwc->nswc", rows, pixels)
             pixels = tf.einsum("ntw,nswc->nstc", columns, pixels)
-        # A little more than a half: runtimes add in different orders, so ties
-        # may differ in their last bits, and all of them are to round up.
+        # A little more than a half: ties differ in their last bits, as runtimes
+        # add in different orders, but all must round up.
         levels = tf.floor(tf.clip_by_value(pixels, 0, 1) * 255 + 0.501)
         return tf.cast(levels, tf.uint8)
 
