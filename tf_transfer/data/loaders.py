@@ -180,17 +180,22 @@ def load_folder(path: str, max_pixels: int = MAX_PIXELS) -> RawImages:
             f"test/CLASS). Received: {path}"
         )
     if unused:
-        listing = ", ".join(ascii(str(f.relative_to(root))) for f in unused)
-        warnings.warn(
-            f"Left out of {path} are {len(unused)} files and folders "
-            f"that are not images of a class ({', '.join(SUFFIXES)}): "
-            f"{textwrap.shorten(listing, _MOST_LETTERS, placeholder=' ...')}",
-            stacklevel=2,
-        )
+        _warn_of(unused, root)
     labels = np.array([label for _, label in files], np.int32)
     images = EncodedImages([f for f, _ in files], max_pixels)
     test = np.arange(start, len(files)) if len(parts) > 1 else None
     return RawImages(images, labels, names, test)
+
+
+def _warn_of(unused: list[pathlib.Path], root: pathlib.Path) -> None:
+    """Warns of the files and folders that are not images of a class."""
+    names = ", ".join(ascii(str(path.relative_to(root))) for path in unused)
+    warnings.warn(
+        f"Left out of {root} are {len(unused)} files and folders that are not "
+        f"images of a class ({', '.join(SUFFIXES)}): "
+        f"{textwrap.shorten(names, _MOST_LETTERS, placeholder=' ...')}",
+        stacklevel=3,
+    )
 
 
 def _parts(root: pathlib.Path) -> list[pathlib.Path]:
