@@ -25,7 +25,7 @@ def test_measures_background_and_radius():
 @pytest.mark.parametrize("ink", [0, 255])
 @pytest.mark.parametrize("grey", [True, False])
 def test_transparent_pixels_are_not_mistaken_for_ink(ink, grey):
-    """Whatever colour is stored in them."""
+    """Whatever colour they have."""
     opaque = np.zeros((20, 20), np.uint8)
     opaque[6:14, 9:11] = 255
     colour = np.full_like(opaque, ink)
@@ -125,8 +125,8 @@ def test_a_graph_of_unknown_sizes_frames_alike(channels, shape, background):
     assert expected.shape == (shape[0], 12, 12, channels)
     for kind in (tf.uint8, tf.float32):
         spec = tf.TensorSpec([None] * 4, kind)
-        found = tf.function(frame, [spec])(tf.cast(images, kind))
-        np.testing.assert_array_equal(found, expected)
+        framed = tf.function(frame, [spec])(tf.cast(images, kind))
+        np.testing.assert_array_equal(framed, expected)
 
 
 @pytest.mark.parametrize(
@@ -135,10 +135,10 @@ def test_a_graph_of_unknown_sizes_frames_alike(channels, shape, background):
 def test_scaling_is_the_antialiased_resize_of_tensorflow(side, zoomed):
     images = np.random.default_rng(0).random((2, side, side, 3), np.float32)
     look = framing.Appearance(1.0, 0.0, framing.RADIUS * 12 / zoomed)
-    found = framing.Frame(12, 3, look)(images).numpy().astype(int)
+    framed = framing.Frame(12, 3, look)(images).numpy().astype(int)
     resized = tf.image.resize(images, [zoomed] * 2, antialias=True)
     cut = tf.image.resize_with_crop_or_pad(resized, 12, 12)
-    assert abs(found - 255 * cut.numpy()).max() < 0.51
+    assert abs(framed - 255 * cut.numpy()).max() < 0.51
 
 
 def test_grey_images_are_the_same_in_colour():
@@ -164,7 +164,7 @@ def test_luma_of_pure_colours():
     ("kind", "value", "expected"),
     [("uint8", 100, 100), ("int32", 8, 128), ("float32", 17, 255)],
 )
-def test_only_uint8_pixels_are_not_by_the_maximum(kind, value, expected):
+def test_all_pixels_but_uint8_are_divided_by_the_maximum(kind, value, expected):
     frame = framing.Frame(4, 1, framing.Appearance(16.0))
     framed = frame(np.full((1, 4, 4, 1), value, kind))
     np.testing.assert_array_equal(framed, expected)
@@ -226,7 +226,7 @@ def test_tracing_for_many_sizes_changes_nothing(background, monkeypatch):
     ]
     frame = framing.Frame(8, 3, framing.Appearance(255.0, background))
     traced = frame.all(images)
-    monkeypatch.setattr(framing, "_MANY", 40)
+    monkeypatch.setattr(framing, "_MANY_SHAPES", 40)
     # A tie may fall to either side.
     assert np.abs(traced.astype(int) - frame.all(images)).max() <= 1
 
@@ -237,7 +237,9 @@ def test_all_frames_images_of_many_sizes():
     assert frame.all(images).shape == (2, 12, 12, 3)
 
 
-@pytest.mark.parametrize(("limit", "most"), [("_CHUNK", 2), ("_AT_ONCE", 900)])
+@pytest.mark.parametrize(
+    ("limit", "most"), [("_MOST_IMAGES", 2), ("_MOST_VALUES", 900)]
+)
 def test_how_many_are_framed_at_a_time_does_not_matter(
     limit, most, monkeypatch
 ):

@@ -15,9 +15,9 @@ def test_draws_every_character_deterministically():
 
 
 def test_holds_at_least_the_digits_and_letters():
-    wanted = set("0123456789") | {chr(c) for c in range(65, 91)}
-    wanted |= {chr(c) for c in range(97, 123)}
-    assert wanted <= set(glyphs.CHARACTERS)
+    expected = set("0123456789") | {chr(c) for c in range(65, 91)}
+    expected |= {chr(c) for c in range(97, 123)}
+    assert expected <= set(glyphs.CHARACTERS)
     assert len(set(glyphs.CHARACTERS)) == len(glyphs.CHARACTERS)
 
 

@@ -31,8 +31,8 @@ def test_load_frames_and_joins_keeping_classes_apart(tmp_path):
 
 def test_part_names_leave_a_plus_in_a_path():
     name = "npz:a+b/c.npz+glyphs+folder:d+e"
-    found = ["npz:a+b/c.npz", "glyphs", "folder:d+e"]
-    assert image_data.part_names(name) == found
+    parts = ["npz:a+b/c.npz", "glyphs", "folder:d+e"]
+    assert image_data.part_names(name) == parts
 
 
 def test_remembers_the_frame_that_was_used():
@@ -43,13 +43,15 @@ def test_remembers_the_frame_that_was_used():
     assert image_data.join([digits, digits]).frame is None
 
 
-def test_from_dataset_refuses_what_holds_no_pairs():
+def test_from_dataset_refuses_all_but_finite_single_pairs():
     images = tf.data.Dataset.from_tensor_slices(np.zeros((2, 8, 8, 1)))
     triples = tf.data.Dataset.zip(images, images, images)
     pairs = tf.data.Dataset.zip(images, tf.data.Dataset.range(2))
-    for given in (images, triples, pairs.batch(2), [1]):
+    for dataset in (images, triples, pairs.batch(2)):
         with pytest.raises(InputError, match=r"must yield .image, class num"):
-            image_data.from_dataset(given, ["a", "b"], size=8, channels=3)
+            image_data.from_dataset(dataset, ["a", "b"], size=8, channels=3)
+    with pytest.raises(InputError, match=r"be a tf\.data.* Received: list"):
+        image_data.from_dataset([1], ["a", "b"], size=8, channels=3)
     with pytest.raises(InputError, match="must end"):
         image_data.from_dataset(pairs.repeat(), ["a", "b"], size=8, channels=1)
 
@@ -58,17 +60,17 @@ def test_from_dataset_takes_any_tf_data():
     dataset = tf.data.Dataset.from_tensor_slices(
         (np.eye(8, dtype=np.float32)[None].repeat(4, 0), [0, 1, 0, 1])
     )
-    found = image_data.from_dataset(dataset, ["a", "b"], size=8, channels=3)
-    assert found.images.shape == (4, 8, 8, 3)
-    assert found.labels.tolist() == [0, 1, 0, 1]
+    data = image_data.from_dataset(dataset, ["a", "b"], size=8, channels=3)
+    assert data.images.shape == (4, 8, 8, 3)
+    assert data.labels.tolist() == [0, 1, 0, 1]
 
 
 def test_shuffled_batches_pass_over_all_images_in_new_orders():
     images = helpers.blobs()
     batches = images.shuffled_batches(60, seed=0).take(4)
-    seen = np.concatenate([pixels for pixels, _ in batches])
+    two_epochs = np.concatenate([pixels for pixels, _ in batches])
     first, second = (
-        [image.tobytes() for image in half] for half in np.split(seen, 2)
+        [image.tobytes() for image in half] for half in np.split(two_epochs, 2)
     )
     (whole, _), *_ = images.batches(120)
     assert sorted(first) == sorted(image.tobytes() for image in whole.numpy())
@@ -125,7 +127,7 @@ def test_image_data_refuses_labels_of_another_length():
         image_data.ImageData(np.zeros((2, 4, 4, 1)), np.zeros(3, int), ["a"])
 
 
-def test_image_data_is_itself_alone():
+def test_image_data_is_equal_to_itself_alone():
     images = helpers.blobs(per_class=2)
     assert images == images
     assert images not in (helpers.blobs(per_class=2), None)
@@ -146,35 +148,35 @@ def test_only_renumbers_the_labels_and_keeps_images_and_test_part():
         test=np.array([1, 4, 6]),
         frame=image_data.load("digits", size=12, channels=1).frame,
     )
-    found = whole.only(["d", "a"])
-    assert found.class_names == ["a", "d"]  # in the data's own order
-    assert found.labels.tolist() == [0, 1, 0, 1]
-    assert found.labels.dtype == np.int32
-    assert found.images.ravel().tolist() == [1, 3, 5, 6]
-    assert found.test.tolist() == [0, 3]
-    assert found.train_part().images.ravel().tolist() == [3, 5]
-    assert found.frame is whole.frame
+    part = whole.only(["d", "a"])
+    assert part.class_names == ["a", "d"]  # in the data's own order
+    assert part.labels.tolist() == [0, 1, 0, 1]
+    assert part.labels.dtype == np.int32
+    assert part.images.ravel().tolist() == [1, 3, 5, 6]
+    assert part.test.tolist() == [0, 3]
+    assert part.train_part().images.ravel().tolist() == [3, 5]
+    assert part.frame is whole.frame
     assert whole.only(["b"]).test.tolist() == []
     assert whole.only(whole.class_names).fingerprint() == whole.fingerprint()
 
 
 def test_only_without_a_test_part():
-    found = helpers.blobs(per_class=2).only(["class 3"])
-    assert found.test is None
-    assert found.labels.tolist() == [0, 0]
+    part = helpers.blobs(per_class=2).only(["class 3"])
+    assert part.test is None
+    assert part.labels.tolist() == [0, 0]
 
 
 def test_only_keeps_all_classes_of_a_name():
     joined = image_data.join([helpers.blobs(), helpers.blobs(seed=1)])
-    found = joined.only(["class 2", "class 0"])
-    assert found.class_names == ["class 0", "class 2"] * 2
-    assert np.bincount(found.labels).tolist() == [30] * 4
+    part = joined.only(["class 2", "class 0"])
+    assert part.class_names == ["class 0", "class 2"] * 2
+    assert np.bincount(part.labels).tolist() == [30] * 4
     np.testing.assert_array_equal(
-        found.images[found.labels == 3], joined.images[joined.labels == 6]
+        part.images[part.labels == 3], joined.images[joined.labels == 6]
     )
 
 
-def test_only_refuses_a_class_there_is_not():
+def test_only_refuses_a_class_that_does_not_exist():
     with pytest.raises(InputError) as caught:
         helpers.blobs().only(["class 1", "cat"])
     assert str(caught.value) == (
@@ -185,15 +187,15 @@ def test_only_refuses_a_class_there_is_not():
         helpers.blobs(per_class=1, classes=21).only(["cat"])
 
 
-def test_test_images_have_no_say_in_the_framing():
+def test_test_images_do_not_influence_the_framing():
     images = np.zeros((40, 12, 12), np.uint8)
     images[:, 4:8, 4:8] = 255
     other = images.copy()
     other[20:] = 255 - np.arange(144).reshape(12, 12)
     labels, test = np.arange(40) % 2, np.arange(20, 40)
     one, two = (
-        image_data.frame(RawImages(given, labels, ["a", "b"], test), 8, 1)
-        for given in (images, other)
+        image_data.frame(RawImages(pixels, labels, ["a", "b"], test), 8, 1)
+        for pixels in (images, other)
     )
     assert one.frame == two.frame
     np.testing.assert_array_equal(one.images[:20], two.images[:20])

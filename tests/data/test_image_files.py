@@ -18,7 +18,7 @@ def test_every_kind_of_file_is_decoded(tmp_path, suffix):
         np.testing.assert_allclose(image, pixels, atol=3)
 
 
-def test_refuses_what_is_none_of_them(tmp_path):
+def test_refuses_other_formats(tmp_path):
     content = io.BytesIO()
     PIL.Image.new("L", (6, 5)).save(content, "TIFF")
     with pytest.raises(InputError, match=r"be read\. Received: 'image 0'"):

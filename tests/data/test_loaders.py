@@ -136,7 +136,7 @@ def test_folder_of_jpeg_and_png_of_many_sizes(tmp_path):
     assert [raw.images[i].shape for i in (0, 1)] == [(6, 5, 3), (7, 5, 3)]
 
 
-def test_folder_tells_what_it_leaves_out(tmp_path):
+def test_folder_warns_of_what_it_leaves_out(tmp_path):
     write_folder(tmp_path)
     (tmp_path / "cat" / "old").mkdir()
     (tmp_path / "dog" / "notes.txt").write_text("good dogs")
@@ -148,7 +148,7 @@ def test_folder_tells_what_it_leaves_out(tmp_path):
     assert raw.labels.tolist() == [0, 0, 1, 1]
 
 
-def test_parts_are_known_among_other_folders(tmp_path):
+def test_parts_are_recognised_among_other_folders(tmp_path):
     for part in ("Train", "TEST"):
         write_folder(tmp_path / part)
     (tmp_path / "__MACOSX").mkdir()
@@ -226,7 +226,7 @@ def test_tfds_loads_a_prepared_set_offline(monkeypatch, tmp_path):
     ("name", "message"),
     [
         ("mnist", "not prepared on this machine"),
-        ("no_such_set_at_all", "knows no such data set"),
+        ("no_such_set_at_all", "has no such data set"),
     ],
 )
 def test_tfds_refuses_at_once(monkeypatch, tmp_path, name, message):

@@ -59,16 +59,16 @@ def test_workers_share_the_files_out(files):
 
 def test_resampled_shards_have_the_weighted_shares(files):
     prior = np.array([0.04, 0.24, 0.24, 0.24, 0.24])
-    wanted = np.array([0.4, 0.4, 0.1, 0.1, 0.0])
+    shares = np.array([0.4, 0.4, 0.1, 0.1, 0.0])
     weights = tt.ImportanceWeights(CLASSES)
-    weights.update(wanted, prior)
+    weights.update(shares, prior)
     counts = np.zeros(CLASSES)
     for i in (0, 1):
         records = read(files, seed=1, context=worker(i)).map(parse)
         chosen = weights.resample(records.batch(100), seed=i)
-        for _, found in chosen.take(30):
-            counts += np.bincount(found, minlength=CLASSES)
-    np.testing.assert_allclose(counts / counts.sum(), wanted, atol=0.04)
+        for _, batch in chosen.take(30):
+            counts += np.bincount(batch, minlength=CLASSES)
+    np.testing.assert_allclose(counts / counts.sum(), shares, atol=0.04)
 
 
 def test_fit_on_two_replicas_reads_from_shards(files, mirrored):
@@ -99,8 +99,8 @@ def test_a_tf_data_service_may_read(files):
     server = service.WorkerServer(
         service.WorkerConfig(dispatcher_address=address)
     )
-    found = labels(read(files, seed=1, service=dispatcher.target))
-    assert sorted(found) == sorted(labels(read(files, seed=1)))
+    by_service = labels(read(files, seed=1, service=dispatcher.target))
+    assert sorted(by_service) == sorted(labels(read(files, seed=1)))
     del server
 
 

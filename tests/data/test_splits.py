@@ -6,20 +6,20 @@ from tf_transfer.data import image_data, splits
 from tf_transfer.errors import InputError
 
 
-def test_the_source_is_learned_from_by_class_outside_its_test_part():
+def test_the_source_trains_by_class_outside_its_test_part():
     images = helpers.blobs()
     own = image_data.ImageData(
         images.images, images.labels, images.class_names, np.arange(0, 90, 2)
     )
-    kept = splits.trained_on(own, 3)
-    assert np.bincount(kept.labels).tolist() == [3] * 4
+    train = splits.trained_on(own, 3)
+    assert np.bincount(train.labels).tolist() == [3] * 4
     rest = {image.tobytes() for image in images.images[1::2]}
     rest |= {image.tobytes() for image in images.images[90:]}
-    assert {image.tobytes() for image in kept.images} <= rest
+    assert {image.tobytes() for image in train.images} <= rest
     assert splits.trained_on(images, 0) is images
 
 
-def test_draws_of_a_class_are_random_and_all_that_there_are():
+def test_draws_of_a_class_are_random_and_may_take_all_its_images():
     labels = np.array([2, 0, 2, 2, 0, 5])
     drawn = [splits.draw_per_class(labels, 2, seed) for seed in range(20)]
     for indices in drawn:
@@ -28,18 +28,21 @@ def test_draws_of_a_class_are_random_and_all_that_there_are():
     assert {i for indices in drawn for i in indices[2:4]} == {0, 2, 3}
 
 
-def test_a_source_that_holds_the_test_images_is_refused():
+def test_a_source_that_contains_the_test_images_is_refused():
     digits = image_data.load("digits", size=8, channels=1)
     test = splits.split_target(digits, 10, 3, seed=0).test
     with pytest.raises(InputError, match="Received: 896 of 896 in both"):
         splits.check_apart(digits, test)
-    kept = np.setdiff1d(np.arange(len(digits.labels)), digits.test or [])
-    few = {image.tobytes() for image in test.images}
-    apart = [i for i in kept if digits.images[i].tobytes() not in few]
+    test_images = {image.tobytes() for image in test.images}
+    apart = [
+        i
+        for i, image in enumerate(digits.images)
+        if image.tobytes() not in test_images
+    ]
     splits.check_apart(digits.take(np.array(apart)), test)
 
 
-def test_one_in_a_hundred_test_images_may_lie_in_the_source():
+def test_one_in_a_hundred_test_images_may_be_in_the_source():
     images = helpers.blobs(per_class=50)
     source = images.take(np.arange(100))
     splits.check_apart(source, images.take(np.arange(99, 199)))
@@ -51,13 +54,13 @@ def test_one_in_a_hundred_test_images_may_lie_in_the_source():
 
 def test_a_share_of_every_class_is_held_out_but_never_all():
     images = helpers.blobs(per_class=11)
-    kept, held = splits.hold_out(images, 0.15, seed=0)
+    train, held_out = splits.hold_out(images, 0.15, seed=0)
     # .15 of the ten that may go, rounded up.
-    assert np.bincount(images.labels[held]).tolist() == [2] * 4
-    assert sorted([*kept, *held]) == list(range(44))
-    assert (held != splits.hold_out(images, 0.15, seed=1)[1]).any()
-    kept, held = splits.hold_out(images.take(np.arange(4)), 0.5, seed=0)
-    assert (kept.tolist(), held.tolist()) == ([0, 1, 2, 3], [])
+    assert np.bincount(images.labels[held_out]).tolist() == [2] * 4
+    assert sorted([*train, *held_out]) == list(range(44))
+    assert (held_out != splits.hold_out(images, 0.15, seed=1)[1]).any()
+    train, held_out = splits.hold_out(images.take(np.arange(4)), 0.5, seed=0)
+    assert (train.tolist(), held_out.tolist()) == ([0, 1, 2, 3], [])
 
 
 def test_split_keeps_parts_apart_and_is_drawn_by_seed():
@@ -76,7 +79,7 @@ def test_split_keeps_parts_apart_and_is_drawn_by_seed():
         assert len(labelled & test) < 3  # equal drawings, not equal images
 
 
-def test_half_of_every_class_is_the_test_part_where_there_is_none():
+def test_half_of_every_class_is_the_test_part_by_default():
     images = helpers.blobs(per_class=9)
     test = splits.test_part(images)
     assert np.bincount(images.labels[test]).tolist() == [4] * 4
@@ -85,7 +88,7 @@ def test_half_of_every_class_is_the_test_part_where_there_is_none():
 
 
 def test_the_test_part_is_the_same_in_every_version():
-    """Else images that one version learned from are tested on by another."""
+    """Otherwise one version could train on the test images of another."""
     images = helpers.blobs(per_class=6, classes=2)
     assert splits.test_part(images).tolist() == [0, 3, 5, 6, 10, 11]
 
@@ -99,7 +102,7 @@ def test_split_uses_the_data_sets_own_test_part():
     np.testing.assert_array_equal(split.test.images, images.images[:40])
 
 
-def test_split_takes_all_images_outside_the_test_part_if_need_be():
+def test_split_takes_all_images_outside_the_test_part_if_needed():
     split = splits.split_target(helpers.blobs(per_class=10), 5, 2, seed=0)
     assert np.bincount(split.labelled.labels).tolist() == [5] * 4
 

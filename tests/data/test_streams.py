@@ -13,18 +13,18 @@ def batches(count, labels=None):
 
 
 def test_an_epoch_is_one_pass_over_the_source():
-    found = list(streams(batches(6), batches(4), batches(2)))
-    assert [list(each["source"][1]) for each in found] == [
+    steps = list(streams(batches(6), batches(4), batches(2)))
+    assert [list(each["source"][1]) for each in steps] == [
         [0, 1],
         [2, 3],
         [4, 5],
     ]
-    assert [list(each["target"][1]) for each in found] == [
+    assert [list(each["target"][1]) for each in steps] == [
         [0, 1],
         [2, 3],
         [0, 1],
     ]
-    assert [list(each["validation"][1]) for each in found] == [[0, 1]] * 3
+    assert [list(each["validation"][1]) for each in steps] == [[0, 1]] * 3
 
 
 def test_a_fixed_policy_needs_no_validation():
@@ -36,7 +36,7 @@ def test_a_fixed_policy_needs_no_validation():
 
 @pytest.mark.parametrize("name", ["source", "target", "validation"])
 def test_refuses_and_names_the_stream(name):
-    given = {part: batches(2) for part in ("source", "target", "validation")}
+    parts = {part: batches(2) for part in ("source", "target", "validation")}
     bad = {
         "one-hot": batches(2, np.eye(2, dtype=np.int32)),
         "real": batches(2, np.zeros(2, np.float32)),
@@ -44,8 +44,8 @@ def test_refuses_and_names_the_stream(name):
     }
     for dataset in bad.values():
         with pytest.raises(InputError, match=f"The {name} stream must yield"):
-            streams(**given | {name: dataset})
+            streams(**parts | {name: dataset})
     with pytest.raises(InputError, match=f"The {name} stream must not be em"):
-        streams(**given | {name: batches(2).take(0)})
+        streams(**parts | {name: batches(2).take(0)})
     with pytest.raises(InputError, match=f"The {name} stream must be a"):
-        streams(**given | {name: [1, 2]})
+        streams(**parts | {name: [1, 2]})

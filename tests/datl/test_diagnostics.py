@@ -49,31 +49,31 @@ def test_classes_without_examples_are_neither_top_nor_bottom():
 def test_diagnose_warns_of_a_small_sample():
     prior = np.full(20, 0.05)
     target = np.r_[1.0, np.zeros(19)]
-    found = diagnostics.diagnose(
+    summary = diagnostics.diagnose(
         shaping.importance_weights(target, prior), target, prior, clip=10
     )
-    assert found.ess == pytest.approx(0.05)
-    assert found.largest == pytest.approx(20)
-    assert found.clipped == pytest.approx(0.5)
-    assert found.entropy == 0
-    assert "repeat few examples" in found.advice
+    assert summary.ess == pytest.approx(0.05)
+    assert summary.largest == pytest.approx(20)
+    assert summary.clipped == pytest.approx(0.5)
+    assert summary.entropy == 0
+    assert "repeat few examples" in summary.advice
     equal = diagnostics.diagnose(np.ones(20), prior, prior)
     assert equal.advice == ""
 
 
 def test_the_share_clipped_is_of_tempered_weights_by_hand():
     target, prior = np.array([0.8, 0.2, 0.0]), np.array([0.2, 0.8, 0.0])
-    found = diagnostics.diagnose(
+    summary = diagnostics.diagnose(
         np.ones(3), target, prior, clip=1.5, temper=0.5
     )
     # Weights 2 and .5: (2 - 1.5) * .2 of 2 * .2 + .5 * .8.
-    assert found.clipped == pytest.approx(0.1 / 0.8)
+    assert summary.clipped == pytest.approx(0.1 / 0.8)
 
 
 def test_entropy_is_in_nats_and_effective_classes_by_hand():
     half = np.full(2, 0.5)
-    found = diagnostics.diagnose(np.ones(2), half, half)
-    assert found.entropy == pytest.approx(np.log(2))
+    summary = diagnostics.diagnose(np.ones(2), half, half)
+    assert summary.entropy == pytest.approx(np.log(2))
     assert diagnostics.effective_classes(half) == pytest.approx(2)
     uneven = np.array([0.5, 0.25, 0.25])
     assert diagnostics.effective_classes(uneven) == pytest.approx(8 / 3)

@@ -28,70 +28,72 @@ def images_of(classes):
     return np.eye(3, dtype=np.float32)[np.asarray(classes, int)][:, None, None]
 
 
-def seen(truth, count, noise=0.35, seed=0):
-    """What the model sees of examples with the given class shares."""
+def drawn(truth, count, noise=0.35, seed=0):
+    """Images of examples with these class shares, and their labels."""
     rng = np.random.default_rng(seed)
     labels = rng.choice(3, count, p=truth)
     confusion = (1 - noise) * np.eye(3) + noise / 3
-    shown = np.array([rng.choice(3, p=confusion[y]) for y in labels])
-    return images_of(shown), labels
+    signals = np.array([rng.choice(3, p=confusion[y]) for y in labels])
+    return images_of(signals), labels
 
 
 def test_mean_by_hand():
-    found = estimation.estimate_target_prior(
+    estimate = estimation.estimate_target_prior(
         logit_model(), images_of([0, 0, 1]), PRIOR
     )
     high, low = 1 - 0.35 * 2 / 3, 0.35 / 3
     expected = [(2 * high + low) / 3, (high + 2 * low) / 3, low]
-    np.testing.assert_allclose(found.prior, expected, rtol=1e-5)
-    assert found.count == 3
-    assert np.all(found.interval[0] <= found.prior + 1e-6)
-    assert np.all(found.prior <= found.interval[1] + 1e-6)
+    np.testing.assert_allclose(estimate.prior, expected, rtol=1e-5)
+    assert estimate.count == 3
+    assert np.all(estimate.interval[0] <= estimate.prior + 1e-6)
+    assert np.all(estimate.prior <= estimate.interval[1] + 1e-6)
 
 
 def test_a_temperature_of_two_takes_the_root_by_hand():
-    found = estimation.estimate_target_prior(
+    estimate = estimation.estimate_target_prior(
         logit_model(), images_of([0]), PRIOR, temperature=2.0
     )
     root = np.sqrt([1 - 0.35 * 2 / 3, 0.35 / 3, 0.35 / 3])
-    np.testing.assert_allclose(found.prior, root / root.sum(), rtol=1e-5)
-    assert found.temperature == 2
+    np.testing.assert_allclose(estimate.prior, root / root.sum(), rtol=1e-5)
+    assert estimate.temperature == 2
 
 
 @pytest.mark.parametrize("estimator", ["em", "bbse"])
 def test_em_and_bbse_recover_a_shift_through_a_model(estimator):
     truth = np.array([0.6, 0.3, 0.1])
-    images, _ = seen(truth, 3000)
-    held_images, held_labels = seen(PRIOR, 3000, seed=1)
+    images, _ = drawn(truth, 3000)
+    held_images, held_labels = drawn(PRIOR, 3000, seed=1)
     held_out = tf.data.Dataset.from_tensor_slices((held_images, held_labels))
-    found = estimation.estimate_target_prior(
+    estimate = estimation.estimate_target_prior(
         logit_model(),
         images,
         PRIOR,
         estimator=estimator,
         held_out=held_out.batch(100),
     )
-    np.testing.assert_allclose(found.prior, truth, atol=0.05)
-    low, high = found.interval
-    assert np.all((low < found.prior) & (found.prior < high))
+    np.testing.assert_allclose(estimate.prior, truth, atol=0.05)
+    low, high = estimate.interval
+    assert np.all((low < estimate.prior) & (estimate.prior < high))
 
 
-def exact(sees, shares):
+def exact(likelihood, shares):
     """200 images and labels in exactly the shares P(y) P(x | y)."""
-    counts = np.rint(200 * np.array(shares)[:, None] * sees).astype(int)
+    counts = np.rint(200 * np.array(shares)[:, None] * likelihood).astype(int)
     pairs = np.indices((3, 3)).reshape(2, 9)
-    labels, shown = np.repeat(pairs, counts.ravel(), axis=1)
-    return images_of(shown), labels
+    labels, signals = np.repeat(pairs, counts.ravel(), axis=1)
+    return images_of(signals), labels
 
 
 def test_bbse_undoes_one_sided_mistakes_and_an_uneven_prior():
-    sees = np.array([[0.8, 0.15, 0.05], [0.3, 0.6, 0.1], [0.05, 0.25, 0.7]])
+    likelihood = np.array(
+        [[0.8, 0.15, 0.05], [0.3, 0.6, 0.1], [0.05, 0.25, 0.7]]
+    )
     model = logit_model()
-    model.set_weights([np.log(sees)])
+    model.set_weights([np.log(likelihood)])
     prior, truth = [0.6, 0.3, 0.1], [0.2, 0.3, 0.5]
-    images, _ = exact(sees, truth)
-    held_out = tf.data.Dataset.from_tensor_slices(exact(sees, prior))
-    found = estimation.estimate_target_prior(
+    images, _ = exact(likelihood, truth)
+    held_out = tf.data.Dataset.from_tensor_slices(exact(likelihood, prior))
+    estimate = estimation.estimate_target_prior(
         model,
         images,
         prior,
@@ -99,19 +101,19 @@ def test_bbse_undoes_one_sided_mistakes_and_an_uneven_prior():
         temperature=2.0,
         held_out=held_out.batch(64),
     )
-    np.testing.assert_allclose(found.prior, truth, atol=1e-4)
+    np.testing.assert_allclose(estimate.prior, truth, atol=1e-4)
 
 
 @pytest.mark.parametrize("estimator", ["mean", "em"])
 def test_the_prior_is_the_same_without_an_interval(estimator):
-    images, _ = seen([0.6, 0.3, 0.1], 100)
-    found, without = (
+    images, _ = drawn([0.6, 0.3, 0.1], 100)
+    estimate, without = (
         estimation.estimate_target_prior(
             logit_model(), images, PRIOR, estimator=estimator, bootstrap=count
         )
         for count in (5, 0)
     )
-    np.testing.assert_array_equal(found.prior, without.prior)
+    np.testing.assert_array_equal(estimate.prior, without.prior)
     assert without.interval is None
 
 
@@ -119,9 +121,9 @@ def test_the_prior_is_the_same_without_an_interval(estimator):
 def test_calibration_multiplies_the_temperature(temperature):
     model = logit_model()
     model.set_weights([3 * model.get_weights()[0]])
-    images, labels = seen(PRIOR, 3000)
+    images, labels = drawn(PRIOR, 3000)
     held_out = tf.data.Dataset.from_tensor_slices((images, labels)).batch(64)
-    found = estimation.estimate_target_prior(
+    estimate = estimation.estimate_target_prior(
         model,
         images,
         PRIOR,
@@ -129,12 +131,12 @@ def test_calibration_multiplies_the_temperature(temperature):
         calibrate=True,
         held_out=held_out,
     )
-    assert found.temperature == pytest.approx(3 * temperature, rel=0.15)
+    assert estimate.temperature == pytest.approx(3 * temperature, rel=0.15)
 
 
 def test_batch_size_does_not_matter():
-    images, _ = seen([0.2, 0.3, 0.5], 101)
-    found = [
+    images, _ = drawn([0.2, 0.3, 0.5], 101)
+    estimates = [
         estimation.estimate_target_prior(
             logit_model(),
             tf.data.Dataset.from_tensor_slices(images).batch(size),
@@ -142,9 +144,10 @@ def test_batch_size_does_not_matter():
         )
         for size in (1, 7, 101)
     ]
-    for other in found[1:]:
-        np.testing.assert_allclose(other.prior, found[0].prior, rtol=1e-6)
-        np.testing.assert_allclose(other.interval, found[0].interval)
+    first, *others = estimates
+    for other in others:
+        np.testing.assert_allclose(other.prior, first.prior, rtol=1e-6)
+        np.testing.assert_allclose(other.interval, first.interval)
 
 
 def test_two_replicas_equal_one(mirrored):
@@ -163,18 +166,18 @@ def test_two_replicas_equal_one(mirrored):
     np.testing.assert_allclose(one.interval, two.interval, atol=1e-6)
 
 
-def test_memory_is_bounded_and_the_kept_rows_are_a_uniform_sample(
+def test_memory_is_bounded_and_the_rows_are_a_uniform_sample(
     monkeypatch,
 ):
-    monkeypatch.setattr(estimation, "_KEPT_ROWS", 200)
-    sample = estimation._Rows(1)
+    monkeypatch.setattr(estimation, "_MOST_ROWS", 200)
+    rows = estimation._Rows(1)
     for start in range(0, 10_000, 250):
-        sample.add(np.arange(start, start + 250.0)[:, None])
-    assert sample.kept.shape == (200, 1)
-    assert sample.count == 10_000
-    assert sample.mean[0] == pytest.approx(4999.5)
-    assert sample.kept.mean() == pytest.approx(5000, abs=700)
-    assert len(np.unique(sample.kept)) == 200
+        rows.add(np.arange(start, start + 250.0)[:, None])
+    assert rows.sample.shape == (200, 1)
+    assert rows.count == 10_000
+    assert rows.mean[0] == pytest.approx(4999.5)
+    assert rows.sample.mean() == pytest.approx(5000, abs=700)
+    assert len(np.unique(rows.sample)) == 200
 
 
 def test_probabilities_are_understood():
@@ -195,12 +198,12 @@ def test_images_of_half_precision_may_have_any_size():
         [keras.Input((300, 300, 3)), keras.layers.GlobalAveragePooling2D()]
     )
     images = np.full((2, 300, 300, 3), 0.5, np.float16)
-    found = estimation.estimate_target_prior(model, images, PRIOR)
-    np.testing.assert_allclose(found.prior, PRIOR, atol=1e-3)
+    estimate = estimation.estimate_target_prior(model, images, PRIOR)
+    np.testing.assert_allclose(estimate.prior, PRIOR, atol=1e-3)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_rectifier_does_not_hide_pixels_that_are_no_numbers(value):
+def test_a_rectifier_does_not_hide_pixels_that_are_not_finite(value):
     model = helpers.tiny_classifier()
     images = np.zeros((4, 8, 8, 1), np.float32)
     images[2, 3, 3] = value
@@ -255,15 +258,15 @@ def test_source_prior_of_a_dataset(batch_size):
     dataset = tf.data.Dataset.from_tensor_slices((labels, labels))
     if batch_size:
         dataset = dataset.batch(batch_size)
-    found = estimation.count_source_prior(dataset, 3)
-    np.testing.assert_allclose(found, [4 / 7, 0, 3 / 7])
+    prior = estimation.count_source_prior(dataset, 3)
+    np.testing.assert_allclose(prior, [4 / 7, 0, 3 / 7])
 
 
 def test_source_prior_of_a_dataset_refuses():
     dataset = tf.data.Dataset.from_tensor_slices(([0, 1], [0, 5]))
     for bad, message in (
         (dataset, "Received: label 5"),
-        (dataset.repeat(), "endless"),
+        (dataset.repeat(), "without end"),
         (dataset.take(0), "empty"),
     ):
         with pytest.raises(InputError, match=message):

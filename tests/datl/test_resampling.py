@@ -3,14 +3,13 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from tf_transfer.data import shuffling
 from tf_transfer.datl import resampling
 from tf_transfer.errors import InputError
 
 WEIGHTS = np.array([2.5, 0.4, 1.0, 0.0], np.float32)
 COUNTS = np.array([100, 400, 340, 160])
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(4), COUNTS))
-WANTED = COUNTS * WEIGHTS / (COUNTS @ WEIGHTS)
+EXPECTED = COUNTS * WEIGHTS / (COUNTS @ WEIGHTS)
 
 
 def records(batch_size=None):
@@ -21,23 +20,23 @@ def records(batch_size=None):
     return dataset if batch_size is None else dataset.batch(batch_size)
 
 
-def emitted(dataset):
+def all_pairs(dataset):
     """All (index, label) pairs of a dataset of batches."""
     pairs = [np.stack(pair) for pair in dataset.as_numpy_iterator()]
     return np.concatenate(pairs, axis=1)
 
 
 def chi_squared(labels):
-    """p-value of the labels under the wanted distribution."""
+    """p-value of the labels under the expected distribution."""
     counts = np.bincount(labels, minlength=4)
     assert counts[3] == 0
-    return stats.chisquare(counts[:3], WANTED[:3] * counts.sum()).pvalue
+    return stats.chisquare(counts[:3], EXPECTED[:3] * counts.sum()).pvalue
 
 
 @pytest.mark.parametrize("batch_size", [None, 64])
 def test_streaming_keeps_pairs_and_matches_the_weighted_shares(batch_size):
     stage = resampling.resample(records(batch_size).repeat(20), WEIGHTS, seed=1)
-    index, labels = emitted(stage if batch_size else stage.batch(64))
+    index, labels = all_pairs(stage if batch_size else stage.batch(64))
     np.testing.assert_array_equal(LABELS[index], labels)
     # Less variance than independent draws, so p must be far from 0.
     assert chi_squared(labels) > 0.05
@@ -56,7 +55,7 @@ def test_streaming_keeps_the_batch_size():
 
 
 def test_streaming_copies_are_floor_or_ceiling():
-    index, _ = emitted(resampling.resample(records(50), WEIGHTS, seed=3))
+    index, _ = all_pairs(resampling.resample(records(50), WEIGHTS, seed=3))
     copies = np.bincount(index, minlength=len(LABELS))
     assert set(copies[LABELS == 0]) == {2, 3}
     assert set(copies[LABELS == 1]) == {0, 1}
@@ -67,7 +66,7 @@ def test_elastic_stream_has_no_duplicates_and_exact_shares_at_a_low_rate():
     stage = resampling.resample(
         records(100), WEIGHTS, seed=2, replacement=False, rate=0.4
     )
-    index, labels = emitted(stage)
+    index, labels = all_pairs(stage)
     assert len(set(index)) == len(index)
     assert chi_squared(labels) > 0.01
 
@@ -75,7 +74,7 @@ def test_elastic_stream_has_no_duplicates_and_exact_shares_at_a_low_rate():
 @pytest.mark.parametrize("replacement", [True, False])
 def test_streaming_repeats_by_seed(replacement):
     def run(seed):
-        return emitted(
+        return all_pairs(
             resampling.resample(
                 records(50), WEIGHTS, seed=seed, replacement=replacement
             )
@@ -87,12 +86,12 @@ def test_streaming_repeats_by_seed(replacement):
 
 def test_streaming_shuffles_what_it_emits():
     stage = resampling.resample(records(), tf.ones(4), seed=0)
-    index, _ = emitted(stage.batch(100))
+    index, _ = all_pairs(stage.batch(100))
     assert (index != np.arange(1000)).any()
     np.testing.assert_array_equal(np.sort(index), np.arange(1000))
 
 
-def test_streaming_before_decoding_decodes_only_what_is_emitted():
+def test_streaming_before_decoding_decodes_only_what_is_all_pairs():
     decoded = []
 
     def decode(record, label):
@@ -100,24 +99,25 @@ def test_streaming_before_decoding_decodes_only_what_is_emitted():
         return record, label
 
     stage = resampling.resample(records(100), WEIGHTS, seed=0).map(decode)
-    index, _ = emitted(stage)
+    index, _ = all_pairs(stage)
     np.testing.assert_array_equal(decoded, index)
 
 
-def test_batches_of_one_shape_and_of_any_give_the_same():
+def test_batches_of_static_and_of_unknown_shape_give_the_same():
     numbers = tf.data.Dataset.from_tensor_slices(
         ({"number": tf.range(len(LABELS))}, LABELS)
     ).repeat()
-    found = []
-    for fixed in (True, False):
+    results = []
+    for static in (True, False):
         stage = resampling.resample(
-            numbers.batch(8, drop_remainder=fixed),
+            numbers.batch(8, drop_remainder=static),
             WEIGHTS,
             seed=3,
             block_size=32,
         )
-        found.append([record["number"].numpy() for record, _ in stage.take(30)])
-    np.testing.assert_array_equal(*found)
+        batches = [record["number"].numpy() for record, _ in stage.take(30)]
+        results.append(batches)
+    np.testing.assert_array_equal(*results)
 
 
 def test_draw_matches_the_weighted_shares_and_is_uniform_inside_a_class():
@@ -139,7 +139,7 @@ def test_draw_repeats_by_seed_and_continues_at_a_position():
     assert (run(1, 0, 3) != run(2, 0, 3)).any()
 
 
-def test_draw_continues_inside_of_what_is_drawn_at_once():
+def test_draw_continues_inside_a_block_of_batches():
     labels = np.random.default_rng(0).integers(0, 300, 2000)
     weights = tf.random.stateless_uniform([300], [1, 2])
 
@@ -175,21 +175,11 @@ def test_elastic_order_prefix_matches_the_weights_without_duplicates():
         counts += np.bincount(LABELS[order[:20]], minlength=4)
     assert len(set(order)) == len(order) == COUNTS[:3].sum()
     # Drift from sampling without replacement stays small at 2 % of N.
-    np.testing.assert_allclose(counts / counts.sum(), WANTED, atol=0.03)
+    np.testing.assert_allclose(counts / counts.sum(), EXPECTED, atol=0.03)
     np.testing.assert_array_equal(
         resampling.elastic_order(LABELS, WEIGHTS, 7),
         resampling.elastic_order(LABELS, WEIGHTS, 7),
     )
-
-
-def test_shuffled_visits_everything_once_an_epoch_in_a_new_order():
-    stage = shuffling.shuffled(100, batch_size=30, seed=1).take(10)
-    index = np.concatenate(list(stage.as_numpy_iterator()))
-    first, second = index[:100], index[100:200]
-    assert sorted(first) == sorted(second) == list(range(100))
-    assert (first != second).any()
-    later = shuffling.shuffled(100, batch_size=30, seed=1, start=4).take(1)
-    np.testing.assert_array_equal(next(iter(later)), index[120:150])
 
 
 @pytest.mark.parametrize(
@@ -204,7 +194,7 @@ def test_shuffled_visits_everything_once_an_epoch_in_a_new_order():
             lambda: resampling.resample(
                 tf.data.Dataset.range(3), WEIGHTS, seed=0
             ),
-            r"yield \(record, label\)",
+            r"yield \(record, class number\)",
         ),
         (
             lambda: resampling.resample(
@@ -212,11 +202,11 @@ def test_shuffled_visits_everything_once_an_epoch_in_a_new_order():
                 WEIGHTS,
                 seed=0,
             ),
-            "class numbers",
+            "not one-hot vectors",
         ),
         (
             lambda: resampling.resample(records(), tf.zeros(4), seed=0),
-            "nor all 0. Received: 0 to 0",
+            "and not all 0. Received: 0 to 0",
         ),
         (
             lambda: resampling.resample(
@@ -232,7 +222,7 @@ def test_shuffled_visits_everything_once_an_epoch_in_a_new_order():
         ),
         (
             lambda: resampling.resample([1, 2], WEIGHTS, seed=0),
-            "must yield .record, label.. Received: list",
+            r"must be a tf\.data\.Dataset\. Received: list",
         ),
         (
             lambda: resampling.resample(
@@ -273,11 +263,11 @@ def test_refuses(call, message):
     "weights",
     [[0.0] * 4, [3.0, 1.0, 1.0, -1.0], [np.inf, 1.0, 1.0, 1.0]],
 )
-def test_weights_that_cannot_be_drawn_by_stop_with_a_sentence(weights):
+def test_invalid_weights_stop_the_draw_with_a_sentence(weights):
     stage = resampling.index_draw(
         LABELS, tf.constant(weights), batch_size=2, seed=0
     )
-    with pytest.raises(tf.errors.InvalidArgumentError, match="nor all 0"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="and not all 0"):
         next(iter(stage))
 
 

@@ -227,7 +227,7 @@ def test_refuses():
     encoder = keras.Model(images, keras.layers.Conv2D(2, 3)(images))
     with pytest.raises(InputError, match=r"return features \[B, D\]"):
         two_heads.TwoHeadModel(encoder, 2, 2)
-    with pytest.raises(InputError, match="at least one source"):
+    with pytest.raises(InputError, match="`num_source_classes` must be"):
         two_heads.TwoHeadModel(tt.small_encoder((8, 8, 1), 4), 0, 2)
     model = two_heads.TwoHeadModel(tt.small_encoder((8, 8, 1), 4), 2, 2)
     with pytest.raises(InputError, match=r"takes logits.*Received: 'sparse"):

@@ -29,10 +29,10 @@ def test_the_same_in_graph_mode_and_compiled(jit_compile):
         lambda seed, step: randomness.uniform(seed, step, 1001),
         jit_compile=jit_compile,
     )
-    found = function(tf.constant(7), tf.constant(2**40, tf.int64))
-    np.testing.assert_array_equal(found, randomness.uniform(7, 2**40, 1001))
-    assert found.numpy().min() >= 0
-    assert found.numpy().max() < 1
+    compiled = function(tf.constant(7), tf.constant(2**40, tf.int64))
+    np.testing.assert_array_equal(compiled, randomness.uniform(7, 2**40, 1001))
+    assert compiled.numpy().min() >= 0
+    assert compiled.numpy().max() < 1
 
 
 def test_largest_breaks_ties_anew_each_step():

@@ -1,1 +1,1 @@
-"""From files to framed, split and batched images."""
+"""Data sets: loading, framing, splitting and batching of images."""

@@ -1,22 +1,22 @@
-"""Brings images of different data sets to one size, framing and polarity.
+"""Framing: brings the images of different data sets to one appearance.
 
-The importance weights compare source and target through one classifier, so a
-digit that fills its frame must not meet a digit that fills half of it. Every
-data set is measured on its own, without labels, and brought to one convention:
+The importance weights compare source and target through one classifier. That
+fails if a digit fills its frame in one data set and half of it in the other.
+So every data set is measured on its own, without labels, and brought to one
+size, scale and polarity:
 
-* values 0..1: 8 and 16 bit pixels are divided by their type's maximum, other
-  integers by 255 and floating point numbers by 1, or by the largest value of
-  the sample measured if that is more;
-* grey or colour as asked: luma for one channel, repetition for three; what is
-  transparent shows white, or black where the rest of the image is light;
-* a data set whose borders mostly show one shade has a *plain background*. It
-  is turned to light ink on black, and zoomed so that the median over its
-  images of the ink's root-mean-square distance from its centre is `RADIUS`
-  of the frame's side; then the box around each image's ink is centred, by
-  whole pixels (data sets differ in what they centre, and that alone can decide
-  whether a classifier of one recognises the other);
-* any other data set (photographs) is scaled to cover the frame, and its
-  centre is cut out.
+* Values become 0..1. 8 and 16 bit pixels are divided by the maximum of their
+  type; other integers by 255 and floating point numbers by 1, or by the largest
+  value of the measured sample if that is larger.
+* Images become grey or colour: luma for one channel, repetition for three.
+  Transparent pixels become white, or black if the rest of the image is light.
+* If many border pixels have one shade, the data set has a *plain background*.
+  It becomes light ink on black. It is zoomed so that the median over the images
+  of the ink's root-mean-square distance from its centre is `RADIUS` of the
+  frame's side. Then the box around each image's ink is centred, by whole
+  pixels: data sets differ in what they centre, and that alone can decide
+  whether a classifier of one recognises the other.
+* Any other data set (photographs) is scaled to cover the frame, and cropped.
 """
 
 import dataclasses
@@ -27,9 +27,9 @@ import numpy as np
 from tf_transfer.errors import InputError
 
 RADIUS = 0.25
-_CHUNK = 512
-_MANY = 16  # sizes of images, from which on tracing takes less time
-_AT_ONCE = 2**24
+_MOST_IMAGES = 512  # in memory at full size
+_MOST_VALUES = 2**24  # of these images together
+_MANY_SHAPES = 16  # of images: tracing pays off with more
 _LARGEST = 1e9
 _LEAST_RADIUS = 0.05
 _PLAIN_SHARE = 0.45
@@ -43,8 +43,7 @@ class Appearance:
 
     Attributes:
         maximum: the stored value that becomes 1.
-        background: shade of the borders in 0..1, or None where they show no
-            one shade.
+        background: common shade of the borders in 0..1, or None.
         radius: root-mean-square distance of the ink from its centre, as a
             share of the longer image side.
 
@@ -74,50 +73,49 @@ def _as_hwc(image: np.ndarray) -> np.ndarray:
 
 
 def _luma(image):
-    """Returns `[..., H, W]` of colours `[..., H, W, 3]`, arrays or tensors.
+    """Returns grey `[..., H, W]` for colours `[..., H, W, 3]`.
 
-    Written so that equal channels give that value exactly.
+    Written so that equal channels give exactly their value.
     """
     red, green, blue = (image[..., i] for i in range(3))
     return red + 0.587 * (green - red) + 0.114 * (blue - red)
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
-    """Returns `[H, W]` of pixels `[H, W, 1 to 4]` in 0..1."""
+    """Returns grey `[H, W]` for pixels `[H, W, 1 to 4]` in 0..1."""
     if image.shape[-1] in (2, 4):
         image = _opaque(image[None, ..., :-1], image[None, ..., -1:])[0].numpy()
     return image[..., 0] if image.shape[-1] == 1 else _luma(image)
 
 
 def _opaque(colour, alpha):
-    """Returns what is seen of pixels that may be transparent.
+    """Puts transparent pixels on white, or on black if the rest is light.
 
     Args:
         colour: in 0..1, `[N, H, W, 1 or 3]`.
-        alpha: how opaque they are, likewise, `[N, H, W, 1]`.
+        alpha: opacity in 0..1, `[N, H, W, 1]`.
     """
     import tensorflow as tf
 
     axes = [1, 2, 3]
-    seen = tf.reduce_mean(colour * alpha, axes, keepdims=True)
-    light = seen > tf.reduce_mean(alpha, axes, keepdims=True) / 2
+    visible = tf.reduce_mean(colour * alpha, axes, keepdims=True)
+    light = visible > tf.reduce_mean(alpha, axes, keepdims=True) / 2
     return colour * alpha + tf.where(light, 0.0, 1.0) * (1 - alpha)
 
 
 def _resampling(side, zoom, size: int, middle=None):
     """Returns the matrices `[N, size, side]` that scale and cut one axis.
 
-    The axis is scaled to `side * zoom` pixels by linear interpolation, over
-    all pixels that fall together where it shrinks, and the part around its
-    middle is cut out or padded with zeros. A product with a matrix converts to
-    every runtime.
+    The axis is scaled to `side * zoom` pixels by linear interpolation, with
+    antialiasing if it shrinks; then `size` pixels around the middle are cut out
+    or padded with zeros. A product with a matrix converts to every runtime.
 
     Args:
         side: pixels along the axis, a float32 scalar tensor.
-        zoom: likewise.
+        zoom: factor of the scaling, a float32 scalar tensor.
         size: pixels of the result.
-        middle: what is to lie in the middle, in pixels from the start of the
-            axis, `[N]`; None for the middle of the axis, and N = 1.
+        middle: the point that becomes the middle, in pixels from the start of
+            the axis, `[N]`; None for the middle of the axis, with N = 1.
     """
     import tensorflow as tf
 
@@ -127,7 +125,7 @@ def _resampling(side, zoom, size: int, middle=None):
     cut = tf.floor(tf.maximum(spare, 0.0) / 2)
     first = (cut - tf.floor(tf.maximum(-spare, 0.0) / 2))[None]
     if middle is not None:
-        # A little more than a half, as below.
+        # A little more than a half, as in `Frame`.
         first = tf.floor(middle / step - size / 2 + 0.501)
     place = tf.range(float(size)) + first[:, None]
     centre = (place + 0.5) * step
@@ -139,20 +137,20 @@ def _resampling(side, zoom, size: int, middle=None):
 
 
 def _middles(ink, sides):
-    """Returns the middles of the boxes around ink `[N, H, W]`, two of `[N]`."""
+    """Returns the middles of ink `[N, H, W]`: rows and columns, `[N]` each."""
     import tensorflow as tf
 
-    most = tf.reduce_max(ink, axis=[1, 2], keepdims=True)
-    shown = tf.cast(ink > _INK_SHARE * most, tf.float32)
-    found = []
+    strongest = tf.reduce_max(ink, axis=[1, 2], keepdims=True)
+    inked = tf.cast(ink > _INK_SHARE * strongest, tf.float32)
+    middles = []
     for axis, side in ((2, sides[0]), (1, sides[1])):
-        line = tf.reduce_max(shown, axis=axis)
+        line = tf.reduce_max(inked, axis=axis)
         place = tf.range(side)
         last = tf.reduce_max(line * (place + 1), axis=1)
         first = side - tf.reduce_max(line * (side - place), axis=1)
-        # Where there is no ink, the middle of the image.
-        found.append((first + last) / 2)
-    return found
+        # The middle of the image where there is no ink.
+        middles.append((first + last) / 2)
+    return middles
 
 
 def _ink_radius(ink: np.ndarray) -> float:
@@ -171,8 +169,8 @@ def measure(images: Sequence[np.ndarray]) -> Appearance:
     """Measures a sample of images, each `[H, W]` or `[H, W, channels]`.
 
     Raises:
-        InputError: if there are no images, a shape cannot be used, or a value
-            is negative or not finite.
+        InputError: if there are no images, or an image has another shape or a
+            value that is negative, not finite or too large.
     """
     if not len(images):
         raise InputError("There are no images to measure. Received: 0 images")
@@ -190,7 +188,7 @@ def measure(images: Sequence[np.ndarray]) -> Appearance:
     radii = [_ink_radius(abs(g - background)) / max(g.shape) for g in greys]
     if np.isnan(radii).all():
         return Appearance(maximum)
-    # A floor, so that a data set of dots is not enlarged without bound.
+    # Without a floor, a data set of dots would be enlarged without bound.
     radius = max(_LEAST_RADIUS, float(np.nanmedian(radii)))
     return Appearance(maximum, background, radius)
 
@@ -198,10 +196,10 @@ def measure(images: Sequence[np.ndarray]) -> Appearance:
 def _maximum(images: Sequence[np.ndarray]) -> float:
     """Returns the stored value that stands for full brightness."""
     largest = max(float(image.max(initial=0)) for image in images)
-    kind = images[0].dtype
-    if kind in (np.uint8, np.uint16):
-        return float(np.iinfo(kind).max)
-    if np.issubdtype(kind, np.integer):
+    dtype = images[0].dtype
+    if dtype in (np.uint8, np.uint16):
+        return float(np.iinfo(dtype).max)
+    if np.issubdtype(dtype, np.integer):
         return max(255.0, largest)
     return max(1.0, largest)
 
@@ -231,10 +229,10 @@ class Frame:
     Args:
         size: side of the result in pixels.
         channels: 1 (grey) or 3 (colour).
-        appearance: what `measure` found for the image's data set.
+        appearance: of the data set, as `measure` returns it.
 
     Raises:
-        InputError: for a size or a number of channels that cannot be had.
+        InputError: if `size` is below 4, or `channels` is neither 1 nor 3.
 
     Example:
 
@@ -260,8 +258,8 @@ class Frame:
     def __call__(self, images):
         """Frames a batch of images of equal size, in TensorFlow operations.
 
-        The one implementation for loading data and for the served model: it
-        takes arrays and tensors, also of sizes that are not known yet.
+        Loading data and serving a model both use this implementation. It takes
+        arrays and tensors, also of unknown size.
 
         Args:
             images: `[N, H, W, channels]` with 1 to 4 channels; uint8 in
@@ -272,25 +270,24 @@ class Frame:
         """
         import tensorflow as tf
 
-        look = self.appearance
+        appearance = self.appearance
         images = tf.convert_to_tensor(images)
-        maximum = 255.0 if images.dtype == tf.uint8 else look.maximum
+        maximum = 255.0 if images.dtype == tf.uint8 else appearance.maximum
         pixels = tf.minimum(tf.cast(images, tf.float32) / maximum, 1.0)
         shape = tf.shape(images)
         colour = tf.range(3) * tf.cast(shape[3] >= 3, tf.int32)
         last, pixels = pixels[..., -1:], tf.gather(pixels, colour, axis=3)
         if images.shape[3] not in (1, 3):  # the last may be transparency
-            alpha = tf.where(shape[3] % 2 == 0, last, 1.0)
-            pixels = _opaque(pixels, alpha)
+            pixels = _opaque(pixels, tf.where(shape[3] % 2 == 0, last, 1.0))
         if self.channels == 1:
             pixels = tf.expand_dims(_luma(pixels), -1)
-        if look.background is not None:
-            dark = look.background
+        if appearance.background is not None:
+            dark = appearance.background
             if dark > 0.5:
                 pixels, dark = 1 - pixels, 1 - dark
             pixels = tf.maximum(pixels - dark, 0) / (1 - dark)
         sides = tf.cast(shape[1:3], tf.float32)
-        if look.background is None:
+        if appearance.background is None:
             zoom = self.size / tf.reduce_min(sides)
             rows, columns = (
                 _resampling(sides[i], zoom, self.size)[0] for i in (0, 1)
@@ -300,7 +297,7 @@ class Frame:
             pixels = tf.transpose(pixels, [0, 2, 3, 1])
         else:
             longer = tf.reduce_max(sides)
-            zoom = RADIUS * self.size / (look.radius * longer)
+            zoom = RADIUS * self.size / (appearance.radius * longer)
             middles = _middles(tf.reduce_mean(pixels, axis=3), sides)
             rows, columns = (
                 _resampling(sides[i], zoom, self.size, middles[i])
@@ -308,13 +305,13 @@ class Frame:
             )
             pixels = tf.einsum("nsh,nhwc->nswc", rows, pixels)
             pixels = tf.einsum("ntw,nswc->nstc", columns, pixels)
-        # A little more than a half: sums that are a tie but for their last
-        # bits go up, whatever order a runtime adds in.
+        # A little more than a half: ties differ in their last bits, as runtimes
+        # add in different orders, but all must round up.
         levels = tf.floor(tf.clip_by_value(pixels, 0, 1) * 255 + 0.501)
         return tf.cast(levels, tf.uint8)
 
     def compiled(self):
-        """Returns this frame as one traced function of float32 batches."""
+        """Returns this frame as a function of float32 batches, traced once."""
         import tensorflow as tf
 
         return tf.function(
@@ -324,8 +321,7 @@ class Frame:
     def all(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Frames any number of images, of one size or of many.
 
-        At a time only `_CHUNK` images are in memory at their full size, and
-        of large ones no more than have `_AT_ONCE` values together.
+        At most `_MOST_IMAGES` are in memory at full size, fewer if large.
         """
         frame, count = self, len(images)
         framed = np.empty(
@@ -338,9 +334,13 @@ class Frame:
             check_values(image)
             by_shape.setdefault(image.shape, []).append((i, image))
             values += image.size
-            if values < _AT_ONCE and (i + 1) % _CHUNK and i + 1 < count:
+            if (
+                values < _MOST_VALUES
+                and (i + 1) % _MOST_IMAGES
+                and i + 1 < count
+            ):
                 continue
-            if frame is self and len(by_shape) > _MANY:
+            if frame is self and len(by_shape) > _MANY_SHAPES:
                 frame = self.compiled()
             for group in by_shape.values():
                 places, pixels = zip(*group, strict=True)

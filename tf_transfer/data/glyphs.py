@@ -1,8 +1,9 @@
 """Characters drawn from matplotlib's fonts: the embedded source data set.
 
-The drawing follows how the target `digits` came to be (Kaynak 1995, as kept
-in scikit-learn): a 32x32 black-and-white bitmap whose ink fills the frame is
-cut into 4x4 blocks, and each of the 8x8 blocks counts its inked pixels.
+They are drawn the way the target `digits` was made (Kaynak 1995, in
+scikit-learn). The ink fills the frame of a 32x32 black-and-white bitmap. The
+bitmap is cut into 4x4 blocks, and each of the 8x8 blocks counts its inked
+pixels.
 """
 
 import functools
@@ -29,7 +30,7 @@ FONTS = [
     "DejaVuSerif",
     "DejaVuSerif-Italic",
 ]
-VERSION = 1  # part of the cache file name: raise it when drawing changes
+VERSION = 1  # in the name of the cache file; raise it if the drawing changes
 BITMAP = 32
 BLOCK = 4
 _ATLAS = 64
@@ -90,7 +91,7 @@ def _bend(grid: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _fill(ink: np.ndarray) -> np.ndarray:
-    """Brings the inked box of a bitmap to the frame's full height."""
+    """Enlarges the ink of a bitmap until it fills the frame."""
     from scipy import ndimage
 
     rows, columns = np.nonzero(ink > 0.5)
@@ -113,7 +114,7 @@ def draw(per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
         per_class: images of each of the `len(CHARACTERS)` classes.
-        seed: the same seed gives the same images.
+        seed: of the drawing; the same seed gives the same images.
 
     Returns:
         Images `[N, 8, 8]` uint8 in 0..255, white ink on black, and labels

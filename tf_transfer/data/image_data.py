@@ -1,7 +1,7 @@
-"""Framed data sets in memory: joining, splitting and batching.
+"""Framed data sets in memory: loading, joining and batching.
 
-Joined sources (`"glyphs+npz:more.npz"`) keep their classes apart. Every part
-is measured and framed on its own (see `framing`).
+When data sets are joined (`"glyphs+npz:more.npz"`), their classes stay apart,
+and each is measured and framed on its own (see `framing`).
 """
 
 import dataclasses
@@ -16,17 +16,16 @@ import tensorflow as tf
 
 from tf_transfer.data import framing, image_files, loaders, shuffling
 from tf_transfer.errors import InputError
-from tf_transfer.utils import checks, weighting
-from tf_transfer.utils.tf_data import quiet
+from tf_transfer.utils import checks, tf_data, weighting
 
 _MEASURED = 1000
 _MEASURED_SIDE = 256
-# A plus may also stand in a path.
+# A path may contain a plus, too.
 _JOINT = re.compile(rf"\+(?=(?:{'|'.join(loaders.LOADERS)})(?:[:+]|$))")
 _MEMORY_SHARE = 0.5
-_SHOWN = 20
+_MOST_NAMES = 20  # of classes, in an error
 _LARGE = 2**14  # values of an image
-_READERS = 4  # batches of large images that are read at a time
+_PARALLEL = 4  # batches of large images at a time
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -38,11 +37,11 @@ class ImageData:
         labels: `[N]` int32.
         class_names: one name per class.
         test: indices of the data set's own test part, or None.
-        frame: what brought the raw images here, for a served model to repeat
-            it; None where that is not known, or not one for all.
+        frame: how the raw images were framed, which a served model repeats;
+            None if that is unknown, or differs between the images.
 
     Raises:
-        InputError: for images or labels of another type or shape.
+        InputError: if images or labels have another type or shape.
 
     Example:
 
@@ -73,12 +72,12 @@ class ImageData:
         checks.check_labels(self.labels, self.num_classes)
 
     def fingerprint(self) -> str:
-        """Returns a hash of images, labels and names."""
-        parts = hashlib.sha256()
-        parts.update(np.ascontiguousarray(self.images))
-        parts.update(np.ascontiguousarray(self.labels))
-        parts.update("\n".join(self.class_names).encode())
-        return parts.hexdigest()[:16]
+        """Returns a hash of images, labels and class names."""
+        digest = hashlib.sha256()
+        digest.update(np.ascontiguousarray(self.images))
+        digest.update(np.ascontiguousarray(self.labels))
+        digest.update("\n".join(self.class_names).encode())
+        return digest.hexdigest()[:16]
 
     @property
     def num_classes(self) -> int:
@@ -90,7 +89,7 @@ class ImageData:
         return weighting.source_prior(self.labels, self.num_classes)
 
     def take(self, indices: np.ndarray) -> "ImageData":
-        """Returns the chosen images, without a test part."""
+        """Returns the images of some indices, without a test part."""
         return ImageData(
             self.images[indices],
             self.labels[indices],
@@ -106,19 +105,19 @@ class ImageData:
         return self.take(rest)
 
     def only(self, names: Sequence[str]) -> "ImageData":
-        """Returns the images of some classes, all that have these names.
+        """Returns the images of the classes with these names.
 
-        They keep their order; the test part stays the test part.
+        The order of images and classes stays, and so does the test part.
 
         Raises:
-            InputError: for a name that no class has.
+            InputError: if no class has one of the names.
         """
         unknown = [name for name in names if name not in self.class_names]
         if unknown:
-            shown = ", ".join(self.class_names[:_SHOWN])
-            more = ", ..." if self.num_classes > _SHOWN else ""
+            choices = ", ".join(self.class_names[:_MOST_NAMES])
+            more = ", ..." if self.num_classes > _MOST_NAMES else ""
             raise InputError(
-                f"There is no such class; there are {shown}{more}. "
+                f"There is no such class; there are {choices}{more}. "
                 f"Received: {unknown[0]!r}"
             )
         chosen = [c for c, n in enumerate(self.class_names) if n in set(names)]
@@ -135,24 +134,25 @@ class ImageData:
         )
 
     def batches(self, batch_size: int = 512) -> tf.data.Dataset:
-        """Returns `(images in 0..1, labels)` once, in order."""
-        if batch_size not in self._ordered:  # made once for all evaluations
+        """Returns one pass over `(images in 0..1, labels)`, in order."""
+        if batch_size not in self._ordered:  # all evaluations share it
             places = tf.data.Dataset.range(len(self.labels)).batch(batch_size)
             self._ordered[batch_size] = self.gather(places)
         return self._ordered[batch_size]
 
     def __getstate__(self) -> dict:
-        """Returns what another process needs: not what is made of it here."""
-        made = ("_ordered", "_stored")
-        return {k: v for k, v in self.__dict__.items() if k not in made}
+        """Returns what another process needs: all but the cached tensors."""
+        cached = ("_ordered", "_stored")
+        return {k: v for k, v in self.__dict__.items() if k not in cached}
 
     @functools.cached_property
     def _ordered(self) -> dict[int, tf.data.Dataset]:
         return {}
 
     def shuffled_batches(self, batch_size: int, seed: int) -> tf.data.Dataset:
-        """Returns `(images in 0..1, labels)` without end, in a new order each
-        time round: give `fit` its `steps_per_epoch`.
+        """Returns endless `(images in 0..1, labels)`, reshuffled each epoch.
+
+        Give `fit` its `steps_per_epoch`.
         """
         count = len(self.labels)
         return self.gather(
@@ -161,7 +161,7 @@ class ImageData:
 
     @functools.cached_property
     def _stored(self) -> tuple[tf.Variable, tf.Variable]:
-        # A constant in the graph would be copied and may exceed 2 GB.
+        # As a constant they would be copied into the graph, limited to 2 GB.
         with tf.device("CPU"):
             return (
                 tf.Variable(self.images, trainable=False),
@@ -176,9 +176,9 @@ class ImageData:
             unit = tf.cast(tf.gather(images, index), tf.float32) / 255.0
             return unit, tf.gather(labels, index)
 
-        # Threads cost more than small images take.
-        at_once = _READERS if np.prod(images.shape[1:]) > _LARGE else None
-        return quiet(indices.map(look_up, at_once).prefetch(2))
+        # For small images, threads cost more time than they save.
+        parallel = _PARALLEL if np.prod(images.shape[1:]) > _LARGE else None
+        return tf_data.quiet(indices.map(look_up, parallel).prefetch(2))
 
 
 def load(
@@ -194,14 +194,16 @@ def load(
         name: one data set, or several joined by `+`.
         size: side of the framed images in pixels.
         channels: 1 for grey, 3 for colour.
-        align: False skips the measuring: every image is scaled to the frame.
-        max_pixels: an encoded image with more is refused before decoding.
+        align: False skips measuring: every image is scaled to the frame.
+        max_pixels: an encoded image with more pixels is refused before it is
+            decoded.
 
     Returns:
         The images, `[N, size, size, channels]` uint8, with their labels.
 
     Raises:
-        InputError: for data that cannot be had, read or used.
+        InputError: if the name is unknown, or the data cannot be read or
+            framed.
 
     Example:
 
@@ -217,7 +219,7 @@ def load(
 
 
 def part_names(name: str) -> list[str]:
-    """Returns the names of the data sets that a name joins."""
+    """Splits a name at the plus signs that join data sets."""
     return _JOINT.split(name)
 
 
@@ -233,15 +235,15 @@ def frame(
     if not count:
         raise InputError(f"The data set has no images. Received: {name!r}")
     _check_memory(count * size * size * channels, name)
-    # Test images have no say, where it is known which they are.
-    known = np.setdiff1d(np.arange(count), [] if raw.test is None else raw.test)
-    known = known if len(known) else np.arange(count)
-    sample = np.random.default_rng(0).permutation(known)[:_MEASURED]
+    # Test images must not influence the framing.
+    pool = np.setdiff1d(np.arange(count), [] if raw.test is None else raw.test)
+    pool = pool if len(pool) else np.arange(count)
+    sample = np.random.default_rng(0).permutation(pool)[:_MEASURED]
     try:
-        look = framing.measure([_reduced(raw.images[i]) for i in sample])
+        appearance = framing.measure([_reduced(raw.images[i]) for i in sample])
         if not align:
-            look = framing.Appearance(look.maximum)
-        framer = framing.Frame(size, channels, look)
+            appearance = framing.Appearance(appearance.maximum)
+        framer = framing.Frame(size, channels, appearance)
         images = framer.all(raw.images)
         labels = np.asarray(raw.labels)
         checks.check_labels(labels, len(raw.class_names))
@@ -254,13 +256,13 @@ def frame(
 def _reduced(image: np.ndarray) -> np.ndarray:
     """Keeps every n-th pixel of an image too large to measure cheaply."""
     step = max(1, max(np.shape(image)[:2], default=1) // _MEASURED_SIDE)
-    # Not a view, which would keep the whole image in memory.
+    # A view would keep the whole image in memory.
     return image[::step, ::step].copy() if step > 1 else image
 
 
 def _check_memory(needed: int, name: str) -> None:
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > _MEMORY_SHARE * pages:
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > _MEMORY_SHARE * memory:
         raise InputError(
             "The framed images would fill more than half of the memory; use "
             "a smaller `image_size`, or `ImportanceWeights` with your own "
@@ -273,16 +275,16 @@ def join(parts: Sequence[ImageData]) -> ImageData:
     first, *others = parts
     if not others:
         return first
-    shift, offset, tests, start = [], 0, [], 0
+    labels, offset, tests, start = [], 0, [], 0
     for part in parts:
-        shift.append(part.labels + offset)
+        labels.append(part.labels + offset)
         offset += part.num_classes
         if part.test is not None:
             tests.append(part.test + start)
         start += len(part.labels)
     return ImageData(
         np.concatenate([part.images for part in parts]),
-        np.concatenate(shift),
+        np.concatenate(labels),
         [name for part in parts for name in part.class_names],
         np.concatenate(tests) if tests else None,
     )
@@ -295,10 +297,11 @@ def from_dataset(
     channels: int,
     align: bool = True,
 ) -> ImageData:
-    """Collects a tf.data.Dataset of single `(image, label)` and frames it.
+    """Collects a tf.data.Dataset of `(image, label)` and frames it.
 
     Args:
-        dataset: images `[H, W, channels]` of any sizes, and class numbers.
+        dataset: single examples: images `[H, W, channels]` of any size, and
+            class numbers.
         class_names: one name per class.
         size: side of the framed images in pixels.
         channels: 1 for grey, 3 for colour.
@@ -308,7 +311,8 @@ def from_dataset(
         The images, `[N, size, size, channels]` uint8, with their labels.
 
     Raises:
-        InputError: for data that cannot be used.
+        InputError: if the dataset is endless, yields something else, or its
+            images cannot be framed.
 
     Example:
 
@@ -317,17 +321,14 @@ def from_dataset(
     >>> from_dataset(dataset, ["cat", "dog"], size=8, channels=1).images.shape
     (4, 8, 8, 1)
     """
-    spec = getattr(dataset, "element_spec", type(dataset).__name__)
-    pair = isinstance(spec, tuple) and len(spec) == 2
-    if not pair or getattr(spec[1], "shape", None) != ():
-        raise InputError(
-            "The dataset must yield (image, class number), one at a time. "
-            f"Received: {spec}"
-        )
-    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise InputError(
-            "The dataset must end. Received: a dataset without end"
-        )
+    tf_data.check_labelled(
+        dataset,
+        "dataset",
+        "(image, class number), one at a time",
+        batched=False,
+        pairs=True,
+    )
+    tf_data.check_finite(dataset, "dataset")
     images, labels = [], []
     for image, label in dataset.as_numpy_iterator():
         images.append(image)

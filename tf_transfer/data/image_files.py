@@ -1,4 +1,4 @@
-"""Images as they are found: of any sizes, and perhaps still encoded."""
+"""Images before framing: of any size, and perhaps still encoded."""
 
 import dataclasses
 import io
@@ -17,11 +17,11 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RawImages:
-    """Images as they were found.
+    """A data set before framing.
 
     Attributes:
         images: `[N, H, W]` or `[N, H, W, channels]`, or a sequence of `[H,
-            W, channels]` arrays of differing sizes.
+            W, channels]` arrays of any sizes.
         labels: `[N]` integers.
         class_names: one name per class.
         test: indices of the data set's own test part, or None.
@@ -34,11 +34,11 @@ class RawImages:
 
 
 class EncodedImages(Sequence):
-    """Images that are decoded when they are asked for.
+    """A sequence of image files that decodes each image on access.
 
     Args:
         items: file names (str) or encoded images (bytes).
-        max_pixels: a larger image is refused before it is decoded.
+        max_pixels: an image with more pixels is refused before it is decoded.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class EncodedImages(Sequence):
         import tensorflow as tf
 
         item = self.items[index]
-        named = item if isinstance(item, str) else f"image {index}"
+        name = item if isinstance(item, str) else f"image {index}"
         try:
             content = item
-            if named is item:
+            if isinstance(item, str):
                 content = pathlib.Path(item).read_bytes()
             pixels = _pixels(content)
             if pixels <= self.max_pixels:
@@ -65,20 +65,20 @@ class EncodedImages(Sequence):
                 return image.numpy()
         except (OSError, SyntaxError, ValueError, tf.errors.OpError) as error:
             raise InputError(
-                f"The image cannot be read. Received: {named!a}"
+                f"The image cannot be read. Received: {name!a}"
             ) from error
         raise InputError(
             f"The image has more than {self.max_pixels} pixels "
-            f"(`data.max_pixels`). Received: {named!a} with {pixels}"
+            f"(`data.max_pixels`). Received: {name!a} with {pixels}"
         )
 
 
 def _pixels(content: bytes) -> int:
-    """Returns the size of an encoded image by its header alone."""
+    """Returns how many pixels an encoded image has, from its header alone."""
     import PIL.Image
 
     with warnings.catch_warnings():
-        # Pillow's own limits, a warning and an error, give way to ours.
+        # Our limit replaces Pillow's own, which are a warning and an error.
         warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
         try:
             with PIL.Image.open(io.BytesIO(content), formats=_FORMATS) as image:

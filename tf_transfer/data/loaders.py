@@ -2,8 +2,8 @@
 
 `glyphs`         characters drawn from matplotlib's fonts (the embedded source)
 `digits`         scikit-learn's handwritten digits (the embedded target)
-`npz:PATH`       a NumPy archive with `x_train`, `y_train` and, where there
-                 are any, `x_test`, `y_test`, `class_names`
+`npz:PATH`       a NumPy archive with `x_train`, `y_train` and, optionally,
+                 `x_test`, `y_test`, `class_names`
 `folder:PATH`    a folder per class with image files (jpeg, png and others)
 `tfds:NAME`      a prepared tensorflow-datasets set with `image` and `label`
 """
@@ -26,22 +26,23 @@ from tf_transfer.data.image_files import (
     RawImages,
 )
 from tf_transfer.errors import InputError
+from tf_transfer.utils import messages
 
 GLYPHS_PER_CLASS = 60
-_SHOWN = 120  # letters of the names of what is left out
+_MOST_LETTERS = 120  # of the files' names in a warning
 _MOST_CLASSES = 1_000_000
 _PARTS = ("train", "val", "test")
 
 
 def cache_folder() -> pathlib.Path:
-    """Returns the folder for drawn data; `TF_TRANSFER_CACHE` moves it."""
+    """Returns the folder for drawn data; `TF_TRANSFER_CACHE` changes it."""
     base = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    chosen = os.environ.get("TF_TRANSFER_CACHE", f"{base}/tf_transfer")
-    return pathlib.Path(chosen).expanduser()
+    folder = os.environ.get("TF_TRANSFER_CACHE", f"{base}/tf_transfer")
+    return pathlib.Path(folder).expanduser()
 
 
 def load_glyphs() -> RawImages:
-    """Loads the drawn characters, from the cache after the first time."""
+    """Loads the drawn characters; draws them the first time, then caches."""
     path = cache_folder() / f"glyphs-{glyphs.VERSION}-{GLYPHS_PER_CLASS}.npz"
     try:
         arrays = _read_arrays(path)
@@ -53,7 +54,7 @@ def load_glyphs() -> RawImages:
 
 
 def _store(path: pathlib.Path, **arrays: np.ndarray) -> None:
-    """Writes an archive whole or not at all; a cache may be missing."""
+    """Writes an archive whole or not at all; ignores errors of the disk."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
@@ -69,17 +70,17 @@ def load_digits() -> RawImages:
     """Loads scikit-learn's 1,797 handwritten digits, 8x8."""
     from sklearn.datasets import load_digits as load
 
-    found = load()
+    digits = load()
     return RawImages(
-        found.images.astype(np.float32),
-        found.target.astype(np.int32),
-        [str(name) for name in found.target_names],
+        digits.images.astype(np.float32),
+        digits.target.astype(np.int32),
+        [str(name) for name in digits.target_names],
     )
 
 
 def _read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Reads a NumPy archive; nothing in it is run as code."""
-    # Given a name, NumPy would leave a file that is no archive open.
+    """Reads a NumPy archive without running any code in it."""
+    # np.load(path) would leave the file open if it is not an archive.
     with (
         open(path, "rb") as file,
         np.load(file, allow_pickle=False) as archive,
@@ -88,12 +89,12 @@ def _read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def load_npz(path: str) -> RawImages:
-    """Loads a NumPy archive, without running any code it may hold."""
+    """Loads a NumPy archive without running any code in it."""
     try:
         arrays = _read_arrays(path)
     except Exception as error:
         raise InputError(
-            f"The NumPy archive cannot be read ({_first_line(error)}). "
+            f"The NumPy archive cannot be read ({messages.first_line(error)}). "
             f"Received: {path}"
         ) from error
     for name in ("x_train", "y_train"):
@@ -121,7 +122,7 @@ def load_npz(path: str) -> RawImages:
 
 
 def _check_pair(path: str, part: str, arrays: dict) -> None:
-    """Checks that images and labels of one part of an archive fit."""
+    """Checks the images and labels of one part of an archive."""
     if f"x_{part}" not in arrays:
         return
     images, labels = arrays[f"x_{part}"], arrays.get(f"y_{part}")
@@ -149,15 +150,12 @@ def _check_pair(path: str, part: str, arrays: dict) -> None:
         )
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error) else repr(error)
-
-
 def load_folder(path: str, max_pixels: int = MAX_PIXELS) -> RawImages:
-    """Loads a folder of classes; the folders' names are the class names.
+    """Loads a folder per class; the folders' names are the class names.
 
-    Or a folder of some of `train`, `val` and `test` with those within, of
-    which the last is the test part. Warns of what it leaves out.
+    These may also lie in folders `train`, `val` and `test`, of which at least
+    two must be there; the last is the test part. A warning lists the files and
+    folders that are left out.
     """
     root = pathlib.Path(path)
     if not root.is_dir():
@@ -165,41 +163,46 @@ def load_folder(path: str, max_pixels: int = MAX_PIXELS) -> RawImages:
     parts = _parts(root)
     inside = [_entries(part) for part in parts]
     names = sorted({f.name for folders, *_ in inside for f in folders})
-    files, start, left = [], 0, []
+    files, start, unused = [], 0, []
     if parts != [root]:
-        left += [f for f in _entries(root)[0] if f not in parts]
+        unused += [f for f in _entries(root)[0] if f not in parts]
     for part, (_, loose, _) in zip(parts, inside, strict=True):
         start = len(files)
-        left += loose  # images of no class
+        unused += loose  # images without a class
         for label, name in enumerate(names):
             folders, images, others = _entries(part / name)
             files += [(str(file), label) for file in images]
-            left += [*folders, *others]
+            unused += [*folders, *others]
     if not files:
         raise InputError(
             f"The folder has no classes with images ({', '.join(SUFFIXES)}; "
             "expected CLASS/IMAGE.png, or train/CLASS/IMAGE.png beside "
             f"test/CLASS). Received: {path}"
         )
-    if left:
-        shown = ", ".join(ascii(str(each.relative_to(root))) for each in left)
-        warnings.warn(
-            f"Left out of the folder {path} are {len(left)} files and folders "
-            f"that are no images of a class ({', '.join(SUFFIXES)}): "
-            f"{textwrap.shorten(shown, _SHOWN, placeholder=' ...')}",
-            stacklevel=2,
-        )
+    if unused:
+        _warn_of(unused, root)
     labels = np.array([label for _, label in files], np.int32)
     images = EncodedImages([f for f, _ in files], max_pixels)
     test = np.arange(start, len(files)) if len(parts) > 1 else None
     return RawImages(images, labels, names, test)
 
 
+def _warn_of(unused: list[pathlib.Path], root: pathlib.Path) -> None:
+    """Warns of the files and folders that are not images of a class."""
+    names = ", ".join(ascii(str(path.relative_to(root))) for path in unused)
+    warnings.warn(
+        f"Left out of {root} are {len(unused)} files and folders that are not "
+        f"images of a class ({', '.join(SUFFIXES)}): "
+        f"{textwrap.shorten(names, _MOST_LETTERS, placeholder=' ...')}",
+        stacklevel=3,
+    )
+
+
 def _parts(root: pathlib.Path) -> list[pathlib.Path]:
-    """Returns the folders of the classes' folders: the root, or its parts."""
-    found = {f.name.lower(): f for f in _entries(root)[0]}
-    parts = [found[part] for part in _PARTS if part in found]
-    # A class may be called like a part, but holds no folders of images.
+    """Returns the folders that hold the classes: the root, or its parts."""
+    folders = {f.name.lower(): f for f in _entries(root)[0]}
+    parts = [folders[part] for part in _PARTS if part in folders]
+    # A class may be named like a part, but it holds no folders.
     parts = [part for part in parts if _entries(part)[0]]
     return parts if len(parts) > 1 else [root]
 
@@ -220,7 +223,7 @@ def _entries(folder: pathlib.Path) -> tuple[list[pathlib.Path], ...]:
 
 
 def load_tfds(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
-    """Loads a prepared tensorflow-datasets set; never downloads."""
+    """Loads a prepared tensorflow-datasets set; downloads nothing."""
     import tensorflow_datasets as tfds
 
     try:
@@ -228,8 +231,8 @@ def load_tfds(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
         prepared = builder.is_prepared()
     except Exception as error:
         raise InputError(
-            f"tensorflow-datasets knows no such data set "
-            f"({_first_line(error)}). Received: tfds:{name}"
+            f"tensorflow-datasets has no such data set "
+            f"({messages.first_line(error)}). Received: tfds:{name}"
         ) from error
     if not prepared:
         raise InputError(
@@ -238,9 +241,11 @@ def load_tfds(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
             f"{builder.data_dir}. Received: tfds:{name}"
         )
     features = builder.info.features
-    found = [features[n] for n in ("image", "label") if n in features]
-    wanted = (tfds.features.Image, tfds.features.ClassLabel)
-    if len(found) < 2 or not all(map(isinstance, found, wanted)):
+    types = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
+    if not all(
+        key in features and isinstance(features[key], feature_type)
+        for key, feature_type in types.items()
+    ):
         raise InputError(
             "The tensorflow-datasets set must have an image 'image' and a "
             f"class 'label'. Received: tfds:{name} with {sorted(features)}"
@@ -276,11 +281,11 @@ def load(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
     """Loads one data set by name, e.g. `"glyphs"` or `"npz:mnist.npz"`.
 
     Args:
-        name: of the data set.
-        max_pixels: an encoded image with more is refused.
+        name: of the data set; see this module's docstring.
+        max_pixels: an encoded image with more pixels is refused.
 
     Raises:
-        InputError: for an unknown name or data that cannot be read.
+        InputError: if the name is unknown or the data cannot be read.
     """
     kind, _, path = name.partition(":")
     takes_path = kind not in ("glyphs", "digits")

@@ -1,4 +1,4 @@
-"""Data sets that are spread over many files, read by many workers."""
+"""Data sets in many files, which several workers read together."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tf_transfer.errors import InputError
 
-_AT_ONCE = 16
+_MOST_OPEN = 16
 
 
 def read_shards(
@@ -20,11 +20,11 @@ def read_shards(
     deterministic: bool = True,
     service: str = "",
 ) -> tf.data.Dataset:
-    """Reads files in turns; of several workers each reads its own.
+    """Reads many files in turns; each of several workers reads its own.
 
-    Put `ImportanceWeights.resample` after it, with a seed of its own for each
-    worker. Its shares are right over all workers if the examples lie in the
-    files in random order.
+    Put `ImportanceWeights.resample` after it, with another seed for each
+    worker. The shares of the classes are then right over all workers, provided
+    that the examples are spread over the files at random.
 
         def pipeline(context):
             records = tt.read_shards(files, tf.data.TFRecordDataset, seed=0,
@@ -36,21 +36,23 @@ def read_shards(
         model.fit(strategy.distribute_datasets_from_function(pipeline), ...)
 
     Args:
-        files: their names.
-        read: from a file name to a dataset, e.g. `tf.data.TFRecordDataset`.
-        seed: of the files' order; the same on all workers.
-        context: of the worker, as `distribute_datasets_from_function` gives
-            it; None reads all files.
-        deterministic: False trades the order, and with it exact repetition,
-            for speed.
-        service: address of a tf.data service (`grpc://host:port`) that does
-            the reading, which then has no fixed order either.
+        files: names of the files.
+        read: a function from a file name to a dataset, e.g.
+            `tf.data.TFRecordDataset`.
+        seed: of the order of the files; the same on all workers.
+        context: of the worker, from `distribute_datasets_from_function`; None
+            reads all files.
+        deterministic: False is faster, but the order is not fixed, so a run
+            does not repeat exactly.
+        service: address of a tf.data service (`grpc://host:port`) to read
+            with; the order is then not fixed either.
 
     Returns:
         One pass over the files.
 
     Raises:
-        InputError: for fewer files than workers, or a file that is not there.
+        InputError: if a file does not exist, or there are fewer files than
+            workers.
 
     Example:
 
@@ -73,18 +75,18 @@ def read_shards(
             f"Received: {len(names)} files"
         )
     order = np.random.default_rng(seed).permutation(len(names))
-    mine = [names[i] for i in order]
+    names = [names[i] for i in order]
     if context:
-        mine = mine[context.input_pipeline_id :: workers]
-    dataset = tf.data.Dataset.from_tensor_slices(mine).interleave(
+        names = names[context.input_pipeline_id :: workers]
+    dataset = tf.data.Dataset.from_tensor_slices(names).interleave(
         read,
-        cycle_length=min(_AT_ONCE, len(mine)),
+        cycle_length=min(_MOST_OPEN, len(names)),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=deterministic,
     )
     options = tf.data.Options()
     options.deterministic = deterministic
-    # The files are shared out already.
+    # Each worker has its own files already.
     policy = tf.data.experimental.AutoShardPolicy.OFF
     options.experimental_distribute.auto_shard_policy = policy
     dataset = dataset.with_options(options)

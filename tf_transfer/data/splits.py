@@ -1,4 +1,4 @@
-"""Parts of a data set: what is learned from, chosen by, and tested on."""
+"""Parts of a data set: for training, validation and test."""
 
 import dataclasses
 import enum
@@ -10,15 +10,15 @@ from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
 
 _TEST_SEED = 20181116  # the held-out half of sets without a test part
-_SHARED = 0.01  # of test images, that may lie in the source by chance
+_MOST_SHARED = 0.01  # of the test images, which the source may hold by chance
 
 
 def trained_on(source: ImageData, per_class: int) -> ImageData:
-    """Returns the source images to learn from: none of its test part.
+    """Returns the source images to train on, without its test part.
 
     Args:
         source: the whole source.
-        per_class: at most so many images of every class; 0 for all.
+        per_class: the most images of each class; 0 for all.
     """
     source = source.train_part()
     if not per_class:
@@ -33,7 +33,10 @@ def draw_per_class(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def _by_class(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns shuffled indices class by class, and their places in these."""
+    """Returns shuffled indices, sorted by class, and each one's place there.
+
+    The place of an index counts from 0 inside its class.
+    """
     order = np.random.default_rng(seed).permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]
     ordered = labels[order]
@@ -43,24 +46,27 @@ def _by_class(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def hold_out(
     data: ImageData, share: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns indices kept and held out; every class keeps one example."""
+    """Returns the indices for training and those held out.
+
+    Every class has at least one example for training.
+    """
     order, place = _by_class(data.labels, seed)
     sizes = np.bincount(data.labels)[data.labels[order]]
-    held = np.sort(order[place < np.ceil(share * (sizes - 1))])
-    return np.setdiff1d(np.arange(len(data.labels)), held), held
+    held_out = np.sort(order[place < np.ceil(share * (sizes - 1))])
+    return np.setdiff1d(np.arange(len(data.labels)), held_out), held_out
 
 
 def check_apart(source: ImageData, test: ImageData) -> None:
-    """Checks that the source does not hold, and so label, the test images.
+    """Checks that the source does not contain the target's test images.
 
     Raises:
-        InputError: if more than one in a hundred lie in it, bit for bit.
+        InputError: if it contains more than 1 % of them, bit for bit.
     """
-    known = {_digest(image) for image in source.images}
-    shared = sum(_digest(image) in known for image in test.images)
-    if shared > _SHARED * len(test.images):
+    digests = {_digest(image) for image in source.images}
+    shared = sum(_digest(image) in digests for image in test.images)
+    if shared > _MOST_SHARED * len(test.images):
         raise InputError(
-            "The source must not hold the target's test images; choose its "
+            "The source must not contain the target's test images; choose its "
             "classes by `data.source_classes`, or give the target a test part. "
             f"Received: {shared} of {len(test.images)} in both"
         )
@@ -84,10 +90,10 @@ class TargetSplit:
     """The target's parts: few labelled images, and a test part.
 
     Attributes:
-        labelled: all labelled target images a method may use.
-        train: the labelled images less the validation part.
+        labelled: all labelled target images that a method may use.
+        train: the labelled images without the validation part.
         validation: the held-out part of the labelled images.
-        test: read once per run, never for a choice.
+        test: for the final accuracy alone, never for a choice.
     """
 
     labelled: ImageData
@@ -103,8 +109,8 @@ class TargetSplit:
 def test_part(data: ImageData) -> np.ndarray:
     """Returns the indices of a data set's test part.
 
-    Half of every class of a data set without one of its own, by a constant
-    seed, so that no run's labelled image is another run's test image.
+    If the data set has none of its own, it is half of every class. The seed is
+    constant, so that no run trains on an image that another run tests on.
     """
     if data.test is not None:
         return data.test
@@ -121,14 +127,15 @@ def split_target(
     Args:
         data: the whole target.
         labels_per_class: labelled images of each class.
-        validation_per_class: how many of those are held out.
+        validation_per_class: how many of those are held out for validation.
         seed: of the draw.
 
     Returns:
         The parts; `labelled` is `train` and `validation` together.
 
     Raises:
-        InputError: if a class has too few images, or the test part none.
+        InputError: if a class has too few images, the test part is empty, or
+            `validation_per_class` is out of range.
 
     Example:
 
@@ -147,25 +154,25 @@ def split_target(
     test = test_part(data)
     if not len(test):
         raise InputError(
-            "The target's test part must have images of its classes. "
+            "The target's test part must have images. "
             f"Received: none of {data.num_classes} classes"
         )
     pool = np.setdiff1d(np.arange(len(data.labels)), test)
-    found = np.bincount(data.labels[pool], minlength=data.num_classes)
-    if found.min() < labels_per_class:
-        poorest = int(found.argmin())
+    counts = np.bincount(data.labels[pool], minlength=data.num_classes)
+    if counts.min() < labels_per_class:
+        smallest = int(counts.argmin())
         raise InputError(
             f"The target must have {labels_per_class} images of every class "
-            "outside its test part (half of each class, where it comes without "
-            f"one). Received: {found[poorest]} of class "
-            f"{data.class_names[poorest]!r}"
+            "outside its test part (half of each class, if the data set has no "
+            f"test part of its own). Received: {counts[smallest]} of class "
+            f"{data.class_names[smallest]!r}"
         )
     chosen = pool[draw_per_class(data.labels[pool], labels_per_class, seed)]
     position = np.arange(len(chosen)) % labels_per_class
-    held = position < validation_per_class
+    held_out = position < validation_per_class
     return TargetSplit(
         labelled=data.take(chosen),
-        train=data.take(chosen[~held]),
-        validation=data.take(chosen[held]),
+        train=data.take(chosen[~held_out]),
+        validation=data.take(chosen[held_out]),
         test=data.take(test),
     )

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from tf_transfer.errors import InputError
+from tf_transfer.utils import tf_data
 
 
 def streams(
@@ -10,25 +11,28 @@ def streams(
     target: tf.data.Dataset,
     validation: tf.data.Dataset | None = None,
 ) -> tf.data.Dataset:
-    """Returns dicts of a source, a target and a validation batch each.
+    """Combines batches of source, target and validation into dicts, for L2TL.
 
     An epoch is one pass over the source; target and validation are repeated.
-    Batch the validation part as a whole to reward on all of it. For two
-    replicas or more, all batches must be of a size they divide.
+    To compute the reward on the whole validation part, make it one batch. For R
+    replicas, every batch size must be a multiple of R.
 
     Args:
-        source: batches of `(images, class numbers)`; with `oversample=M` of
-            the model, M times as large as what is to be kept.
+        source: batches of `(images, class numbers)`. For a model with
+            `oversample=M`, they must be M times as large as the batches that
+            it is to keep.
         target: batches of `(images, class numbers)`.
-        validation: likewise, from target images that `target` does not hold;
-            None for a `FixedPolicy`, which learns nothing from it.
+        validation: batches of `(images, class numbers)`, from target images
+            that are not in `target`; None for a `FixedPolicy`, which does not
+            learn.
 
     Returns:
-        A dataset for `L2TL.fit`, of images `[B, H, W, channels]` and class
-        numbers `[B]` by stream.
+        A dataset for `L2TL.fit`: dicts from the name of a stream to images
+        `[B, H, W, channels]` and class numbers `[B]`.
 
     Raises:
-        InputError: for a dataset of anything but batched pairs.
+        InputError: if a dataset is empty, or yields anything but batches of
+            images and class numbers.
 
     Example:
 
@@ -40,7 +44,7 @@ def streams(
     parts = {"source": source, "target": target, "validation": validation}
     for name, dataset in parts.items():
         if dataset is not None:
-            _check_pairs(name, dataset)
+            _check(name, dataset)
     zipped = {
         name: dataset if name == "source" else dataset.repeat()
         for name, dataset in parts.items()
@@ -49,20 +53,16 @@ def streams(
     return tf.data.Dataset.zip(zipped)
 
 
-def _check_pairs(name: str, dataset: tf.data.Dataset) -> None:
-    if not isinstance(dataset, tf.data.Dataset):
-        raise InputError(
-            f"The {name} stream must be a tf.data.Dataset. "
-            f"Received: {type(dataset).__name__}"
-        )
+def _check(name: str, dataset: tf.data.Dataset) -> None:
+    """Raises InputError unless a stream holds batches of labelled images."""
+    tf_data.check_labelled(
+        dataset,
+        f"{name} stream",
+        "batches of images and class numbers",
+        batched=True,
+        pairs=True,
+    )
     if dataset.cardinality() == 0:
         raise InputError(
             f"The {name} stream must not be empty. Received: 0 batches"
-        )
-    spec = dataset.element_spec
-    fits = isinstance(spec, tuple) and len(spec) == 2
-    if not fits or spec[1].shape.rank != 1 or not spec[1].dtype.is_integer:
-        raise InputError(
-            f"The {name} stream must yield batches of images and class numbers "
-            f"(not one-hot vectors or sample weights). Received: {spec}"
         )

@@ -1,7 +1,8 @@
-"""DATL: domain adaptive transfer learning (Ngiam et al. 2018).
+"""DATL: domain adaptive transfer learning (Ngiam et al. 2018), as a callback.
 
-`ImportanceWeights` holds one weight per source class and applies them to a
-dataset; the `DATL` callback estimates them. Both compose with `model.fit`:
+`ImportanceWeights` holds one weight per source class and applies the weights
+to a dataset. The `DATL` callback estimates them. Both compose with
+`model.fit`:
 
     weights = ImportanceWeights(num_source_classes)
     model.fit(
@@ -20,34 +21,34 @@ from tf_transfer.datl import diagnostics
 from tf_transfer.datl.estimation import TargetPrior, estimate_target_prior
 from tf_transfer.datl.importance_weights import ImportanceWeights
 from tf_transfer.errors import InputError
-from tf_transfer.utils.checks import check_prior
+from tf_transfer.utils import checks
 
 
 class DATL(keras.callbacks.Callback):
     """Estimates importance weights for the source model being trained.
 
-    With a `generalist` the weights are estimated once, before training (Ngiam
-    et al. 2018, section 3). Without one, training starts with the weights as
-    they are, and the model in training estimates them again after every
-    `every` epochs; weights restored from a checkpoint go on from there.
+    With a `generalist`, the weights are estimated once, before training
+    (Ngiam et al. 2018, section 3). Without one, training starts with the
+    current weights, which may come from a checkpoint, and the model in
+    training estimates them again after every `every` epochs.
 
-    Each epoch's logs gain `datl_ess`, `datl_largest_weight` and
-    `datl_entropy` (of the target prior in use, in nats). An estimate with a
-    low effective sample size gives a warning with advice.
+    Each epoch's logs contain `datl_ess`, `datl_largest_weight` and
+    `datl_entropy` (of the current target prior, in nats). If the effective
+    sample size of an estimate is low, the callback warns and says what to do.
 
     Args:
         weights: the `ImportanceWeights` that the dataset of this `fit` uses.
-        target_images: array `[N, H, W, channels]` or batches; no labels.
+        target_images: an array `[N, H, W, channels]` or batches; no labels.
         source_prior: P_s, `[C]`.
         generalist: a trained source classifier, or None.
-        every: epochs between estimates from the model in training; by
-            default 1 without a generalist, and never with one.
-        **estimation: `estimator`, `temperature`, `from_logits`, `held_out`,
-            `calibrate` of `estimate_target_prior`.
+        every: epochs between estimates by the model in training; by default 1
+            without a generalist, and never with one.
+        **estimation: `estimator`, `temperature`, `from_logits`, `held_out` or
+            `calibrate` for `estimate_target_prior`.
 
     Raises:
-        InputError: in `fit`, if the weights would not reach the loss because
-            no dataset was made with them.
+        InputError: if `every` or `source_prior` is invalid; in `fit`, if no
+            dataset was made with the weights, so they cannot reach the loss.
 
     Example:
 
@@ -82,7 +83,7 @@ class DATL(keras.callbacks.Callback):
             raise InputError(f"`every` must be at least 1. Received: {every=}")
         self.weights = weights
         self.target_images = target_images
-        self.source_prior = check_prior(
+        self.source_prior = checks.check_prior(
             source_prior, weights.num_source_classes
         )
         self.generalist = generalist
@@ -93,9 +94,9 @@ class DATL(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if not self.weights.reaches_data:
             raise InputError(
-                "The importance weights reach no loss; fit on the dataset of "
-                "weights.attach, weights.resample or weights.draw. Received: "
-                "weights that no dataset uses"
+                "The importance weights do not reach the loss; fit on a "
+                "dataset from weights.attach, weights.resample or "
+                "weights.draw. Received: weights that no dataset uses"
             )
         if self.generalist is not None and self.estimate is None:
             self._estimate(self.generalist)
@@ -104,10 +105,10 @@ class DATL(keras.callbacks.Callback):
         if self.every and (epoch + 1) % self.every == 0:
             self._estimate(self.model)
         if logs is not None:
-            found = self._diagnostics()
-            logs["datl_ess"] = found.ess
-            logs["datl_largest_weight"] = found.largest
-            logs["datl_entropy"] = found.entropy
+            summary = self._diagnostics()
+            logs["datl_ess"] = summary.ess
+            logs["datl_largest_weight"] = summary.largest
+            logs["datl_entropy"] = summary.entropy
 
     def _estimate(self, model: keras.Model) -> None:
         self.estimate = estimate_target_prior(

@@ -1,4 +1,4 @@
-"""What a set of importance weights means for the training.
+"""What a set of importance weights means for training: size and spread.
 
 Pure NumPy. Weights and priors are `[C]`, one entry per source class.
 """
@@ -18,7 +18,8 @@ def effective_sample_size(
 ) -> float:
     """Returns the effective share of the source examples, in (0, 1].
 
-    Kish's `(sum w)^2 / (n sum w^2)` over the source examples.
+    This is Kish's `(sum w)^2 / (n sum w^2)` over the source examples. Equal
+    weights give 1; the more unequal the weights are, the smaller it is.
 
     Args:
         weights: importance weights, `[C]`.
@@ -43,9 +44,9 @@ def bootstrap_interval(
     """Returns a percentile interval per class by resampling target images.
 
     Args:
-        probabilities: predictions, `[N, C]`.
-        estimator: maps `[N, C]` predictions to `[C]` values.
-        repeats: bootstrap samples.
+        probabilities: predictions for the target images, `[N, C]`.
+        estimator: a function from predictions `[N, C]` to values `[C]`.
+        repeats: number of bootstrap samples.
         seed: of the resampling.
         level: share of the samples inside the interval.
 
@@ -63,14 +64,14 @@ def bootstrap_interval(
 
 @dataclasses.dataclass(frozen=True)
 class Diagnostics:
-    """What a set of importance weights means for the training.
+    """What a set of importance weights means for training.
 
     Attributes:
         ess: effective share of the source examples, in (0, 1].
         largest: the largest weight.
         clipped: share of the target mass that clipping removed.
         entropy: entropy of P_t in nats.
-        advice: a sentence when the weights look dangerous, else empty.
+        advice: what to do if training would repeat few examples; else empty.
     """
 
     ess: float
@@ -87,15 +88,23 @@ def diagnose(
     clip: float | None = None,
     temper: float = 1.0,
 ) -> Diagnostics:
-    """Describes weights `[C]` made from P_t and P_s, both `[C]`."""
+    """Returns the diagnostics of weights made from two priors, all `[C]`.
+
+    Args:
+        weights: importance weights.
+        target_prior: P_t that they were made from.
+        source_prior: P_s that they were made from.
+        clip: the largest ratio before normalisation, or None.
+        temper: exponent of the ratios.
+    """
     ess = effective_sample_size(weights, source_prior)
     mass = target_prior[target_prior > 0]
     clipped = 0.0
     if clip is not None:
-        known = source_prior > 0
-        tempered = (target_prior[known] / source_prior[known]) ** temper
-        over = np.maximum(tempered - clip, 0) @ source_prior[known]
-        clipped = over / (tempered @ source_prior[known])
+        nonempty = source_prior > 0
+        tempered = (target_prior[nonempty] / source_prior[nonempty]) ** temper
+        excess = np.maximum(tempered - clip, 0) @ source_prior[nonempty]
+        clipped = excess / (tempered @ source_prior[nonempty])
     advice = ""
     if ess < LOW_ESS:
         advice = (
@@ -142,9 +151,10 @@ def weight_interval(
 
 
 def effective_classes(prior: np.ndarray) -> float:
-    """Returns how many equally likely classes would be as mixed as a prior.
+    """Returns the effective number of classes of a prior `[C]`.
 
-    One over the sum of squares of the class shares, `[C]`.
+    This is one over the sum of the squared shares: C for equal shares, 1 if
+    one class has them all.
     """
     return 1 / float(prior @ prior)
 

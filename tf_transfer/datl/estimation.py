@@ -1,7 +1,7 @@
 """Estimates the target prior P_t by running a source model over images.
 
-Memory is constant in the number of images: the mean prediction is a running
-sum, and a uniform sample of the predictions is kept for the estimators and
+Memory does not grow with the number of images: the mean prediction is a
+running sum, and a uniform sample of the predictions serves the estimators and
 intervals that need single rows.
 """
 
@@ -16,11 +16,11 @@ from tf_transfer.datl import label_shift
 from tf_transfer.datl.diagnostics import bootstrap_interval
 from tf_transfer.errors import InputError
 from tf_transfer.models.inference import as_logits, stream_outputs
-from tf_transfer.utils import checks, weighting
+from tf_transfer.utils import checks, tf_data, weighting
 
 ESTIMATORS = ("mean", "em", "bbse")
-_KEPT_ROWS = 10_000
-_KEPT_BYTES = 2**28
+_MOST_ROWS = 10_000
+_MOST_BYTES = 2**28
 _BATCH = 256
 
 
@@ -31,8 +31,8 @@ class TargetPrior:
     Attributes:
         prior: P_t, `[C]`, sum 1.
         interval: 95 % bootstrap bounds of every share, `[2, C]`, or None.
-        count: target images used.
-        temperature: that softened the predictions, calibration included.
+        count: number of target images.
+        temperature: of the softmax, including the calibration.
 
     Example:
 
@@ -52,33 +52,33 @@ class _Rows:
 
     Args:
         width: length of a row.
-        sample: False keeps no rows.
+        sample: False for the mean alone.
         seed: of the sample.
     """
 
     def __init__(self, width: int, sample: bool = True, seed: int = 0):
-        fits = _KEPT_BYTES // (4 * width)
-        self.capacity = max(100, min(_KEPT_ROWS, fits)) if sample else 0
-        self._rows = np.empty((self.capacity, width), np.float32)
+        fits = _MOST_BYTES // (4 * width)
+        self.capacity = max(100, min(_MOST_ROWS, fits)) if sample else 0
+        self._buffer = np.empty((self.capacity, width), np.float32)
         self.total = np.zeros(width)
         self.count = 0
         self._rng = np.random.default_rng(seed)
 
     def add(self, rows: np.ndarray) -> None:
-        """Takes in rows `[B, width]` (Vitter's algorithm R)."""
-        early = rows[: self.capacity - len(self.kept)]
-        self._rows[self.count :][: len(early)] = early
+        """Adds rows `[B, width]` (Vitter's algorithm R)."""
+        early = rows[: self.capacity - len(self.sample)]
+        self._buffer[self.count :][: len(early)] = early
         late = rows[len(early) :]
-        seen = self.count + len(rows) - len(late)
-        places = self._rng.integers(0, seen + 1 + np.arange(len(late)))
+        before = self.count + len(early)
+        places = self._rng.integers(0, before + 1 + np.arange(len(late)))
         chosen = places < self.capacity
-        self._rows[places[chosen]] = late[chosen]
+        self._buffer[places[chosen]] = late[chosen]
         self.total += rows.sum(axis=0, dtype=np.float64)
         self.count += len(rows)
 
     @property
-    def kept(self) -> np.ndarray:
-        return self._rows[: self.count]
+    def sample(self) -> np.ndarray:
+        return self._buffer[: self.count]
 
     @property
     def mean(self) -> np.ndarray:
@@ -86,7 +86,7 @@ class _Rows:
 
 
 def as_batches(images: np.ndarray | tf.data.Dataset) -> tf.data.Dataset:
-    """Returns a dataset of batches; arrays `[N, H, W, channels]` are cut."""
+    """Returns a dataset of batches; splits an array `[N, H, W, channels]`."""
     if isinstance(images, tf.data.Dataset):
         return images
     return tf.data.Dataset.from_tensor_slices(images).batch(_BATCH)
@@ -97,17 +97,19 @@ def count_source_prior(
 ) -> np.ndarray:
     """Returns the share of every class in one pass over a labelled dataset.
 
-    O(examples + batches classes) time, O(batch + classes) memory.
+    It takes O(examples + batches classes) time and O(batch + classes) memory.
 
     Args:
-        dataset: finite; `(record, label)`, single examples or batches.
+        dataset: a finite dataset of `(record, label)`, single examples or
+            batches.
         num_classes: the number of source classes C.
 
     Returns:
         P_s, `[C]` float64, sum 1.
 
     Raises:
-        InputError: for an endless or empty dataset, or labels out of range.
+        InputError: if the dataset is endless or empty, or a label is out of
+            range.
 
     Example:
 
@@ -116,12 +118,8 @@ def count_source_prior(
     >>> count_source_prior(dataset, num_classes=2).tolist()
     [0.25, 0.75]
     """
-    batched = checks.check_labelled(dataset)
-    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise InputError(
-            "The source prior needs a dataset that ends. Received: an endless "
-            "dataset"
-        )
+    batched = tf_data.check_labelled(dataset)
+    tf_data.check_finite(dataset, "source dataset")
     labels = dataset.map(lambda record, label, *rest: label)
     counts = np.zeros(num_classes)
     for batch in labels if batched else labels.batch(_BATCH):
@@ -146,10 +144,10 @@ def estimate_target_prior(
 ) -> TargetPrior:
     """Estimates how often each source class occurs among target images.
 
-    Beyond the passes through the model it takes O(images classes) time, and
-    memory for a batch and for at most 10,000 rows of predictions. (Each
-    iteration of `"em"` costs as much again for the rows kept, and `"bbse"`
-    O(classes^2) memory.)
+    In addition to the passes through the model, it takes O(images classes)
+    time, and memory for one batch and at most 10,000 predictions. Each
+    iteration of `"em"` takes as much time again for these predictions;
+    `"bbse"` takes O(classes^2) memory.
 
     Args:
         model: a source classifier (the generalist), from images to `[B, C]`.
@@ -160,27 +158,28 @@ def estimate_target_prior(
             3); `"em"`, maximum likelihood (Saerens et al. 2002), or
             `"bbse"`, from the confusion matrix (Lipton et al. 2018). The
             last two assume that the target's classes are among the source's.
-        temperature: softens the predictions; the paper uses 2.0.
+        temperature: divides the logits; Ngiam et al. use 2.0.
         from_logits: whether the model returns logits or probabilities.
-        held_out: batches of source `(images, labels)` the model was not
+        held_out: batches of source `(images, labels)` that the model was not
             trained on, for `"bbse"` and for calibration.
-        calibrate: fit a temperature on `held_out` first.
-        bootstrap: samples for the interval; 0 for none. Of more than 10,000
-            images it is that of the rows kept, wider than need be.
+        calibrate: whether to fit a temperature on `held_out` first.
+        bootstrap: samples for the interval; 0 for no interval. For more than
+            10,000 images, the interval is that of a sample of 10,000, and so
+            wider than necessary.
 
     Returns:
         The estimate, with its interval.
 
     Raises:
-        InputError: for an empty target, settings out of range, or a model
-            whose outputs do not fit.
+        InputError: if there are no images, a setting is out of range, or the
+            model's outputs do not fit `source_prior` or `from_logits`.
 
     Example:
 
     >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Identity()])
     >>> logits = np.log([[0.9, 0.1], [0.6, 0.4]]).astype(np.float32)
-    >>> found = estimate_target_prior(model, logits, [0.5, 0.5])
-    >>> found.prior.round(2).tolist()
+    >>> estimate = estimate_target_prior(model, logits, [0.5, 0.5])
+    >>> estimate.prior.round(2).tolist()
     [0.75, 0.25]
     """
     if estimator not in ESTIMATORS:
@@ -212,31 +211,31 @@ def estimate_target_prior(
     if estimator == "em":
         solve = functools.partial(label_shift.em_prior, source_prior=prior)
     elif estimator == "bbse":
-        seen = _confusion(model, held_out, prior, temperature, from_logits)
-        solve = functools.partial(_bbse, confusion=seen, prior=prior)
-    # All but EM need no more than the mean of all rows.
-    rows = target.kept if estimator == "em" else target.mean[None]
+        confusion = _confusion(model, held_out, prior, temperature, from_logits)
+        solve = functools.partial(_bbse, confusion=confusion, prior=prior)
+    # Only EM needs single rows; the mean of all rows is enough for the others.
+    rows = target.sample if estimator == "em" else target.mean[None]
     interval = None
     if bootstrap:
-        interval = bootstrap_interval(target.kept, solve, bootstrap)
+        interval = bootstrap_interval(target.sample, solve, bootstrap)
     return TargetPrior(solve(rows), interval, target.count, temperature)
 
 
 def _check_shape(model: keras.Model, batches: tf.data.Dataset) -> None:
-    """Checks that a dataset's images fit a built model."""
+    """Raises InputError if a dataset's images do not fit a built model."""
     spec = batches.element_spec
     images = spec[0] if isinstance(spec, tuple) else spec
-    # Neither an unbuilt nor a subclassed model knows its shape.
-    wanted = getattr(model, "input_shape", None) if model.built else None
-    if not images.shape.is_compatible_with(wanted):
+    # Unbuilt and subclassed models have no input shape.
+    input_shape = getattr(model, "input_shape", None) if model.built else None
+    if not images.shape.is_compatible_with(input_shape):
         raise InputError(
-            f"The model takes images of shape {wanted}. "
+            f"The model takes images of shape {input_shape}. "
             f"Received: target images of shape {tuple(images.shape)}"
         )
 
 
 def _checked(outputs, num_classes: int, from_logits: bool):
-    """Yields logits `[B, C]` and labels of model outputs, after checks."""
+    """Yields logits `[B, C]` and labels, after checks of a model's outputs."""
     for rows, labels in outputs:
         if rows.shape[1:] != (num_classes,):
             raise InputError(
@@ -267,22 +266,22 @@ def _bbse(rows, *, confusion, prior) -> np.ndarray:
 
 
 def _confusion(model, held_out, prior, temperature, from_logits) -> np.ndarray:
-    """Returns the soft confusion matrix of `weights.bbse_prior`, `[C, C]`."""
+    """Returns the confusion matrix that `bbse_prior` takes, `[C, C]`."""
     confusion = np.zeros((len(prior), len(prior)))
     pairs = _held_out(model, held_out, len(prior), from_logits)
     for logits, labels in pairs:
         np.add.at(confusion.T, labels, label_shift.softmax(logits, temperature))
-    seen = confusion.sum(axis=0)
+    counts = confusion.sum(axis=0)
     return prior * np.divide(
-        confusion, seen, out=np.zeros_like(confusion), where=seen > 0
+        confusion, counts, out=np.zeros_like(confusion), where=counts > 0
     )
 
 
 def _calibration(model, held_out, num_classes, from_logits) -> float:
     """Returns the calibration temperature on held-out source images."""
-    sample = _Rows(num_classes + 1)
+    rows = _Rows(num_classes + 1)
     pairs = _held_out(model, held_out, num_classes, from_logits)
     for logits, labels in pairs:
-        sample.add(np.concatenate([logits, labels[:, None]], axis=1))
-    logits, labels = sample.kept[:, :-1], sample.kept[:, -1].astype(int)
+        rows.add(np.concatenate([logits, labels[:, None]], axis=1))
+    logits, labels = rows.sample[:, :-1], rows.sample[:, -1].astype(int)
     return label_shift.calibration_temperature(logits, labels)

@@ -1,12 +1,16 @@
-"""Importance weights of the source classes, applied to a dataset."""
+"""One importance weight per source class, and the datasets they apply to.
+
+`ImportanceWeights` holds the weights in a variable and applies them to a
+source in one of three ways: as sample weights (`attach`), by resampling a
+stream (`resample`), or by drawing indices (`draw`).
+"""
 
 import numpy as np
 import tensorflow as tf
 
 from tf_transfer.datl import diagnostics, resampling, shaping
 from tf_transfer.errors import InputError
-from tf_transfer.utils import checks, weighting
-from tf_transfer.utils.checks import check_prior
+from tf_transfer.utils import checks, tf_data, weighting
 
 
 class ImportanceWeights(tf.Module):
@@ -14,28 +18,31 @@ class ImportanceWeights(tf.Module):
 
     The weight of a class is P_t / P_s (Ngiam et al. 2018, section 3).
 
-    The weights live in a variable, so that a dataset made by `attach` or
-    `resample` follows when a callback changes them (after the batches that
-    are already prefetched; a later `cache()` would freeze them). Track the
-    object in a `tf.train.Checkpoint` to save and restore it.
+    The weights are in a variable. When a callback changes it, the datasets
+    that `attach`, `resample` and `draw` returned use the new weights, after
+    the batches that are already prefetched. Do not `cache()` such a dataset:
+    that would freeze the weights. To save and restore the object, track it in
+    a `tf.train.Checkpoint`.
 
     Args:
         num_source_classes: the number of source classes C.
         temper: exponent of the ratio; 0 gives equal weights.
-        clip: the largest ratio, before the weights are brought to mean 1.
-        floor: the smallest ratio, likewise.
-        top_k: keep only the classes with the largest ratio (a specialist).
-        reverse: the reversed control: the largest weight to the class with
-            the smallest ratio, and so on.
+        clip: the largest ratio, before the weights are scaled to mean 1.
+        floor: the smallest ratio, before the weights are scaled to mean 1.
+        top_k: how many classes, those with the largest ratios, keep their
+            weights (a specialist); the others get 0.
+        reverse: give the largest weight to the class with the smallest ratio,
+            and so on: the reversed control.
 
     Attributes:
         values: the weights, `[C]` float32, mean 1 under the source prior; all
             1 until they are set.
-        updates: how often they were set, int64.
-        target_prior: P_t that they were last set by, `[C]` float32; 0 before.
+        updates: how often the weights were set, int64.
+        target_prior: P_t of the last update, `[C]` float32; 0 before the
+            first.
 
     Raises:
-        InputError: for arguments out of range.
+        InputError: if an argument is out of range.
 
     Example:
 
@@ -56,13 +63,10 @@ class ImportanceWeights(tf.Module):
         reverse: bool = False,
     ):
         super().__init__(name="importance_weights")
-        if num_source_classes < 1:
-            raise InputError(
-                "`num_source_classes` must be at least 1. "
-                f"Received: {num_source_classes=}"
-            )
+        self.num_source_classes = checks.check_class_count(
+            num_source_classes, "num_source_classes"
+        )
         shaping.check_shaping(temper, clip, floor, top_k)
-        self.num_source_classes = int(num_source_classes)
         self.shaping = {
             "temper": temper,
             "clip": clip,
@@ -71,7 +75,7 @@ class ImportanceWeights(tf.Module):
             "reverse": reverse,
         }
         self.reaches_data = False
-        with tf.device("CPU"):  # where tf.data can read it
+        with tf.device("CPU"):  # where tf.data can read them
             self.values = tf.Variable(
                 tf.ones([num_source_classes]), trainable=False, name="values"
             )
@@ -101,20 +105,20 @@ class ImportanceWeights(tf.Module):
 
     def update(self, target_prior: np.ndarray, source_prior: np.ndarray):
         """Sets the weights to `P_t / P_s`, shaped; both priors are `[C]`."""
-        shaped = shaping.importance_weights(
+        values = shaping.importance_weights(
             target_prior, source_prior, **self.shaping
         )
-        self.assign(shaped, source_prior)
+        self.assign(values, source_prior)
         self.target_prior.assign(target_prior)
 
     def assign(self, values: np.ndarray, source_prior: np.ndarray):
         """Sets the weights to `values` `[C]`, scaled to mean 1 under P_s.
 
         Raises:
-            InputError: for weights of another length, negative, not finite,
-                or all zero.
+            InputError: if there are not C values, a value is negative or not
+                finite, or the values of all classes with examples are 0.
         """
-        prior = check_prior(source_prior, self.num_source_classes)
+        prior = checks.check_prior(source_prior, self.num_source_classes)
         self.values.assign(weighting.normalise(values, prior))
         self.target_prior.assign(self.values * prior.astype(np.float32))
         self.updates.assign_add(1)
@@ -122,11 +126,14 @@ class ImportanceWeights(tf.Module):
     def attach(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
         """Adds the weights as sample weights: `(x, y)` to `(x, y, weight)`.
 
-        Weights of mean 1 with Keras' default loss reduction keep the scale
-        of the loss. Works on single examples and on batches; O(1) time an
+        The weights have mean 1, so Keras' default reduction keeps the scale of
+        the loss. It works on single examples and on batches, in O(1) time per
         example and O(classes) memory.
+
+        Raises:
+            InputError: unless the dataset yields `(x, class number)`.
         """
-        self._check_pairs(dataset)
+        tf_data.check_labelled(dataset, form="(x, class number)", pairs=True)
         self.reaches_data = True
         return dataset.map(
             lambda x, y: (x, y, weighting.weight_of(self.values, y)),
@@ -143,13 +150,16 @@ class ImportanceWeights(tf.Module):
         block_size: int = 1024,
         start: int = 0,
     ) -> tf.data.Dataset:
-        """Repeats and drops examples by weight; see `sampling.resample`.
+        """Repeats and drops examples by weight; see `resampling.resample`.
 
-        A finite dataset is passed over again and again, with new choices each
-        time: give `fit` its `steps_per_epoch`. To continue a run, `start`
-        passes over the elements it has seen; cheap before images are decoded.
+        The dataset is repeated without end, with new choices in each pass, so
+        give `fit` its `steps_per_epoch`. To continue a run, `start` skips that
+        many elements of the result, which is cheap before images are decoded.
+
+        Raises:
+            InputError: unless the dataset yields `(x, class number)`.
         """
-        self._check_pairs(dataset)
+        tf_data.check_labelled(dataset, form="(x, class number)", pairs=True)
         self.reaches_data = True
         return resampling.resample(
             dataset.repeat(),
@@ -163,22 +173,25 @@ class ImportanceWeights(tf.Module):
     def draw(
         self, labels: np.ndarray, *, batch_size: int, seed: int, start: int = 0
     ) -> tf.data.Dataset:
-        """Draws weighted source indices; see `sampling.index_draw`."""
+        """Draws weighted source indices; see `resampling.index_draw`."""
         self.reaches_data = True
         return resampling.index_draw(
             labels, self.values, batch_size=batch_size, seed=seed, start=start
         )
 
     def as_class_weight(self) -> dict[int, float]:
-        """Returns the weights for Keras' own `fit(class_weight=...)`.
+        """Returns a copy of the weights for Keras' `fit(class_weight=...)`.
 
-        A copy: it does not follow later changes, so the weights must be set.
+        A copy does not follow later changes, so the weights must be set first.
+
+        Raises:
+            InputError: if they are not.
         """
         if not self.updates.numpy():
             raise InputError(
                 "The importance weights are not set yet; call `update` first, "
-                "with what `estimate_target_prior` returns (the callback "
-                "`DATL` does so as `fit` begins, too late for this). "
+                "with the prior of `estimate_target_prior` (the callback "
+                "`DATL` sets them when `fit` begins, which is too late here). "
                 "Received: no estimate"
             )
         return dict(enumerate(self.numpy().tolist()))
@@ -186,7 +199,7 @@ class ImportanceWeights(tf.Module):
     def diagnostics(
         self, target_prior: np.ndarray, source_prior: np.ndarray
     ) -> diagnostics.Diagnostics:
-        """Describes the weights; both priors are `[C]`."""
+        """Returns the weights' diagnostics; both priors are `[C]`."""
         return diagnostics.diagnose(
             self.numpy().astype(np.float64),
             np.asarray(target_prior),
@@ -194,11 +207,3 @@ class ImportanceWeights(tf.Module):
             clip=self.shaping["clip"],
             temper=self.shaping["temper"],
         )
-
-    def _check_pairs(self, dataset: tf.data.Dataset) -> None:
-        checks.check_labelled(dataset)
-        if len(dataset.element_spec) != 2:
-            raise InputError(
-                "The source dataset must yield (x, y), without sample "
-                f"weights of its own. Received: {dataset.element_spec}"
-            )

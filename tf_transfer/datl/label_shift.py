@@ -1,21 +1,22 @@
-"""Importance weights of the source classes: estimation and shaping.
+"""Estimators of the target prior P_t from a source model's predictions.
 
-Pure NumPy. Shapes use C for the number of source classes and N for the number
-of target images. Weights are `P_t(y) / P_s(y)` (Ngiam et al. 2018, section 3)
-and have mean 1 under the source prior.
+Three estimators: the mean prediction, maximum likelihood (EM) and the
+confusion matrix (BBSE). All work on probabilities, which `softmax` and
+`calibration_temperature` make of logits. Pure NumPy and SciPy. Shapes use C
+for the number of source classes and N for the number of images.
 """
 
 import numpy as np
 
 from tf_transfer.errors import InputError
-from tf_transfer.utils.checks import check_prior
+from tf_transfer.utils import checks
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Returns class probabilities `[N, C]` of logits softened by temperature.
+    """Returns class probabilities `[N, C]` of logits `[N, C]`.
 
     A temperature above 1 flattens the predictions; Ngiam et al. use 2.0. The
-    precision is that of the logits, single or double.
+    result has the precision of the logits, single or double.
     """
     if not temperature > 0:
         raise InputError(
@@ -50,8 +51,9 @@ def em_prior(
 ) -> np.ndarray:
     """Estimates P_t by maximum likelihood (Saerens et al. 2002, section 2).
 
-    Use it when the target's labels are among the source's and the
-    probabilities are calibrated; the plain mean is biased towards P_s then.
+    Use it when the target's classes are among the source's and the
+    probabilities are calibrated. In that case the mean prediction is biased
+    towards P_s.
 
     Args:
         probabilities: predictions for the target images, `[N, C]`.
@@ -63,7 +65,8 @@ def em_prior(
         P_t, `[C]`, sum 1.
 
     Raises:
-        InputError: for a prior or probabilities that are none.
+        InputError: if `source_prior` is not a probability vector, or the
+            probabilities are empty, negative, not finite or of another shape.
 
     Example:
 
@@ -71,37 +74,37 @@ def em_prior(
     >>> em_prior(probabilities, [0.5, 0.5]).round(2).tolist()
     [0.81, 0.19]
     """
-    source_prior = check_prior(source_prior)
-    known = source_prior > 0
+    source_prior = checks.check_prior(source_prior)
+    nonempty = source_prior > 0
     probabilities = np.asarray(probabilities)
-    if probabilities.ndim != 2 or probabilities.shape[1] != len(known):
+    if probabilities.ndim != 2 or probabilities.shape[1] != len(nonempty):
         raise InputError(
-            f"`probabilities` must have shape [N, {len(known)}]. "
+            f"`probabilities` must have shape [N, {len(nonempty)}]. "
             f"Received: shape {probabilities.shape}"
         )
     if not (len(probabilities) and np.isfinite(probabilities).all()):
         raise InputError(
-            "`probabilities` must be finite, and those of one image at least. "
+            "`probabilities` must be finite, with at least one row. "
             f"Received: shape {probabilities.shape}"
         )
-    likelihood = probabilities[:, known] / source_prior[known]
+    likelihood = probabilities[:, nonempty] / source_prior[nonempty]
     if not ((likelihood >= 0).all() and likelihood.any(axis=1).all()):
         raise InputError(
-            "`probabilities` must not be negative (logits are), nor 0 for "
-            "all classes that have examples. "
+            "`probabilities` must not be negative (are they logits?), nor 0 "
+            "for all classes with examples. "
             f"Received: smallest {probabilities.min(initial=0.0):g}"
         )
-    prior = source_prior[known].copy()
+    prior = source_prior[nonempty].copy()
     for _ in range(iterations):
-        # The mean posterior, without making those of all rows.
+        # The mean posterior, without an array of the posteriors of all rows.
         evidence = likelihood @ prior
-        new = prior * (1 / evidence @ likelihood) / len(likelihood)
-        moved = np.abs(new - prior).max()
-        prior = new
-        if moved < tolerance:
+        updated = prior * (1 / evidence @ likelihood) / len(likelihood)
+        change = np.abs(updated - prior).max()
+        prior = updated
+        if change < tolerance:
             break
     result = np.zeros_like(source_prior)
-    result[known] = prior
+    result[nonempty] = prior
     return result
 
 
@@ -119,11 +122,12 @@ def bbse_prior(
         source_prior: P_s, `[C]`.
 
     Returns:
-        P_t, `[C]`, sum 1: non-negative least squares of
-        `confusion @ weights = mean_prediction`, times P_s.
+        P_t, `[C]`, sum 1: the solution of `confusion @ weights =
+        mean_prediction` by non-negative least squares, times P_s.
 
     Raises:
-        InputError: for a prior that is none, or figures that do not fit.
+        InputError: if `source_prior` is not a probability vector, the shapes
+            do not match, or the solution is 0.
 
     Example:
 
@@ -133,7 +137,7 @@ def bbse_prior(
     """
     from scipy.optimize import nnls
 
-    source_prior = check_prior(source_prior)
+    source_prior = checks.check_prior(source_prior)
     count = len(source_prior)
     shapes = np.shape(confusion), np.shape(mean_prediction)
     if shapes != ((count, count), (count,)):
@@ -153,21 +157,22 @@ def bbse_prior(
 
 
 def calibration_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the temperature with the least negative log-likelihood.
+    """Returns the temperature that minimises the negative log-likelihood.
 
-    Temperature scaling (Guo et al. 2017) on held-out source images.
+    This is temperature scaling (Guo et al. 2017) on held-out source images.
 
     Args:
-        logits: `[N, C]`.
-        labels: `[N]` integers.
+        logits: of the held-out images, `[N, C]`.
+        labels: their class numbers, `[N]` integers.
     """
     from scipy.optimize import minimize_scalar
 
     logits = np.asarray(logits, np.float64)
 
     def loss(log_temperature: float) -> float:
-        chosen = softmax(logits, np.exp(log_temperature))
-        return -np.log(chosen[np.arange(len(labels)), labels] + 1e-12).mean()
+        probabilities = softmax(logits, np.exp(log_temperature))
+        of_labels = probabilities[np.arange(len(labels)), labels]
+        return -np.log(of_labels + 1e-12).mean()
 
-    found = minimize_scalar(loss, bounds=(-3, 3), method="bounded")
-    return float(np.exp(found.x))
+    optimum = minimize_scalar(loss, bounds=(-3, 3), method="bounded")
+    return float(np.exp(optimum.x))

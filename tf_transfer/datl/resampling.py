@@ -1,25 +1,28 @@
-"""Resampling stages for tf.data: a source as if its labels were the target's.
+"""tf.data stages that resample a source by class weights.
 
-Ngiam et al. 2018 (section 3.2) resample the source rather than weight its
-loss. Both of their samplers come in two forms: a *streaming* stage for any
-labelled dataset, and an *index draw* for sources with random access. Every
-stage is a function of a seed and a position, so it repeats bit for bit, and
-both run before images are decoded if they are put there, and save that work.
+Ngiam et al. 2018 (section 3.2) resample the source instead of weighting its
+loss. Each of their two samplers comes in two forms:
 
-Weights are `[C]` with mean 1 under the source prior, as a tensor or as the
-variable of `ImportanceWeights`, which a callback may change while training.
+* the same-distribution sampler repeats examples: `resample` for a stream,
+  `index_draw` for a source with random access;
+* the elastic sampler does not: `resample(replacement=False)` for a stream,
+  `elastic_order` for a source with random access.
+
+The result depends on a seed and a position alone, so it repeats bit for bit.
+Resample before images are decoded: only the images that remain are decoded.
+
+Weights are `[C]` with mean 1 under the source prior. They may be a tensor, or
+the variable of `ImportanceWeights`, which a callback may change in training.
 """
 
 import numpy as np
 import tensorflow as tf
 
 from tf_transfer.errors import InputError
-from tf_transfer.utils import checks, weighting
-from tf_transfer.utils.checks import _check_seed, check_labelled
-from tf_transfer.utils.weighting import weight_of
+from tf_transfer.utils import checks, tf_data, weighting
 
-_AHEAD = 2  # blocks of batches chosen at a time; of examples more cost time
-_DRAWN = 512  # indices in a block of `index_draw`
+_PARALLEL = 2  # blocks of batches in parallel; for examples it costs time
+_DRAWN = 512  # indices that `index_draw` draws at a time
 
 
 def resample(
@@ -33,33 +36,34 @@ def resample(
 ) -> tf.data.Dataset:
     """Repeats and drops the examples of a `(record, label)` dataset by weight.
 
-    An example of weight w is copied `floor(rate * w)` times, and once more
-    with the remaining probability, so that the classes keep their weighted
-    shares exactly in expectation (the paper's same-distribution sampler).
-    Without replacement it is kept once with probability `min(1, rate * w)`
-    (the elastic sampler): no duplicates, but shares drift from the weighted
-    ones wherever `rate * w` exceeds 1.
+    With replacement, an example of weight w is copied `floor(rate * w)` times,
+    and once more with the remaining probability. The expected shares of the
+    classes are then exactly the weighted ones (the paper's same-distribution
+    sampler). Without replacement, it is kept once with probability `min(1,
+    rate * w)` (the elastic sampler). Then there are no duplicates, but shares
+    differ from the weighted ones where `rate * w` exceeds 1.
 
-    Takes O(1) time an example and O(classes + block_size) memory. Batches cost
-    less than single examples.
+    It takes O(1) time per example and O(classes + block_size) memory. Batches
+    are faster than single examples.
 
     Args:
-        dataset: single examples, or batches; the result is the same kind,
+        dataset: single examples or batches. The result is of the same kind,
             with the same batch size.
         class_weights: `[C]`.
-        seed: the same seed repeats the same choices by position, so repeat
-            the dataset *before* this stage for new ones in each pass.
+        seed: of the choices. They depend on seed and position alone: for new
+            choices in each pass, repeat the dataset *before* this stage.
         replacement: False for the elastic sampler.
         rate: expected length of the result over the length of `dataset`.
-        block_size: examples chosen from and shuffled together; copies of an
-            example stay within their block. Fastest as a multiple of the size
-            of endless batches.
+        block_size: how many examples are chosen from and shuffled together;
+            copies of an example stay within their block. For endless batches
+            it is fastest as a multiple of the batch size.
 
     Returns:
-        A dataset with the elements of `dataset`. Its length is not known.
+        A dataset with the elements of `dataset`, of unknown length.
 
     Raises:
-        InputError: for labels, weights, a rate or a seed that cannot be used.
+        InputError: if the dataset has no class numbers, or weights, rate or
+            seed are out of range.
 
     Example:
 
@@ -68,16 +72,13 @@ def resample(
     >>> [record.decode() for record, _ in drawn.as_numpy_iterator()]
     ['a', 'a', 'a']
     """
-    _check_seed(seed)
-    now = tf.get_static_value(tf.convert_to_tensor(class_weights))
-    if now is not None and not (now.min() >= 0 and 0 < now.max() < np.inf):
-        raise InputError(
-            "Weights must be finite, not negative, nor all 0. "
-            f"Received: {now.min():g} to {now.max():g}"
-        )
+    checks.check_seed(seed)
+    values = tf.get_static_value(tf.convert_to_tensor(class_weights))
+    if values is not None:
+        checks.check_weights(values, positive=True)
     if not 0 < rate < np.inf:
         raise InputError(f"`rate` must be positive. Received: {rate=}")
-    check_labelled(dataset)
+    tf_data.check_labelled(dataset)
     batch_size = _batch_size(dataset)
     blocks = _blocks(dataset, batch_size, block_size)
 
@@ -85,52 +86,60 @@ def resample(
         if element[1].shape.rank == 2:
             element = tf.nest.map_structure(_joined, element)
         labels = element[1]
-        expected = rate * tf.cast(weight_of(class_weights, labels), tf.float32)
+        weights = weighting.weight_of(class_weights, labels)
+        expected = rate * tf.cast(weights, tf.float32)
         draws = tf.random.stateless_uniform(tf.shape(labels), [seed, position])
         whole = tf.floor(expected) if replacement else tf.zeros_like(expected)
-        more = tf.cast(draws < expected - whole, tf.int32)
-        reached = tf.cumsum(tf.cast(whole, tf.int32) + more)
-        # What tf.repeat gives, in a tenth of its time.
-        rows = tf.searchsorted(reached, tf.range(reached[-1]), side="right")
-        mixed = tf.random.experimental.stateless_shuffle(rows, [position, seed])
-        return tf.nest.map_structure(lambda x: tf.gather(x, mixed), element)
+        extra = tf.cast(draws < expected - whole, tf.int32)
+        ends = tf.cumsum(tf.cast(whole, tf.int32) + extra)
+        # The same as tf.repeat, in a tenth of the time.
+        rows = tf.searchsorted(ends, tf.range(ends[-1]), side="right")
+        rows = tf.random.experimental.stateless_shuffle(rows, [position, seed])
+        return tf.nest.map_structure(lambda x: tf.gather(x, rows), element)
 
-    chosen = blocks.enumerate().map(choose, _AHEAD if batch_size else 1)
-    endless = blocks.cardinality() == tf.data.INFINITE_CARDINALITY
+    chosen = blocks.enumerate().map(choose, _PARALLEL if batch_size else 1)
+    endless = _is_endless(blocks)
     if not endless:
-        # Tells tf.data, too, that the length is no longer known.
+        # The filter also makes the length unknown to tf.data.
         chosen = chosen.filter(lambda *element: tf.size(element[1]) > 0)
     if batch_size is None:
         return chosen.unbatch()
-    # Batches of a size known beforehand, where none is cut short.
-    return chosen.rebatch(batch_size, drop_remainder=bool(endless))
+    # Endless batches are never cut short, so their shape stays static.
+    return chosen.rebatch(batch_size, drop_remainder=endless)
+
+
+def _is_endless(dataset: tf.data.Dataset) -> bool:
+    return bool(dataset.cardinality() == tf.data.INFINITE_CARDINALITY)
 
 
 def _blocks(
     dataset: tf.data.Dataset, batch_size: int | None, block_size: int
 ) -> tf.data.Dataset:
-    """Returns blocks of single examples, or of batches side by side."""
+    """Returns blocks of `block_size` examples.
+
+    A block is `[block_size, ...]`, or `[batches, batch_size, ...]`, which
+    `_joined` makes one.
+    """
     if batch_size is None:
         return dataset.batch(block_size, num_parallel_calls=1)
-    together = block_size // batch_size
     shapes = [spec.shape for spec in tf.nest.flatten(dataset.element_spec)]
-    endless = dataset.cardinality() == tf.data.INFINITE_CARDINALITY
-    known = all(shape.is_fully_defined() for shape in shapes)
-    if not (endless and known and together * batch_size == block_size):
+    static = all(shape.is_fully_defined() for shape in shapes)
+    if not (_is_endless(dataset) and static) or block_size % batch_size:
         return dataset.rebatch(block_size)
-    # Batches of one shape are copied faster than those of any.
-    return dataset.batch(together, num_parallel_calls=_AHEAD)
+    # Batches of static shape are copied faster.
+    count = block_size // batch_size
+    return dataset.batch(count, num_parallel_calls=_PARALLEL)
 
 
 def _joined(part: tf.Tensor) -> tf.Tensor:
-    """Joins batches that lie side by side."""
+    """Joins batches `[batches, batch_size, ...]` to `[block_size, ...]`."""
     return tf.reshape(part, [-1, *part.shape[2:]])
 
 
 def _batch_size(dataset: tf.data.Dataset) -> int | None:
-    """Returns the size of the batches, or None of single examples.
+    """Returns the batch size, or None for single examples.
 
-    Reads the first of those whose size is not known.
+    Where the size is not static, it reads the first batch.
     """
     shape = dataset.element_spec[1].shape
     if shape.rank == 0:
@@ -151,14 +160,16 @@ def index_draw(
     seed: int,
     start: int = 0,
 ) -> tf.data.Dataset:
-    """Draws batches of source indices, with replacement, without end.
+    """Draws endless batches of source indices, with replacement.
 
-    A class is drawn by its share of `count * weight`, then an example of it
-    uniformly: independent draws from the weighted source. The batch at a
-    position depends on seed and position alone. Batches are drawn some at a
-    time, about 500 indices: those take O(classes + indices log classes)
-    time; memory is O(examples + classes). New weights show after what is drawn
-    ahead: ask for the dataset anew where they must count at once.
+    Each draw is independent: first a class by its share of `count * weight`,
+    then one of its examples uniformly. A batch depends on the seed and its
+    position alone.
+
+    About 500 indices are drawn at a time, which takes O(classes + indices log
+    classes) time; memory is O(examples + classes). When the weights change,
+    batches that are already drawn keep the old ones. If the new weights must
+    apply at once, create the dataset again.
 
     Args:
         labels: the source's labels, `[N]`.
@@ -171,8 +182,10 @@ def index_draw(
         A dataset of int64 indices `[batch_size]`.
 
     Raises:
-        InputError: for a batch size or a position that cannot be.
-        InvalidArgumentError: as it is read, for weights that cannot be.
+        InputError: if `batch_size`, `start`, `seed` or a label is out of
+            range.
+        InvalidArgumentError: when a batch is read, if a weight is negative or
+            not finite, or all are 0.
 
     Example:
 
@@ -181,10 +194,10 @@ def index_draw(
     >>> next(iter(drawn)).numpy().tolist()
     [1, 1, 1, 1]
     """
-    _check_seed(seed)
+    checks.check_seed(seed)
     if batch_size < 1 or start < 0:
         raise InputError(
-            "`batch_size` must be at least 1 and `start` not negative. "
+            "`batch_size` must be at least 1, and `start` at least 0. "
             f"Received: {batch_size=}, {start=}"
         )
     num_classes = class_weights.shape[0]
@@ -193,31 +206,33 @@ def index_draw(
     by_class = tf.constant(np.argsort(labels, kind="stable"))
     first = tf.constant(np.cumsum(counts) - counts)
     size = tf.constant(counts, tf.float64)
-    at_once = max(1, _DRAWN // batch_size)
+    num_batches = max(1, _DRAWN // batch_size)
 
     def draw(position):
         mass = size * tf.cast(class_weights, tf.float64)
-        reached = tf.cumsum(mass)
-        message = "Weights must be finite, not negative, nor all 0. Received:"
-        some = (reached[-1] > 0) & (reached[-1] < np.inf)
-        fine = some & (tf.reduce_min(mass) >= 0)
-        tf.debugging.Assert(fine, [message, class_weights])
+        ends = tf.cumsum(mass)
+        message = (
+            "Weights must be finite, not negative and not all 0. Received:"
+        )
+        usable = (ends[-1] > 0) & (ends[-1] < np.inf)
+        usable &= tf.reduce_min(mass) >= 0
+        tf.debugging.Assert(usable, [message, class_weights])
         draws = [
             tf.random.stateless_uniform(
                 [2, batch_size], [seed, position + i], dtype=tf.float64
             )
-            for i in range(at_once)
+            for i in range(num_batches)
         ]
         draws = tf.concat(draws, axis=1)
-        chosen = tf.searchsorted(reached, draws[0] * reached[-1], side="right")
-        # The last class with mass reaches the total; round-off may pass it.
-        chosen = tf.minimum(chosen, tf.searchsorted(reached, reached[-1:]))
-        inside = draws[1] * tf.gather(size, chosen)
-        offset = tf.gather(first, chosen) + tf.cast(inside, tf.int64)
-        return tf.reshape(tf.gather(by_class, offset), [at_once, batch_size])
+        classes = tf.searchsorted(ends, draws[0] * ends[-1], side="right")
+        # Round-off may lead past the last class with mass.
+        classes = tf.minimum(classes, tf.searchsorted(ends, ends[-1:]))
+        inside = draws[1] * tf.gather(size, classes)
+        place = tf.gather(first, classes) + tf.cast(inside, tf.int64)
+        return tf.reshape(tf.gather(by_class, place), [num_batches, batch_size])
 
-    positions = tf.data.Dataset.counter(start, at_once)
-    drawn = positions.map(draw, num_parallel_calls=_AHEAD).unbatch()
+    positions = tf.data.Dataset.counter(start, num_batches)
+    drawn = positions.map(draw, num_parallel_calls=_PARALLEL).unbatch()
     endless = tf.data.experimental.assert_cardinality(
         tf.data.INFINITE_CARDINALITY
     )
@@ -229,10 +244,10 @@ def elastic_order(
 ) -> np.ndarray:
     """Orders the source so that every prefix is a weighted sample.
 
-    The elastic sampler with random access: exponential keys (Efraimidis and
-    Spirakis 2006) draw one example after another, by weight, without
-    replacement. The first n entries are the sample of size n.
-    O(examples log examples) time, once.
+    This is the elastic sampler with random access. It draws one example after
+    another by weight, without replacement: the first n entries are a sample of
+    size n. It sorts by exponential keys (Efraimidis and Spirakis 2006), in
+    O(examples log examples) time.
 
     Args:
         labels: the source's labels, `[N]`.
@@ -243,7 +258,8 @@ def elastic_order(
         Distinct indices into `labels`, `[at most N]` int64.
 
     Raises:
-        InputError: for weights of classes that are negative or none.
+        InputError: if there is not one weight per class, weights are negative
+            or not finite, or those of all classes with examples are 0.
 
     Example:
 
@@ -251,16 +267,12 @@ def elastic_order(
     >>> sorted(order.tolist())
     [1, 3]
     """
-    _check_seed(seed)
-    if np.ndim(class_weights) != 1:
-        raise InputError(
-            "There must be one weight per class. "
-            f"Received: shape {np.shape(class_weights)}"
-        )
+    checks.check_seed(seed)
+    class_weights = checks.check_weights(class_weights)
     prior = weighting.source_prior(labels, len(class_weights))
-    weight = weighting.normalise(class_weights, prior)[labels]
-    drawn = np.random.default_rng(seed).exponential(size=len(weight))
+    weights = weighting.normalise(class_weights, prior)[labels]
+    draws = np.random.default_rng(seed).exponential(size=len(weights))
     keys = np.divide(
-        drawn, weight, out=np.full(len(weight), np.inf), where=weight > 0
+        draws, weights, out=np.full(len(weights), np.inf), where=weights > 0
     )
-    return np.argsort(keys, kind="stable")[: np.count_nonzero(weight)]
+    return np.argsort(keys, kind="stable")[: np.count_nonzero(weights)]

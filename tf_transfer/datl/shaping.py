@@ -1,10 +1,14 @@
-"""Importance weights from two priors: tempered, clipped and normalised."""
+"""From two priors to importance weights: the ratio, shaped and normalised.
+
+Pure NumPy. The weight of a class is `P_t / P_s` (Ngiam et al. 2018, section
+3). Tempering, clipping and a floor keep a noisy estimate of P_t from giving a
+few classes most of the weight.
+"""
 
 import numpy as np
 
 from tf_transfer.errors import InputError
-from tf_transfer.utils.checks import check_prior
-from tf_transfer.utils.weighting import normalise
+from tf_transfer.utils import checks, weighting
 
 
 def importance_weights(
@@ -22,20 +26,23 @@ def importance_weights(
     Args:
         target_prior: P_t, `[C]`.
         source_prior: P_s, `[C]`. A class with share 0 gets weight 0.
-        temper: 0 makes the weights equal, 1 keeps them, above 1 sharpens.
+        temper: exponent of the ratio: 0 makes the weights equal, 1 keeps
+            them, and more than 1 sharpens them.
         clip: the largest weight before the final normalisation.
         floor: the smallest weight before the final normalisation.
-        top_k: keep only the classes with the largest ratio (a specialist);
-            with `temper=0` they get equal weights.
-        reverse: give the class with the largest weight the smallest, and so
-            on: the reversed control of Ngiam et al. 2018.
+        top_k: how many classes, those with the largest ratios, keep their
+            weights (a specialist); the others get 0. With `temper=0` the
+            weights of these classes are equal.
+        reverse: swap the weights, so that the class with the largest weight
+            gets the smallest, and so on: the reversed control of Ngiam et
+            al. 2018.
 
     Returns:
         Weights, `[C]` float64.
 
     Raises:
-        InputError: for lengths that differ, settings out of range, or
-            weights that are all zero.
+        InputError: if the lengths differ, a setting is out of range, or all
+            weights are zero.
 
     Example:
 
@@ -43,29 +50,29 @@ def importance_weights(
     array([1.5 , 0.75, 0.75])
     """
     check_shaping(temper, clip, floor, top_k)
-    target_prior = check_prior(target_prior)
-    source_prior = check_prior(source_prior, len(target_prior))
-    known = source_prior > 0
+    target_prior = checks.check_prior(target_prior)
+    source_prior = checks.check_prior(source_prior, len(target_prior))
+    nonempty = source_prior > 0
     ratio = np.divide(
         target_prior,
         source_prior,
         out=np.zeros_like(target_prior),
-        where=known,
+        where=nonempty,
     )
-    bounded = np.clip(ratio**temper, floor, clip) * known
+    bounded = np.clip(ratio**temper, floor, clip) * nonempty
     if top_k is not None and top_k < len(bounded):
         bounded[np.argsort(-ratio, kind="stable")[top_k:]] = 0.0
     if reverse:
         order = np.argsort(bounded, kind="stable")
-        order = order[known[order]]
+        order = order[nonempty[order]]
         bounded[order] = bounded[order[::-1]]
-    return normalise(bounded, source_prior)
+    return weighting.normalise(bounded, source_prior)
 
 
 def check_shaping(
     temper: float, clip: float | None, floor: float, top_k: int | None
 ) -> None:
-    """Raises InputError for settings `importance_weights` cannot use."""
+    """Raises InputError if a setting of `importance_weights` is invalid."""
     if not temper >= 0:
         raise InputError(f"`temper` must not be negative. Received: {temper=}")
     if not floor >= 0:

@@ -13,7 +13,7 @@ import numpy as np
 
 from tf_transfer import config as config_lib
 from tf_transfer.errors import InputError
-from tf_transfer.utils.files import _PARTIAL, plain, read_json, replacing
+from tf_transfer.utils.files import PARTIAL, plain, read_json, replacing
 
 
 class RunFolder:
@@ -117,7 +117,7 @@ class RunFolder:
         """Whether there is more than what a killed start leaves."""
         if not self.path.is_dir():
             return False
-        return not all(p.name.startswith(_PARTIAL) for p in self.path.iterdir())
+        return not all(p.name.startswith(PARTIAL) for p in self.path.iterdir())
 
     def read(self, name: str, kind: type) -> Any:
         """Returns the content of a JSON file, or None if it is absent."""

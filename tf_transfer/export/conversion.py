@@ -16,6 +16,7 @@ import numpy as np
 from tf_transfer.errors import InputError
 from tf_transfer.export.signatures import Served
 from tf_transfer.models import classifiers
+from tf_transfer.utils import messages
 
 _TOLERANCE = 1e-4
 _NEEDED = {
@@ -58,9 +59,9 @@ def _converting(runtime: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        lines = str(error).strip().splitlines() or [repr(error)]
         raise InputError(
-            f"The model cannot be converted for {runtime}. Received: {lines[0]}"
+            f"The model cannot be converted for {runtime}. "
+            f"Received: {messages.first_line(error)}"
         ) from error
 
 

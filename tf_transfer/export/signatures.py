@@ -15,6 +15,7 @@ from tf_transfer.data.framing import Frame
 from tf_transfer.data.image_files import MAX_PIXELS
 from tf_transfer.errors import InputError
 from tf_transfer.models import classifiers
+from tf_transfer.utils import messages
 
 Preprocessing = Callable[[tf.Tensor], tf.Tensor]
 """From raw images `[B, H, W, channels]`, float32 or uint8, to a model's input.
@@ -131,11 +132,10 @@ class Served:
             images.set_shape([None, *self.model_shape])
             return images
         except Exception as error:
-            lines = str(error).strip().splitlines() or [repr(error)]
             raise InputError(
                 "`preprocessing` must turn images [B, H, W, channels], uint8 "
                 f"or float32, into [B, *{self.model_shape}]. "
-                f"Received: {lines[0]}"
+                f"Received: {messages.first_line(error)}"
             ) from error
 
     def _predict(self, images):

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from tf_transfer.errors import InputError
 from tf_transfer.l2tl.types import Actions
-from tf_transfer.utils import randomness
+from tf_transfer.utils import checks, randomness
 
 with warnings.catch_warnings():
     # Of TFP's own, about the standard library's distutils.
@@ -52,7 +52,9 @@ class FixedPolicy(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.num_source_classes = _check_classes(num_source_classes)
+        self.num_source_classes = checks.check_class_count(
+            num_source_classes, "num_source_classes"
+        )
         shape = (num_source_classes,)
         self.weights_of_classes = self.add_weight(
             shape, "ones", name="weights", trainable=False
@@ -63,7 +65,7 @@ class FixedPolicy(keras.layers.Layer):
 
     def assign(self, weights: Sequence[float], scale: float = 1.0) -> None:
         """Sets the weights of the classes, `[C]`, and of the source loss."""
-        weights = _check_weights(weights, self.num_source_classes)
+        weights = checks.check_weights(weights, self.num_source_classes)
         if not 0 <= scale < np.inf:
             raise InputError(
                 f"`scale` must not be negative. Received: scale={scale}"
@@ -140,7 +142,9 @@ class WeightPolicy(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.num_source_classes = _check_classes(num_source_classes)
+        self.num_source_classes = checks.check_class_count(
+            num_source_classes, "num_source_classes"
+        )
         if not isinstance(levels, int) or levels < 2:
             raise InputError(
                 f"`levels` must be at least 2. Received: levels={levels!r}"
@@ -169,7 +173,7 @@ class WeightPolicy(keras.layers.Layer):
         self.start = start
         logits = np.zeros(self.logits.shape, np.float32)
         if start is not None:
-            weights = _check_weights(start, self.num_source_classes)
+            weights = checks.check_weights(start, self.num_source_classes)
             self.start = weights.tolist()
             largest = max(weights.max(), 1e-12)
             logits[1:] = _logits_with_means(weights / largest, self.levels)
@@ -278,29 +282,3 @@ def _logits_with_means(means: np.ndarray, levels: np.ndarray) -> np.ndarray:
         low = np.where(reached < means, slope, low)
         high = np.where(reached < means, high, slope)
     return (slope[:, None] * (levels - 0.5)).astype(np.float32)
-
-
-def _check_classes(num_source_classes: int) -> int:
-    if not isinstance(num_source_classes, (int, np.integer)) or (
-        num_source_classes < 1
-    ):
-        raise InputError(
-            "`num_source_classes` must be a positive integer. "
-            f"Received: num_source_classes={num_source_classes!r}"
-        )
-    return int(num_source_classes)
-
-
-def _check_weights(weights: Sequence[float], num_classes: int) -> np.ndarray:
-    weights = np.asarray(weights, np.float64)
-    if weights.shape != (num_classes,):
-        raise InputError(
-            f"There must be one weight per source class, {num_classes}. "
-            f"Received: weights of shape {weights.shape}"
-        )
-    if not (np.isfinite(weights).all() and (weights >= 0).all()):
-        raise InputError(
-            "Weights must be finite and not negative. "
-            f"Received: smallest {weights.min()}, largest {weights.max()}"
-        )
-    return weights

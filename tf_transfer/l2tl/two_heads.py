@@ -14,6 +14,7 @@ from tf_transfer.training.distribution import (
     num_replicas,
     total,
 )
+from tf_transfer.utils import checks
 
 
 class TwoHeadModel(DistributedTrainer, keras.Model):
@@ -51,11 +52,8 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
                 "The encoder must be built and return features [B, D]. "
                 f"Received: {encoder.name!r}, {shape}"
             )
-        if num_target_classes < 1 or num_source_classes < 1:
-            raise InputError(
-                "There must be at least one source and one target class. "
-                f"Received: {num_source_classes=}, {num_target_classes=}"
-            )
+        checks.check_class_count(num_source_classes, "num_source_classes")
+        checks.check_class_count(num_target_classes, "num_target_classes")
         self.num_source_classes = num_source_classes
         self.num_target_classes = num_target_classes
         self.encoder = encoder

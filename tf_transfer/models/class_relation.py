@@ -46,10 +46,7 @@ def class_relation(
     >>> class_relation(model, dataset, 2).round(2).tolist()
     [[0.7, 0.3], [0.1, 0.9]]
     """
-    if num_classes < 1:
-        raise InputError(
-            f"`num_classes` must be at least 1. Received: {num_classes=}"
-        )
+    checks.check_class_count(num_classes)
     shares = None
     for outputs, labels in stream_outputs(model, dataset):
         if labels is None:

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from tf_transfer.errors import InputError
+from tf_transfer.utils import checks
 
 _MOMENTUM = 0.9
 
@@ -133,10 +134,7 @@ def replace_head(
     >>> replace_head(source, num_classes=10).output_shape
     (None, 10)
     """
-    if num_classes < 1:
-        raise InputError(
-            f"`num_classes` must be at least 1. Received: {num_classes=}"
-        )
+    checks.check_class_count(num_classes)
     body, old = encoder_of(model), model.layers[-1]
     if not old.weights:
         raise InputError(

@@ -3,12 +3,12 @@
 import contextlib
 import pathlib
 import sys
-import textwrap
 
 import keras
 
 from tf_transfer.errors import InputError
 from tf_transfer.models import classifiers
+from tf_transfer.utils import messages
 
 HUB = "keras_hub:"
 """What the names of keras-hub presets start with."""
@@ -21,7 +21,6 @@ _BLUE_FIRST = ("ResNet50", "ResNet101", "ResNet152", "VGG16", "VGG19")
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
 _BLUE_FIRST_MEAN = (103.939, 116.779, 123.68)
-_SAID = 300
 
 
 def encoder(
@@ -103,7 +102,7 @@ def _from_applications(
             raise
         raise InputError(
             f"The ImageNet weights of {name} cannot be downloaded; give a "
-            f"weights file instead. Received: {_shortened(error)}"
+            f"weights file instead. Received: {messages.summary(error)}"
         ) from error
     if weights != "imagenet":
         _load(body, weights)
@@ -138,7 +137,7 @@ def _from_hub(
     except Exception as error:  # of many types, from several downloaders
         raise InputError(
             f"The keras-hub preset {preset!r} cannot be loaded for images of "
-            f"{image_shape}. Received: {_shortened(error)}"
+            f"{image_shape}. Received: {messages.summary(error)}"
         ) from error
     if weights != "preset":
         _load(body, weights)
@@ -204,8 +203,3 @@ def _load(body: keras.Model, path: str) -> None:
         raise InputError(
             f"The weights file does not fit {body.name}. Received: {path}"
         ) from error
-
-
-def _shortened(error: Exception) -> str:
-    said = textwrap.shorten(str(error), _SAID)
-    return f"{type(error).__name__}: {said}"

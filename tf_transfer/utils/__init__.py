@@ -1,1 +1,1 @@
-"""Helpers that know nothing of the methods."""
+"""Helpers that are independent of the transfer methods."""

@@ -1,38 +1,38 @@
-"""Checks of labels, priors, seeds and labelled datasets."""
+"""Checks of arguments that several rooms share, in NumPy alone.
+
+Each raises InputError with one sentence that ends in what was received.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from tf_transfer.errors import InputError
 
 
-def _check_seed(seed: int) -> None:
+def check_seed(seed: int) -> None:
+    """Raises InputError unless a seed is an integer that tf.data can take."""
     if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
         raise InputError(
             f"`seed` must be an integer of at least 0. Received: {seed!r}"
         )
 
 
-def check_labelled(dataset: tf.data.Dataset) -> bool:
-    """Checks that a dataset yields records with class numbers.
+def check_class_count(count: int, name: str = "num_classes") -> int:
+    """Returns a number of classes as an int.
 
-    Nothing is read of it.
+    Args:
+        count: the number.
+        name: of the argument, for the sentence.
 
-    Returns:
-        Whether it yields batches.
+    Raises:
+        InputError: unless it is a positive integer.
     """
-    spec = getattr(dataset, "element_spec", type(dataset).__name__)
-    pair = isinstance(spec, tuple) and len(spec) >= 2
-    if not pair or not isinstance(spec[1], tf.TensorSpec):
+    if not isinstance(count, (int, np.integer)) or count < 1:
         raise InputError(
-            f"The source dataset must yield (record, label). Received: {spec}"
+            f"`{name}` must be a positive integer. Received: {name}={count!r}"
         )
-    if spec[1].shape.rank not in (0, 1) or not spec[1].dtype.is_integer:
-        raise InputError(
-            "Source labels must be class numbers of shape [] or [B], not "
-            f"one-hot vectors. Received: {spec[1]}"
-        )
-    return spec[1].shape.rank == 1
+    return int(count)
 
 
 def check_labels(labels: np.ndarray, num_classes: int) -> None:
@@ -53,20 +53,26 @@ def check_labels(labels: np.ndarray, num_classes: int) -> None:
         )
 
 
-def check_prior(prior: np.ndarray, num_classes: int | None = None):
-    """Returns class shares as `[C]` float64.
+def check_prior(
+    prior: Sequence[float] | np.ndarray, num_classes: int | None = None
+) -> np.ndarray:
+    """Returns a class prior as `[C]` float64.
+
+    Args:
+        prior: the share of each class.
+        num_classes: how many classes there must be; None for any number.
 
     Raises:
-        InputError: unless they are `num_classes` shares that sum to 1.
+        InputError: unless the prior is a probability vector of that length.
     """
     prior = np.asarray(prior, np.float64)
     fits = prior.ndim == 1 and num_classes in (None, len(prior))
     if not fits or not len(prior):
-        wanted = "one entry per class"
+        entries = "one entry per class"
         if num_classes is not None:
-            wanted = f"{num_classes} entries, one per class"
+            entries = f"{num_classes} entries, one per class"
         raise InputError(
-            f"A class prior must have {wanted}. Received: shape {prior.shape}"
+            f"A class prior must have {entries}. Received: shape {prior.shape}"
         )
     if not (prior >= 0).all() or abs(prior.sum() - 1) > 1e-3:
         raise InputError(
@@ -74,3 +80,40 @@ def check_prior(prior: np.ndarray, num_classes: int | None = None):
             f"Received: sum {prior.sum():g}, smallest {prior.min():g}"
         )
     return prior
+
+
+def check_weights(
+    weights: Sequence[float] | np.ndarray,
+    num_classes: int | None = None,
+    *,
+    positive: bool = False,
+) -> np.ndarray:
+    """Returns class weights as `[C]` float64.
+
+    Args:
+        weights: one weight per source class.
+        num_classes: how many classes there must be; None for any number.
+        positive: whether at least one weight must be positive.
+
+    Raises:
+        InputError: if the shape is wrong, a weight is negative or not finite,
+            or all are 0 although one must be positive.
+    """
+    weights = np.asarray(weights, np.float64)
+    fits = weights.ndim == 1 and num_classes in (None, len(weights))
+    if not fits or not len(weights):
+        count = "" if num_classes is None else f", {num_classes}"
+        raise InputError(
+            f"There must be one weight per source class{count}. "
+            f"Received: weights of shape {weights.shape}"
+        )
+    usable = np.isfinite(weights).all() and weights.min() >= 0
+    if not usable or (positive and not weights.any()):
+        rule = "finite and not negative"
+        if positive:
+            rule = "finite, not negative and not all 0"
+        raise InputError(
+            f"Weights must be {rule}. "
+            f"Received: {weights.min():g} to {weights.max():g}"
+        )
+    return weights

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""JSON files, and files that are written whole or not at all."""
 
 import contextlib
 import json
@@ -9,11 +9,14 @@ from typing import Any
 
 from tf_transfer.errors import InputError
 
+PARTIAL = "partial-"
+"""What the names of files that are being written start with."""
+
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Gives a file to write, that becomes `path` when the block ends well."""
-    partial = path.with_name(_PARTIAL + path.name)
+    """Yields a path to write to, which replaces `path` if all goes well."""
+    partial = path.with_name(PARTIAL + path.name)
     try:
         yield partial
         os.replace(partial, path)
@@ -23,12 +26,12 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def plain(content: dict) -> dict:
-    """Returns what JSON makes of it: lists for tuples."""
+    """Returns what JSON keeps of a dict: tuples become lists."""
     return json.loads(json.dumps(content))
 
 
 def read_json(path: pathlib.Path, kind: type) -> Any:
-    """Returns the content of a file, or None if it is absent.
+    """Returns the content of a JSON file, or None if there is no file.
 
     Raises:
         InputError: if it cannot be read or does not hold a `kind`.
@@ -44,6 +47,3 @@ def read_json(path: pathlib.Path, kind: type) -> Any:
         raise InputError(
             f"The file cannot be read. Received: {path}"
         ) from error
-
-
-_PARTIAL = "partial-"

@@ -10,13 +10,14 @@ def uniform(seed: tf.Tensor | int, step: tf.Tensor | int, count: int):
     """Returns `count` uniform numbers in [0, 1), float32.
 
     TensorFlow's own stateless numbers differ between graph mode and XLA.
-    These, a 32-bit integer hash (the finaliser of MurmurHash3, once for the
-    seed and once for the step), are the same everywhere, on every replica.
+    These are the same in both, and on every replica. They come from a 32-bit
+    integer hash: the finaliser of MurmurHash3, applied once for the seed and
+    once for the step.
 
     Args:
-        seed: any integer; its lowest 32 bits count.
-        step: likewise.
-        count: how many.
+        seed: any integer; its lowest 32 bits are used.
+        step: any integer, likewise.
+        count: how many numbers to return.
     """
     value = tf.cast(tf.range(count), tf.uint32)
     for key in (seed, step):
@@ -38,19 +39,19 @@ def _fold(value: tf.Tensor, shift: int) -> tf.Tensor:
 def largest(
     example_weights: tf.Tensor, count: int, seed: int, step: tf.Tensor
 ) -> tf.Tensor:
-    """Chooses the examples with the largest weights, ties at random.
+    """Chooses the examples with the largest weights; breaks ties at random.
 
     Args:
         example_weights: not negative, `[B]`.
-        count: how many to choose, at most B.
-        seed: of the ties.
-        step: likewise; each step breaks them anew.
+        count: how many examples to choose, at most B.
+        seed: of the order among ties.
+        step: of the training; the order among ties is new in each step.
 
     Returns:
         Indices `[count]` int32.
     """
     ties = uniform(seed, step, example_weights.shape[0])
     order = tf.argsort(ties)
-    # top_k prefers the first of equals.
+    # Among equal weights, top_k prefers the first.
     _, chosen = tf.math.top_k(tf.gather(example_weights, order), count)
     return tf.gather(order, chosen)

@@ -1,25 +1,9 @@
-"""Class shares, normalised class weights, and their look-up by label."""
+"""Class shares, normalised class weights, and the weights of examples."""
 
 import numpy as np
-import tensorflow as tf
 
 from tf_transfer.errors import InputError
-from tf_transfer.utils.checks import check_labels
-
-
-def weight_of(
-    class_weights: tf.Tensor | tf.Variable, labels: tf.Tensor
-) -> tf.Tensor:
-    """Looks up the weight of every label, any shape; checks their range."""
-    num_classes = class_weights.shape[0]
-    labels = tf.cast(labels, tf.int64)
-    inside = tf.reduce_all((labels >= 0) & (labels < num_classes))
-    message = f"Source labels must lie in [0, {num_classes}). Received:"
-    # Without the dependency the look-up may fail first, less clearly.
-    with tf.control_dependencies(
-        [tf.debugging.Assert(inside, [message, labels])]
-    ):
-        return tf.gather(class_weights, labels)
+from tf_transfer.utils import checks
 
 
 def source_prior(labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -40,7 +24,7 @@ def source_prior(labels: np.ndarray, num_classes: int) -> np.ndarray:
     >>> source_prior(np.array([0, 0, 1, 1]), 3).tolist()
     [0.5, 0.5, 0.0]
     """
-    check_labels(labels, num_classes)
+    checks.check_labels(labels, num_classes)
     counts = np.bincount(labels, minlength=num_classes)
     return counts / counts.sum()
 
@@ -52,18 +36,7 @@ def normalise(weights: np.ndarray, source_prior: np.ndarray) -> np.ndarray:
         InputError: if the lengths differ, a weight is negative or not
             finite, or all weights of classes with examples are zero.
     """
-    weights = np.asarray(weights, np.float64)
-    if weights.shape != source_prior.shape:
-        raise InputError(
-            f"Importance weights must have length {len(source_prior)}, one "
-            f"per source class. Received: shape {weights.shape}"
-        )
-    if not np.all(np.isfinite(weights)) or np.any(weights < 0):
-        bad = weights[~(np.isfinite(weights) & (weights >= 0))][0]
-        raise InputError(
-            f"Importance weights must be finite and not negative. "
-            f"Received: {bad}"
-        )
+    weights = checks.check_weights(weights, len(source_prior))
     mean = float(weights @ source_prior)
     if mean == 0:
         raise InputError(
@@ -71,3 +44,28 @@ def normalise(weights: np.ndarray, source_prior: np.ndarray) -> np.ndarray:
             f"Received: {len(weights)} zeros on the classes with examples"
         )
     return weights / mean
+
+
+def weight_of(class_weights, labels):
+    """Looks up the weight of every label, in TensorFlow operations.
+
+    Args:
+        class_weights: a tensor or a variable, `[C]`.
+        labels: class numbers, of any shape.
+
+    Returns:
+        A tensor of the labels' shape. Where a label is out of range, it
+        raises InvalidArgumentError when it runs.
+    """
+    # Here, so that the functions of NumPy alone load no TensorFlow.
+    import tensorflow as tf
+
+    num_classes = class_weights.shape[0]
+    labels = tf.cast(labels, tf.int64)
+    inside = tf.reduce_all((labels >= 0) & (labels < num_classes))
+    message = f"Source labels must lie in [0, {num_classes}). Received:"
+    # Without the dependency the look-up may fail first, less clearly.
+    with tf.control_dependencies(
+        [tf.debugging.Assert(inside, [message, labels])]
+    ):
+        return tf.gather(class_weights, labels)

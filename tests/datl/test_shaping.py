@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from tf_transfer.datl import shaping
+from tf_transfer.errors import InputError
+
+
+def test_importance_weights_by_hand():
+    weights = shaping.importance_weights(
+        np.array([0.5, 0.3, 0.2]), np.array([0.25, 0.25, 0.5])
+    )
+    np.testing.assert_allclose(weights, [2.0, 1.2, 0.4])
+
+
+def test_twice_as_frequent_in_the_target_gets_twice_the_weight():
+    target = np.array([2.0, 1.0, 1.0]) / 4
+    weights = shaping.importance_weights(target, np.full(3, 1 / 3))
+    assert weights[0] == pytest.approx(2 * weights[1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"temper": 0.0}, [1, 1, 1]),
+        ({"temper": 2.0}, [4 / 1.44, 1.44 / 1.44, 0.16 / 1.44]),
+        ({"clip": 1.0}, [1.0, 1.0, 0.4]),
+        ({"temper": 2.0, "clip": 1.5}, [1.5, 1.44, 0.16]),
+        ({"floor": 0.8}, [2.0, 1.2, 0.8]),
+        ({"clip": 0.8, "floor": 0.8}, [1, 1, 1]),
+        ({"top_k": 1}, [2.0, 0, 0]),
+        ({"temper": 0.0, "top_k": 2}, [1.0, 1.0, 0]),
+        ({"reverse": True}, [0.4, 1.2, 2.0]),
+    ],
+)
+def test_shaping_keeps_mean_one(settings, expected):
+    prior = np.array([0.25, 0.25, 0.5])
+    weights = shaping.importance_weights(
+        np.array([0.5, 0.3, 0.2]), prior, **settings
+    )
+    expected = np.array(expected) / (np.array(expected) @ prior)
+    np.testing.assert_allclose(weights, expected)
+    assert weights @ prior == pytest.approx(1)
+
+
+def test_top_k_keeps_the_largest_ratio_of_weights_clipped_alike():
+    weights = shaping.importance_weights(
+        np.array([0.1, 0.6, 0.3]), np.full(3, 1 / 3), clip=0.2, top_k=1
+    )
+    np.testing.assert_allclose(weights, [0, 3, 0])
+
+
+@pytest.mark.parametrize(
+    ("target", "settings", "expected"),
+    [
+        ([0.4, 0.4, 0.2], {"floor": 0.1}, [1, 1, 0]),
+        ([0.6, 0.4, 0.0], {"reverse": True}, [0.8, 1.2, 0]),
+    ],
+)
+def test_class_without_examples_gets_weight_zero(target, settings, expected):
+    weights = shaping.importance_weights(target, [0.5, 0.5, 0.0], **settings)
+    np.testing.assert_allclose(weights, expected)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"temper": -1},
+        {"floor": -0.1},
+        {"clip": 0.0},
+        {"clip": 0.5, "floor": 1.0},
+        {"top_k": 0},
+    ],
+)
+def test_shaping_refuses(settings):
+    prior = np.full(2, 0.5)
+    with pytest.raises(InputError, match="Received: "):
+        shaping.importance_weights(prior, prior, **settings)
