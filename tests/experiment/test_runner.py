@@ -40,7 +40,9 @@ def made(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "SeedRun", SeedRun)
     monkeypatch.setattr(runner.CompiledModels, "of", lambda *args: None)
     monkeypatch.setattr(
-        runner.Records, "result", lambda self, result, settings: None
+        runner.TensorBoardWriter,
+        "result",
+        lambda self, result, settings: None,
     )
 
     def make(methods, head="chosen", seeds=(0, 1)):

@@ -18,7 +18,7 @@ from tf_transfer.experiment.methods.all_methods import METHODS, steps_left
 from tf_transfer.experiment.run_folder import RunFolder
 from tf_transfer.experiment.seed_run import SeedRun
 from tf_transfer.experiment.statistics import HEADS
-from tf_transfer.training.tensorboard import Records
+from tf_transfer.training.tensorboard import TensorBoardWriter
 from tf_transfer.utils import environment
 from tf_transfer.utils.progress import Progress
 
@@ -56,7 +56,7 @@ class Runner:
         self.source = source
         self.splits = splits
         self.bench = CompiledModels.of(config, source, target)
-        self.records = Records(folder.path if folder.writes else None)
+        self.records = TensorBoardWriter(folder.path if folder.writes else None)
         self.progress = Progress(
             steps_left(config, folder, splits), quiet or not folder.writes
         )

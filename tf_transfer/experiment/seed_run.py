@@ -22,7 +22,7 @@ from tf_transfer.experiment.stage_cache import StageCache
 from tf_transfer.experiment.trainers import ProgressCallback, State, Trainer
 from tf_transfer.models import classifiers
 from tf_transfer.models.inference import stream_outputs
-from tf_transfer.training.tensorboard import Records
+from tf_transfer.training.tensorboard import TensorBoardWriter
 
 _HELD_OUT = 0.1
 _PER_CLASS = 20
@@ -51,7 +51,7 @@ class SeedRun:
         folder: RunFolder,
         advance: Callable[[int], None],
         head: str = "related",
-        records: Records | None = None,
+        records: TensorBoardWriter | None = None,
     ):
         self.bench = bench
         self.config = bench.config
@@ -60,7 +60,7 @@ class SeedRun:
         self.folder = folder
         self.progress = ProgressCallback(advance)
         self.head = head
-        self.records = records or Records(None)
+        self.records = records or TensorBoardWriter(None)
         self.source, self.held_out = source, None
         datl = bench.config.datl
         if datl.calibrate or datl.estimator == "bbse":
