@@ -202,11 +202,11 @@ class L2TL(TwoHeadModel):
         learns = bool(self.policy.trainable_variables)
         _check_streams(data, learns)
         source, target = data["source"], data["target"]
+        reward_before = 0.0
         if learns and self.improvement:
             reward_before = self._reward(self.encode_batch(*data["validation"]))
-        else:
-            reward_before = 0.0
 
+        # Model phase.
         actions = self.policy.draw(self.steps_taken)
         selected, class_weights = self._select(source, actions)
         features, logs = self.joint_step(
@@ -214,6 +214,7 @@ class L2TL(TwoHeadModel):
         )
         logs["scale"] = actions.scale
 
+        # Policy phase.
         if learns:
             validation, gradients = self.credit.encode_validation(
                 self, *data["validation"]
@@ -234,7 +235,7 @@ class L2TL(TwoHeadModel):
         return self.joint_logs(logs, target[1])
 
     def _select(self, source, actions: Actions):
-        """Returns the candidates with the largest class weights.
+        """Selects the candidates with the largest class weights.
 
         Returns:
             Images and labels of the selected examples, and their weights.

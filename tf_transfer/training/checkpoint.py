@@ -113,7 +113,7 @@ class Resume(keras.callbacks.Callback):
         with tf.device("CPU"):
             self._record = tf.Variable("", dtype=tf.string, trainable=False)
         self._manager = None
-        self._discarded = None
+        self._discarded_folder = None
         self._stop_requested = False
         self._previous_handler = None
         self._restored_path = self._newest_complete()
@@ -203,9 +203,9 @@ class Resume(keras.callbacks.Callback):
         self._restore_handler()
         if self._saved_step < self.step:
             self.save()
-        if self._discarded:
-            shutil.rmtree(self._discarded)
-            self._discarded = self._manager = None
+        if self._discarded_folder:
+            shutil.rmtree(self._discarded_folder)
+            self._discarded_folder = self._manager = None
         if self._stop_requested:  # since the check after the last step
             raise Stopped
 
@@ -267,7 +267,7 @@ class Resume(keras.callbacks.Callback):
                 shutil.rmtree(path, ignore_errors=True)
         else:
             # All workers must save, but only the chief's files are kept.
-            folder = self._discarded = tempfile.mkdtemp()
+            folder = self._discarded_folder = tempfile.mkdtemp()
         return tf.train.CheckpointManager(
             self._checkpoint(), str(folder), self.keep, checkpoint_name="step"
         )
