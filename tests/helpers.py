@@ -240,10 +240,74 @@ def first_batch(data, size):
     return next(iter(data.batches(size)))
 
 
+def l2tl_model_with_table(credit, table, mass=1.0):
+    """A model whose source classes had these average effects."""
+    model = l2tl_model(credit, classes=len(table))
+    mass = np.broadcast_to(mass, np.shape(table))
+    model.credit.sums.assign(table * mass)
+    model.credit.mass.assign(mass)
+    return model
+
+
 def transition(model, reward=0.5):
-    source = model.look(*first_batch(blobs(classes=8), 24))
-    pair = first_batch(blobs(seed=1), 8)
-    validation, slope = model.credit.look(model, *pair)
-    actions = model.policy.draw(0)
-    reward = tf.constant(reward)
-    return Transition(actions, source.labels, source, validation, reward, slope)
+    """A step of a model from `l2tl_model`, in which nothing was trained."""
+    source = model.encode_batch(*first_batch(blobs(classes=8), 24))
+    validation, gradients = model.credit.encode_validation(
+        model, *first_batch(blobs(seed=1), 8)
+    )
+    return Transition(
+        model.policy.draw(0),
+        candidates=source.labels,
+        source=source,
+        validation=validation,
+        reward=tf.constant(reward),
+        validation_gradients=gradients,
+    )
+
+
+# The images of most trainings in tests: source, target and validation.
+SOURCE = blobs(per_class=20, classes=8)
+TARGET = blobs(per_class=10, seed=1)
+VALIDATION = blobs(per_class=4, seed=2)
+
+
+def l2tl_streams(size=16):
+    """The streams of `fit_l2tl`, with source batches of this size."""
+    return tt.streams(
+        SOURCE.batches(size),
+        TARGET.batches(8),
+        VALIDATION.batches(16),
+    )
+
+
+def dense_l2tl(optimizer=None, policy_optimizer=None, encoder=None, **settings):
+    """An L2TL model whose encoder, a dense layer, is traced quickly."""
+    keras.utils.set_random_seed(0)
+    if encoder is None:
+        encoder = keras.Sequential(
+            [
+                keras.Input((8, 8, 1)),
+                keras.layers.Flatten(),
+                keras.layers.Dense(24, activation="tanh"),
+            ]
+        )
+    model = tt.L2TL(encoder, 8, 4, **{"policy_warmup": 0} | settings)
+    model.compile(
+        optimizer or keras.optimizers.SGD(0.05, momentum=0.9),
+        policy_optimizer or keras.optimizers.Adam(0.05),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def fit_l2tl(model, data=None, epochs=1, **settings):
+    """Trains a model from `dense_l2tl`; returns its history."""
+    data = data or l2tl_streams()
+    return model.fit(
+        data, epochs=epochs, verbose=0, shuffle=False, **settings
+    ).history
+
+
+def arrays(variables):
+    """The present values of some variables."""
+    return [np.array(v) for v in variables]

@@ -46,7 +46,9 @@ def make_runner(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "measure", measure)
     monkeypatch.setattr(runner.CompiledModels, "of", lambda *args: None)
     monkeypatch.setattr(
-        runner.Records, "result", lambda self, result, settings: None
+        runner.TensorBoardWriter,
+        "result",
+        lambda self, result, settings: None,
     )
 
     def make(methods, head="chosen", seeds=(0, 1)):

@@ -7,61 +7,20 @@ import tensorflow as tf
 
 import tf_transfer as tt
 from tests import helpers
+from tests.helpers import (
+    SOURCE,
+    TARGET,
+    VALIDATION,
+    arrays,
+    dense_l2tl,
+    equal_states,
+    fit_l2tl,
+    l2tl_streams,
+)
 from tf_transfer.errors import InputError
 from tf_transfer.training import distribution
 
 slow = functools.partial(pytest.param, marks=pytest.mark.slow)
-
-SOURCE = helpers.blobs(per_class=20, classes=8)
-TARGET = helpers.blobs(per_class=10, seed=1)
-VALIDATION = helpers.blobs(per_class=4, seed=2)
-
-
-def streams(size=16):
-    return tt.streams(
-        SOURCE.batches(size),
-        TARGET.batches(8),
-        VALIDATION.batches(16),
-    )
-
-
-def dense_encoder():
-    """An encoder that is traced in no time."""
-    return keras.Sequential(
-        [
-            keras.Input((8, 8, 1)),
-            keras.layers.Flatten(),
-            keras.layers.Dense(24, activation="tanh"),
-        ]
-    )
-
-
-def make(optimizer=None, policy_optimizer=None, encoder=None, **settings):
-    keras.utils.set_random_seed(0)
-    settings = {"policy_warmup": 0} | settings
-    encoder = encoder or dense_encoder()
-    model = tt.L2TL(encoder, 8, 4, **settings)
-    model.compile(
-        optimizer or keras.optimizers.SGD(0.05, momentum=0.9),
-        policy_optimizer or keras.optimizers.Adam(0.05),
-        metrics=["accuracy"],
-    )
-    return model
-
-
-def fit(model, data=None, epochs=1, **settings):
-    data = data or streams()
-    return model.fit(
-        data, epochs=epochs, verbose=0, shuffle=False, **settings
-    ).history
-
-
-def values(variables):
-    return [np.array(v) for v in variables]
-
-
-def equal(one, other):
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 @pytest.mark.parametrize("credit", ["feature", slow("gradient")])
@@ -80,12 +39,12 @@ def test_the_policy_learns_which_classes_are_worth_it(credit):
         TARGET.batches(16),
         VALIDATION.batches(16),
     )
-    model = make(
+    model = dense_l2tl(
         encoder=tt.small_encoder((8, 8, 1), 4),
         credit=credit,
         policy_warmup=40,
     )
-    fit(model, data, steps_per_epoch=160)
+    fit_l2tl(model, data, steps_per_epoch=160)
     weights = model.importance_weights()
     assert weights.mean() == pytest.approx(1)
     assert weights[:4].min() > weights[4:].max() + 0.2
@@ -96,24 +55,24 @@ RELATION = np.repeat([[0.7, 0.1, 0.1, 0.1], [0, 0, 0, 0]], [6, 2], axis=0)
 
 def replicas_equal_one(mirrored, **settings):
     settings["policy"] = settings.pop("policy", tt.WeightPolicy)
-    found = []
+    results = []
     for strategy in (tt.strategy("none"), mirrored):
         with strategy.scope():
             arguments = settings | {"policy": settings["policy"](8)}
-            # Adam would blow round-off up where a gradient is exactly zero.
-            model = make(
+            # Adam would magnify round-off where a gradient is exactly zero.
+            model = dense_l2tl(
                 policy_optimizer=keras.optimizers.SGD(0.5), **arguments
             )
             if settings.get("relabel"):
                 model.relate(RELATION)
-        logs = fit(model, epochs=2)
-        found.append((values(model.variables), logs))
-    (one, logs), (two, mirrored_logs) = found
+        logs = fit_l2tl(model, epochs=2)
+        results.append((arrays(model.variables), logs))
+    (one, logs), (two, mirrored_logs) = results
     for a, b in zip(one, two, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-4)
-    for name, of_epochs in logs.items():
+    for name, by_epoch in logs.items():
         np.testing.assert_allclose(
-            of_epochs, mirrored_logs[name], atol=1e-3, err_msg=name
+            by_epoch, mirrored_logs[name], atol=1e-3, err_msg=name
         )
 
 
@@ -143,55 +102,55 @@ def test_two_replicas_equal_one(mirrored, settings):
 @pytest.mark.parametrize(
     "credit", ["feature", slow("gradient"), slow("reinforce")]
 )
-def test_saved_and_loaded_it_goes_on_as_if_nothing_happened(tmp_path, credit):
+def test_a_loaded_model_trains_on_like_the_saved_one(tmp_path, credit):
     reward = keras.metrics.SparseTopKCategoricalAccuracy(k=2)
     reward = reward if credit == "feature" else "auc"
-    model = make(credit=credit, reward=reward, improvement=True)
-    fit(model)
+    model = dense_l2tl(credit=credit, reward=reward, improvement=True)
+    fit_l2tl(model)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     for name in ("policy", "reward", "oversample", "policy_warmup"):
         assert again.get_config()[name] == model.get_config()[name]
     assert again.improvement
-    assert equal(values(again.variables), values(model.variables))
-    fit(model)
-    fit(again)
-    assert equal(values(again.variables), values(model.variables))
+    assert equal_states(arrays(again.variables), arrays(model.variables))
+    fit_l2tl(model)
+    fit_l2tl(again)
+    assert equal_states(arrays(again.variables), arrays(model.variables))
 
 
-def test_the_relation_is_kept(tmp_path):
-    model = make(policy=tt.FixedPolicy(8), relabel=True)
+def test_the_relation_is_saved(tmp_path):
+    model = dense_l2tl(policy=tt.FixedPolicy(8), relabel=True)
     model.relate(RELATION)
-    fit(model)
+    fit_l2tl(model)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     assert again.get_config()["relabel"]
     np.testing.assert_array_equal(again.relation, model.relation)
     np.testing.assert_array_equal(again.relation, np.float32(RELATION))
-    fit(model)
-    fit(again)
-    assert equal(values(again.variables), values(model.variables))
+    fit_l2tl(model)
+    fit_l2tl(again)
+    assert equal_states(arrays(again.variables), arrays(model.variables))
     fresh = tt.L2TL.from_config(model.get_config())
     np.testing.assert_array_equal(fresh.relation, np.zeros((8, 4)))
-    assert make().get_config()["relabel"] is False
+    assert dense_l2tl().get_config()["relabel"] is False
 
 
 def test_target_labels_of_the_source_teach_the_target():
     """Source classes 0 to 3 are the target's; the target is hidden."""
-    model = make(policy=tt.FixedPolicy(8), relabel=True)
+    model = dense_l2tl(policy=tt.FixedPolicy(8), relabel=True)
     model.relate(np.eye(8, 4))
     hidden = tt.ImageData(
         np.zeros_like(TARGET.images), TARGET.labels, TARGET.class_names
     )
     data = tt.streams(SOURCE.batches(16), hidden.batches(8))
-    fit(model, data, epochs=8)
+    fit_l2tl(model, data, epochs=8)
     scores = model.evaluate(VALIDATION.batches(16), verbose=0, return_dict=True)
     assert scores["accuracy"] > 0.9
 
 
-def test_evaluate_and_predict_speak_of_the_target():
-    model = make()
-    history = fit(model, epochs=3, validation_data=TARGET.batches(16))
+def test_evaluate_and_predict_are_about_the_target():
+    model = dense_l2tl()
+    history = fit_l2tl(model, epochs=3, validation_data=TARGET.batches(16))
     assert set(history) == {
         *("loss", "accuracy", "source_loss", "target_loss"),
         *("reward", "scale", "policy_entropy"),
@@ -212,12 +171,12 @@ def test_evaluate_and_predict_speak_of_the_target():
 
 
 def test_refit_on_all_labels_with_the_learned_weights_fixed():
-    learner = make()
-    fit(learner)
+    learner = dense_l2tl()
+    fit_l2tl(learner)
     weights = learner.importance_weights()
     scale = float(learner.policy.expected_scale())
-    model = make(policy=tt.FixedPolicy(8, weights, scale))
-    history = fit(model, tt.streams(SOURCE.batches(16), TARGET.batches(8)))
+    model = dense_l2tl(policy=tt.FixedPolicy(8, weights, scale))
+    history = fit_l2tl(model, tt.streams(SOURCE.batches(16), TARGET.batches(8)))
     np.testing.assert_allclose(model.importance_weights(), weights, rtol=1e-6)
     assert history["scale"] == pytest.approx([scale])
     assert "reward" not in history
@@ -225,13 +184,13 @@ def test_refit_on_all_labels_with_the_learned_weights_fixed():
 
 def test_importance_weights_have_mean_one_under_the_source_prior():
     policy = tt.WeightPolicy(8, start=np.arange(8))
-    model = make(policy=policy)
+    model = dense_l2tl(policy=policy)
     prior = np.arange(1, 9) / 36
-    found = model.importance_weights(prior)
-    assert found @ prior == pytest.approx(1)
-    assert (np.diff(found) > 0).all()
+    weights = model.importance_weights(prior)
+    assert weights @ prior == pytest.approx(1)
+    assert (np.diff(weights) > 0).all()
     np.testing.assert_array_equal(
-        model.importance_weights(prior.tolist()), found
+        model.importance_weights(prior.tolist()), weights
     )
     with pytest.raises(InputError, match="not counts"):
         model.importance_weights(np.arange(1, 9))
@@ -239,17 +198,17 @@ def test_importance_weights_have_mean_one_under_the_source_prior():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("credit", ["feature", "gradient", "reinforce"])
-def test_compiled_by_xla_it_takes_the_same_step(credit):
-    """What a TPU would demand: static shapes, nothing from Python."""
-    batch = next(iter(streams()))
-    found = []
+def test_a_step_compiled_by_xla_is_the_same(credit):
+    """A TPU needs the same: static shapes, and no Python in the step."""
+    batch = next(iter(l2tl_streams()))
+    results = []
     for compiled in (False, True):
-        model = make(credit=credit, oversample=2)
+        model = dense_l2tl(credit=credit, oversample=2)
         step = tf.function(model.train_step, jit_compile=compiled)
         for _ in range(3):
             step(batch)
-        found.append(values(model.variables))
-    for a, b in zip(*found, strict=True):
+        results.append(arrays(model.variables))
+    for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-3)
 
 
@@ -260,8 +219,8 @@ def test_compiled_by_xla_it_takes_the_same_step(credit):
 def test_mixed_precision(precision):
     keras.config.set_dtype_policy(precision)
     try:
-        model = make(credit="feature")
-        history = fit(model, epochs=6)
+        model = dense_l2tl(credit="feature")
+        history = fit_l2tl(model, epochs=6)
     finally:
         keras.config.set_dtype_policy("float32")
     assert model.encoder.layers[-1].compute_dtype == precision[6:]
@@ -272,17 +231,17 @@ def test_mixed_precision(precision):
 
 def test_schedules_and_weight_decay_belong_to_the_optimizers():
     schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)
-    model = make(
+    model = dense_l2tl(
         optimizer=keras.optimizers.SGD(schedule, weight_decay=1e-3),
         policy_optimizer=keras.optimizers.Adam(schedule),
     )
-    fit(model)
+    fit_l2tl(model)
     for optimizer in (model.optimizer, model.policy_optimizer):
         assert float(optimizer.learning_rate) == pytest.approx(0.025)
 
 
 def test_streams_repeat_target_and_validation():
-    batches = list(streams())
+    batches = list(l2tl_streams())
     assert len(batches) == 10
     assert list(batches[0]) == ["source", "target", "validation"]
 
@@ -320,22 +279,23 @@ def test_streams_refuse(source, message):
 )
 def test_refuses(settings, message):
     with pytest.raises(InputError, match=message):
-        make(**settings)
+        dense_l2tl(**settings)
 
 
 def test_training_needs_streams():
     with pytest.raises(
         InputError, match=r"`streams` returns\. Received: tuple"
     ):
-        fit(make(), SOURCE.batches(16))
+        fit_l2tl(dense_l2tl(), SOURCE.batches(16))
 
 
 def test_a_learning_policy_needs_a_validation_stream():
+    data = tt.streams(SOURCE.batches(16), TARGET.batches(8))
     with pytest.raises(InputError, match="needs a validation stream"):
-        fit(make(), tt.streams(SOURCE.batches(16), TARGET.batches(8)))
+        fit_l2tl(dense_l2tl(), data)
 
 
-def test_helpers_of_a_step_do_nothing_outside_replicas():
+def test_collective_functions_do_nothing_outside_of_replicas():
     value = tf.constant([1.0])
     assert distribution.total(value) is value
     assert distribution.gathered(value) is value

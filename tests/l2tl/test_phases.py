@@ -1,23 +1,26 @@
 """The two phases of a step: on the model, and on the policy."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tf_transfer as tt
-from tests.l2tl.test_model import (
+from tests.helpers import (
     SOURCE,
     TARGET,
     VALIDATION,
-    equal,
-    fit,
-    make,
-    slow,
-    streams,
-    values,
+    arrays,
+    dense_l2tl,
+    equal_states,
+    fit_l2tl,
+    l2tl_streams,
 )
 from tf_transfer.errors import InputError
+
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize(
@@ -25,47 +28,49 @@ from tf_transfer.errors import InputError
 )
 def test_each_phase_leaves_the_others_variables_alone(credit):
     """Fixed policy in the first phase, fixed model in the second."""
-    model = make(policy_optimizer=keras.optimizers.Adam(0.0), credit=credit)
-    policy = values(model.policy.variables)
-    weights = values(model.model_variables())
-    fit(model)
-    assert equal(policy, values(model.policy.variables))
-    assert not equal(weights, values(model.model_variables()))
+    model = dense_l2tl(
+        policy_optimizer=keras.optimizers.Adam(0.0), credit=credit
+    )
+    policy = arrays(model.policy.variables)
+    weights = arrays(model.model_variables())
+    fit_l2tl(model)
+    assert equal_states(policy, arrays(model.policy.variables))
+    assert not equal_states(weights, arrays(model.model_variables()))
 
-    model = make(optimizer=keras.optimizers.SGD(0.0), credit=credit)
-    policy = values(model.policy.trainable_variables)
-    weights = values(model.model_variables())
-    fit(model)
-    assert equal(weights, values(model.model_variables()))
-    assert not equal(policy, values(model.policy.trainable_variables))
+    model = dense_l2tl(optimizer=keras.optimizers.SGD(0.0), credit=credit)
+    policy = arrays(model.policy.trainable_variables)
+    weights = arrays(model.model_variables())
+    fit_l2tl(model)
+    assert equal_states(weights, arrays(model.model_variables()))
+    assert not equal_states(policy, arrays(model.policy.trainable_variables))
 
 
-def test_it_trains_on_after_compiling_again_with_the_policy_frozen():
-    model = make()
-    logs = fit(model)
+def test_a_model_compiled_again_with_its_policy_frozen_trains_on():
+    model = dense_l2tl()
+    logs = fit_l2tl(model)
     model.policy.trainable = False
     model.compile("sgd", metrics=["accuracy"])
-    policy = values(model.policy.variables)
-    again = fit(model)
-    assert equal(policy, values(model.policy.variables))
+    policy = arrays(model.policy.variables)
+    again = fit_l2tl(model)
+    assert equal_states(policy, arrays(model.policy.variables))
     assert set(logs) - set(again) == {"policy_entropy", "reward"}
 
 
 def test_warm_up_leaves_the_policy_and_its_credit_alone():
-    model = make(policy_warmup=10)
-    policy = values(model.policy.variables)
-    credit = values(model.credit.variables)
-    fit(model)
+    model = dense_l2tl(policy_warmup=10)
+    policy = arrays(model.policy.variables)
+    credit = arrays(model.credit.variables)
+    fit_l2tl(model)
     assert int(model.steps_taken) == 10
     for before, part in (policy, model.policy), (credit, model.credit):
-        assert equal(before, values(part.variables))
-    model.train_step(next(iter(streams())))
+        assert equal_states(before, arrays(part.variables))
+    model.train_step(next(iter(l2tl_streams())))
     for before, part in (policy, model.policy), (credit, model.credit):
-        assert not equal(before, values(part.variables))
+        assert not equal_states(before, arrays(part.variables))
 
 
-def test_the_entropy_bonus_draws_the_policy_back_to_its_start():
-    model = make(
+def test_the_entropy_bonus_pulls_the_policy_back_to_its_start():
+    model = dense_l2tl(
         policy=tt.WeightPolicy(8, entropy=10.0),
         policy_optimizer=keras.optimizers.SGD(0.01),
     )
@@ -73,76 +78,72 @@ def test_the_entropy_bonus_draws_the_policy_back_to_its_start():
     logits[:, -1] = 2
     model.policy.logits.assign(logits)
     before = float(model.policy.bonus())
-    fit(model)
+    fit_l2tl(model)
     assert 0.75 * before < float(model.policy.bonus()) < 0
 
 
 def test_a_step_that_changes_nothing_is_no_improvement():
-    model = make(optimizer=keras.optimizers.SGD(0.0), improvement=True)
-    assert fit(model)["reward"] == [0]
+    model = dense_l2tl(optimizer=keras.optimizers.SGD(0.0), improvement=True)
+    assert fit_l2tl(model)["reward"] == [0]
 
 
 def test_the_scale_weighs_the_source_loss():
-    logs = fit(make(policy=tt.FixedPolicy(8, scale=0.25)))
+    logs = fit_l2tl(dense_l2tl(policy=tt.FixedPolicy(8, scale=0.25)))
     expected = 0.25 * logs["source_loss"][0] + logs["target_loss"][0]
     assert logs["loss"][0] == pytest.approx(expected, rel=1e-4)
 
 
 def test_weights_of_zero_everywhere_train_the_target_alone():
-    model = make(policy=tt.FixedPolicy(8, np.zeros(8)))
+    model = dense_l2tl(policy=tt.FixedPolicy(8, np.zeros(8)))
     head = model.source_head.get_weights()
-    history = fit(model, epochs=2)
-    assert equal(head, model.source_head.get_weights())
+    history = fit_l2tl(model, epochs=2)
+    assert equal_states(head, model.source_head.get_weights())
     assert history["target_loss"][1] < history["target_loss"][0]
 
 
-def test_the_candidates_with_the_largest_weights_are_kept():
-    """Classes 0 and 1 fill the kept half; 2 fills the ties at random."""
+def test_the_candidates_with_the_largest_weights_are_selected():
+    """Classes 0 and 1 fill the batch; later, ties are drawn at random."""
     policy = tt.FixedPolicy(8, [1, 1, 0.5, 0.5, 0, 0, 0, 0])
-    model = make(policy=policy, oversample=4)
-    images, labels = next(iter(SOURCE.batches(32)))
-    kept = set()
+    model = dense_l2tl(policy=policy, oversample=4)
+    batch = next(iter(SOURCE.batches(32)))
+    selections = set()
     for step in range(6):
         model.steps_taken.assign(step)
-        (pictures, found), weights = model._select(
-            (images, labels), policy.draw(0)
-        )
-        assert sorted(found.numpy()) == [0] * 4 + [1] * 4
+        (_, selected), weights = model._select(batch, policy.draw(0))
+        assert sorted(selected.numpy()) == [0] * 4 + [1] * 4
         np.testing.assert_array_equal(weights, 1)
     policy.assign([1, 0.5, 0.5, 0, 0, 0, 0, 0])
     for step in range(6):
         model.steps_taken.assign(step)
-        (pictures, found), weights = model._select(
-            (images, labels), policy.draw(0)
-        )
+        (images, selected), weights = model._select(batch, policy.draw(0))
         assert sorted(weights.numpy()) == [0.5] * 4 + [1] * 4
-        kept.add(tuple(sorted(found.numpy())))
-        assert len(pictures) == 8
-    assert len(kept) > 1
+        selections.add(tuple(sorted(selected.numpy())))
+        assert len(images) == 8
+    assert len(selections) > 1
 
 
-def test_ties_are_broken_by_the_seed_that_the_config_keeps():
+def test_ties_are_broken_by_the_seed_of_the_config():
     batch = next(iter(SOURCE.batches(32)))
-    found = []
+    selections = []
     for seed in (0, 1):
         policy = tt.FixedPolicy(8)
-        model = make(policy=policy, oversample=4, seed=seed)
+        model = dense_l2tl(policy=policy, oversample=4, seed=seed)
         again = tt.L2TL.from_config(model.get_config())
         (images, _), _ = model._select(batch, policy.draw(0))
         (same, _), _ = again._select(batch, policy.draw(0))
         np.testing.assert_array_equal(images, same)
-        found.append(images.numpy())
-    assert (found[0] != found[1]).any()
+        selections.append(images.numpy())
+    assert (selections[0] != selections[1]).any()
 
 
-def test_oversampling_trains_on_what_is_kept():
-    model = make(oversample=2)
+def test_oversampling_trains_on_the_selected_examples():
+    model = dense_l2tl(oversample=2)
     data = tt.streams(
         SOURCE.batches(1).unbatch().batch(16, drop_remainder=True).repeat(),
         TARGET.batches(8),
         VALIDATION.batches(16),
     )
-    history = fit(model, data, epochs=2, steps_per_epoch=10)
+    history = fit_l2tl(model, data, epochs=2, steps_per_epoch=10)
     assert np.isfinite(history["loss"]).all()
     assert int(model.steps_taken) == 20
     ragged = tt.streams(
@@ -150,41 +151,43 @@ def test_oversampling_trains_on_what_is_kept():
     )
     policy = tt.FixedPolicy(8)
     with pytest.raises(InputError, match="must have a fixed size"):
-        fit(make(policy=policy, oversample=2), ragged)
+        fit_l2tl(dense_l2tl(policy=policy, oversample=2), ragged)
 
 
-def test_the_credit_sees_the_candidates_and_what_is_kept_of_them():
-    model = make(oversample=2)
-    shown = []
-    model._policy_phase = shown.append
-    batch = next(iter(streams()))
+def test_the_credit_gets_candidates_and_selected_examples():
+    model = dense_l2tl(oversample=2)
+    transitions = []
+    model._policy_phase = transitions.append
+    batch = next(iter(l2tl_streams()))
     model.train_step(batch)
-    (evidence,) = shown
-    np.testing.assert_array_equal(evidence.candidates, batch["source"][1])
-    assert evidence.source.labels.shape == (8,)
+    (transition,) = transitions
+    np.testing.assert_array_equal(transition.candidates, batch["source"][1])
+    assert transition.source.labels.shape == (8,)
 
 
 class Modes(keras.layers.Layer):
-    """Counts calls in training and in inference mode while tracing."""
+    """Records whether its calls are in training mode."""
 
     def call(self, inputs, training=None):
-        self.seen.append(training)
+        self.modes.append(training)
         return inputs
 
 
 def test_dropout_and_normalisation_are_off_outside_the_model_phase():
-    """Source and target are trained on; the reward and the credit look."""
-    modes = Modes()
-    modes.seen = []
+    """Only the passes of source and target are in training mode."""
+    recorder = Modes()
+    recorder.modes = []
     images = keras.Input((8, 8, 1))
     body = keras.layers.BatchNormalization()(keras.layers.Flatten()(images))
-    encoder = keras.Model(images, keras.layers.Dropout(0.5)(modes(body)))
-    model = make(encoder=encoder, credit="gradient", improvement=True)
-    modes.seen.clear()
-    tf.function(model.train_step).get_concrete_function(next(iter(streams())))
-    # Before: reward. Phase 1: source, target. Phase 2: reward and credit look
-    # at the validation images together; the credit, at the source images.
-    assert modes.seen[-5:] == [False, True, True, False, False]
-    statistics = values(encoder.non_trainable_variables)
-    fit(model)
-    assert not equal(statistics, values(encoder.non_trainable_variables))
+    encoder = keras.Model(images, keras.layers.Dropout(0.5)(recorder(body)))
+    model = dense_l2tl(encoder=encoder, credit="gradient", improvement=True)
+    recorder.modes.clear()
+    tf.function(model.train_step).get_concrete_function(
+        next(iter(l2tl_streams()))
+    )
+    # The reward before the step; source and target; then the validation images
+    # for reward and credit together, and the source images for the credit.
+    assert recorder.modes[-5:] == [False, True, True, False, False]
+    statistics = arrays(encoder.non_trainable_variables)
+    fit_l2tl(model)
+    assert not equal_states(statistics, arrays(encoder.non_trainable_variables))

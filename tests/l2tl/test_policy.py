@@ -9,7 +9,8 @@ import tf_transfer as tt
 from tf_transfer.errors import InputError
 
 
-def drawn(policy, steps):
+def draw_levels(policy, steps):
+    """The levels of the classes, one row per step."""
     return np.array([policy.draw(step).levels[1:] for step in range(steps)])
 
 
@@ -20,8 +21,8 @@ def set_logits(policy, probs):
 
 
 def test_a_flat_policy_draws_every_level_equally_often():
-    found = drawn(tt.WeightPolicy(40, levels=5), 100)
-    counts = np.bincount(found.ravel(), minlength=5)
+    levels = draw_levels(tt.WeightPolicy(40, levels=5), 100)
+    counts = np.bincount(levels.ravel(), minlength=5)
     chi_squared = ((counts - 800) ** 2 / 800).sum()
     assert chi_squared < 18.5  # the .999 quantile with 4 degrees
 
@@ -31,10 +32,10 @@ def test_draws_follow_the_probabilities():
     probs = np.tile([0.5, 0.3, 0.2], (301, 1))
     probs[300] = [1e-9, 1.0, 1e-9]
     set_logits(policy, probs)
-    found = drawn(policy, 20)
-    shares = np.bincount(found[:, :300].ravel(), minlength=3) / 6000
+    levels = draw_levels(policy, 20)
+    shares = np.bincount(levels[:, :300].ravel(), minlength=3) / 6000
     np.testing.assert_allclose(shares, [0.5, 0.3, 0.2], atol=0.025)
-    assert set(found[:, 300]) == {1}
+    assert set(levels[:, 300]) == {1}
 
 
 def test_draws_repeat_by_seed_and_step_also_compiled():
@@ -87,22 +88,22 @@ def test_expected_credit_is_the_mean_of_the_sampled_gradient():
             mean[row] += chance * credit[row] * policy.levels[k] * score
     (variable,) = policy.trainable_variables
     with tf.GradientTape() as tape:
-        earned = policy.expected_credit(tf.constant(credit), tf.constant(0.0))
-    found = tape.gradient(earned, variable.value)
-    np.testing.assert_allclose(found[1:], mean, atol=1e-6)
+        total = policy.expected_credit(tf.constant(credit), tf.constant(0.0))
+    gradient = tape.gradient(total, variable.value)
+    np.testing.assert_allclose(gradient[1:], mean, atol=1e-6)
 
 
-def test_scale_and_classes_learn_by_their_credit_as_a_number():
+def test_no_gradient_flows_through_the_credit():
     policy = tt.WeightPolicy(2, levels=3)
     (variable,) = policy.trainable_variables
     with tf.GradientTape() as tape:
-        credit = policy.expected_weights()  # .5, which is to count as given
-        earned = policy.expected_credit(credit, tf.constant(2.0))
-    found = tape.gradient(earned, variable.value)
+        credit = policy.expected_weights()  # .5, to be taken as a constant
+        total = policy.expected_credit(credit, tf.constant(2.0))
+    gradient = tape.gradient(total, variable.value)
     # The mean rises with the logit of a level by p * (level - mean).
     slopes = np.array([-0.5, 0, 0.5]) / 3
     expected = np.outer([2, 0.5, 0.5], slopes)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(gradient, expected, atol=1e-6)
 
 
 def test_credit_and_bonus_are_in_balance_at_the_tilted_start():
@@ -118,7 +119,7 @@ def test_credit_and_bonus_are_in_balance_at_the_tilted_start():
 
 
 @pytest.mark.parametrize("advantage", [1.0, -1.0])
-def test_an_advantage_moves_the_chance_of_its_action(advantage):
+def test_an_advantage_changes_the_probability_of_its_action(advantage):
     policy = tt.WeightPolicy(3, levels=4)
     actions = policy.draw(0)
     present = tf.constant([True, True, False])
@@ -136,18 +137,18 @@ def test_an_advantage_moves_the_chance_of_its_action(advantage):
     np.testing.assert_allclose(policy.logits[3], 0)
 
 
-def test_start_weights_are_met_as_far_as_levels_allow():
+def test_expected_weights_are_proportional_to_the_start():
     start = np.array([4.0, 2.0, 1.0, 0.0])
     policy = tt.WeightPolicy(4, levels=11, start=start)
-    found = policy.expected_weights().numpy()
-    np.testing.assert_allclose(found, [0.98, 0.5, 0.25, 0.02], atol=1e-3)
+    weights = policy.expected_weights().numpy()
+    np.testing.assert_allclose(weights, [0.98, 0.5, 0.25, 0.02], atol=1e-3)
     assert float(policy.bonus()) == 0
     policy.restart()
     assert policy.get_config()["start"] is None
     np.testing.assert_allclose(policy.expected_weights(), [0.5] * 4, atol=1e-6)
 
 
-def test_a_fixed_policy_gives_what_it_was_given():
+def test_a_fixed_policy_returns_its_weights():
     policy = tt.FixedPolicy(3, [1.0, 0.0, 2.0], scale=0.5)
     actions = policy.draw(5)
     np.testing.assert_array_equal(actions.weights, [1, 0, 2])

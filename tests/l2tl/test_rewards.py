@@ -20,13 +20,15 @@ def example_losses(labels, logits):
     )
 
 
-def value(name):
-    metric = rewards.reward_metric(name, 4, example_losses)
-    metric.update_state(LABELS[:7], LOGITS[:7])
-    kept = float(metric.result())
-    found = rewards.evaluate(metric, tf.constant(LABELS), tf.constant(LOGITS))
-    assert float(metric.result()) == kept
-    return float(found)
+def value(identifier):
+    """The reward of all images; the metric's own state must not change."""
+    reward = rewards.Reward(identifier)
+    reward.build(4, example_losses)
+    reward.metric.update_state(LABELS[:7], LOGITS[:7])
+    before = float(reward.metric.result())
+    result = reward.evaluate(tf.constant(LABELS), tf.constant(LOGITS))
+    assert float(reward.metric.result()) == before
+    return float(result)
 
 
 def test_accuracies_and_loss():
@@ -38,7 +40,7 @@ def test_accuracies_and_loss():
     assert value("negative_loss") == pytest.approx(-loss, abs=1e-5)
 
 
-def test_auc_is_that_of_one_class_against_the_rest():
+def test_auc_is_the_mean_of_each_class_against_the_rest():
     probabilities = keras.ops.softmax(LOGITS)
     areas = [
         roc_auc_score(c == LABELS, np.asarray(probabilities)[:, c])
@@ -65,7 +67,7 @@ def test_metrics_round_trip(metric):
     assert float(again.result()) == float(metric.result()) > 0.25
 
 
-def test_the_area_is_that_of_the_classes_that_occur():
+def test_auc_ignores_classes_that_do_not_occur():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 4, 60)  # of six
     logits = rng.normal(size=(60, 6)) + 1.5 * np.eye(6)[labels]
@@ -81,7 +83,7 @@ def test_the_area_is_that_of_the_classes_that_occur():
     assert float(alone.result()) == 0
 
 
-def test_accuracies_of_classes_that_do_not_occur_do_not_count():
+def test_mean_accuracy_ignores_classes_that_do_not_occur():
     metric = rewards.MeanPerClassAccuracy(5)
     metric.update_state([0, 0, 1], np.eye(5)[[0, 1, 1]])
     assert float(metric.result()) == pytest.approx((0.5 + 1) / 2)

@@ -28,20 +28,20 @@ def cross_entropy(labels, logits):
     return -log_probs[np.arange(len(labels)), labels]
 
 
-def test_the_loss_is_the_papers():
+def test_the_loss_is_that_of_the_paper():
     """The weighted source mean times the scale, plus the target mean."""
     model = make()
     source, target = batches()
     weights = np.linspace(0, 1, 16, dtype=np.float32)
     features = model.encoder(source[0])
     outputs = np.array(model.source_head(features))
-    of_source = cross_entropy(source[1].numpy(), outputs) @ weights
-    of_source /= weights.sum()
-    of_target = cross_entropy(target[1].numpy(), np.array(model(target[0])))
-    found, logs = model.joint_step(source, tf.constant(weights), 0.3, target)
-    np.testing.assert_allclose(found, features, atol=1e-6)
-    assert float(logs["source_loss"]) == pytest.approx(of_source, abs=1e-5)
-    expected = 0.3 * of_source + of_target.mean()
+    source_loss = cross_entropy(source[1].numpy(), outputs) @ weights
+    source_loss /= weights.sum()
+    losses = cross_entropy(target[1].numpy(), np.array(model(target[0])))
+    returned, logs = model.joint_step(source, tf.constant(weights), 0.3, target)
+    np.testing.assert_allclose(returned, features, atol=1e-6)
+    assert float(logs["source_loss"]) == pytest.approx(source_loss, abs=1e-5)
+    expected = 0.3 * source_loss + losses.mean()
     assert float(logs["loss"]) == pytest.approx(expected, abs=1e-5)
 
 
@@ -90,31 +90,31 @@ def test_every_variable_is_trained():
 
 
 def relation():
-    """Classes 0 to 5 look like some target classes, 6 and 7 like none."""
-    found = np.zeros((8, 4), np.float32)
-    found[:3, 0] = 1
-    found[3:6] = [0.7, 0.1, 0.2, 0.0]
-    return found
+    """Classes 0 to 5 resemble some target classes, 6 and 7 none."""
+    rows = np.zeros((8, 4), np.float32)
+    rows[:3, 0] = 1
+    rows[3:6] = [0.7, 0.1, 0.2, 0.0]
+    return rows
 
 
 def test_source_losses_by_hand():
-    """Of the target head for a class with a row, else of its own head."""
+    """A class with a row uses the target head, others the source head."""
     model = make(relabel=True)
     features = tf.random.normal((8, 128), seed=0)
     labels = np.arange(8)
     own = cross_entropy(labels, np.array(model.source_head(features)))
-    found = model.source_losses(tf.constant(labels), features)
-    np.testing.assert_allclose(found, own, atol=1e-5)
+    losses = model.source_losses(tf.constant(labels), features)
+    np.testing.assert_allclose(losses, own, atol=1e-5)
     model.relate(relation())
     logits = np.array(model.target_head(features))
-    of_target = [cross_entropy(np.full(8, c), logits) for c in range(4)]
+    by_class = [cross_entropy(np.full(8, c), logits) for c in range(4)]
     shares = np.array([0.7, 0.1, 0.2])
-    known = 1 + shares @ np.log(shares) / np.log(4)
+    certainty = 1 + shares @ np.log(shares) / np.log(4)
     expected = own.copy()
-    expected[:3] = of_target[0][:3]
-    expected[3:6] = known * (shares @ np.array(of_target[:3]))[3:6]
-    found = model.source_losses(tf.constant(labels), features)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    expected[:3] = by_class[0][:3]
+    expected[3:6] = certainty * (shares @ np.array(by_class[:3]))[3:6]
+    losses = model.source_losses(tf.constant(labels), features)
+    np.testing.assert_allclose(losses, expected, atol=1e-5)
     np.testing.assert_allclose(
         model.target_losses(tf.constant(labels[:4]), features[:4]),
         cross_entropy(labels[:4], logits[:4]),
@@ -124,19 +124,19 @@ def test_source_losses_by_hand():
 
 @pytest.mark.parametrize("related", [True, False])
 def test_source_images_with_a_row_teach_the_target_head(related):
-    """Nothing else differs: the target's images are the same."""
-    found = []
+    """Only the relation differs: the target's images are the same."""
+    weights = []
     for rows in (np.zeros((8, 4)), relation()):
         keras.utils.set_random_seed(0)
         model = make(relabel=True)
         model.relate(rows)
         source, target = batches()
-        kept = (source[1] < 6) == related
-        source = source[0][kept], source[1][kept]
+        mask = (source[1] < 6) == related
+        source = source[0][mask], source[1][mask]
         before = model.source_head.get_weights()
         model.joint_step(source, tf.ones(len(source[1])), 1.0, target)
-        found.append(model.target_head.get_weights())
-    for own, shared in zip(*found, strict=True):
+        weights.append(model.target_head.get_weights())
+    for own, shared in zip(*weights, strict=True):
         assert np.allclose(own, shared, atol=1e-7) != related
     for old, new in zip(before, model.source_head.get_weights(), strict=True):
         assert np.array_equal(old, new) == related
@@ -155,7 +155,7 @@ def test_with_a_relation_every_variable_is_trained():
 
 
 @pytest.mark.parametrize(
-    "given",
+    "shares",
     [
         np.ones((8, 4)),
         np.full((4, 8), 1 / 8),
@@ -167,11 +167,11 @@ def test_with_a_relation_every_variable_is_trained():
     ],
     ids=["sums", "turned", "flat", "scalar", "nan", "negative", "inf"],
 )
-def test_relate_refuses_what_are_no_shares(given):
+def test_relate_refuses_rows_that_are_no_shares(shares):
     model = make(relabel=True)
     model.relate(relation())
     with pytest.raises(InputError, match=r"shape \(8, 4\) whose rows have"):
-        model.relate(given)
+        model.relate(shares)
     np.testing.assert_array_equal(model.relation, relation())
 
 
@@ -239,19 +239,7 @@ def test_logs_of_an_epoch_are_means_over_its_steps():
     labels, outputs = tf.constant([0, 1]), tf.one_hot([0, 0], 4)
     for loss in (1.0, 2.0, 6.0):
         logs = {"loss": 3 * loss, "source_loss": 2 * loss, "target_loss": loss}
-        found = model.joint_logs(logs | {"outputs": outputs}, labels)
-    found = {name: float(value) for name, value in found.items()}
-    of_losses = {"loss": 9.0, "source_loss": 6.0, "target_loss": 3.0}
-    assert found == of_losses | {"accuracy": 0.5}
-
-
-def test_averages_of_an_epoch():
-    averages = two_heads.Averages(["loss", "reward"])
-    again = two_heads.Averages.from_config(averages.get_config())
-    assert again.get_config() == averages.get_config()
-    averages.update_state({"loss": 3.0, "reward": 1.0, "other": 9.0})
-    averages.update_state({"loss": tf.constant(1.0)})
-    found = {name: float(mean) for name, mean in averages.result().items()}
-    assert found == {"loss": 2.0, "reward": 0.5}
-    averages.reset_state()
-    assert float(averages.result()["loss"]) == 0
+        means = model.joint_logs(logs | {"outputs": outputs}, labels)
+    means = {name: float(value) for name, value in means.items()}
+    losses = {"loss": 9.0, "source_loss": 6.0, "target_loss": 3.0}
+    assert means == losses | {"accuracy": 0.5}

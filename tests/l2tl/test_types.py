@@ -10,15 +10,15 @@ def test_a_fixed_policy_has_actions_without_levels():
     assert actions.levels is None
 
 
-def test_what_a_step_shows_can_be_traced():
-    """A tf.function takes it apart and puts it together again."""
+def test_a_transition_passes_through_a_tf_function():
     batch = types.Batch(
         tf.zeros((2, 4)), tf.zeros(2, tf.int32), tf.ones((2, 3))
     )
     actions = types.Actions(tf.ones(3), tf.constant(0.5))
     labels = tf.zeros(4, tf.int32)
-    shown = types.Transition(actions, labels, batch, batch, tf.constant(0.25))
-    again = tf.function(lambda evidence: evidence)(shown)
+    again = tf.function(lambda transition: transition)(
+        types.Transition(actions, labels, batch, batch, tf.constant(0.25))
+    )
     assert isinstance(again, types.Transition)
     assert again.source.features.shape == (2, 3)
     assert float(again.actions.scale) == 0.5

@@ -5,36 +5,33 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tf_transfer.experiment.methods.joint_training import PolicyLog
 
 import tf_transfer as tt
 from tests import helpers
+from tests.helpers import SOURCE, TARGET, VALIDATION, arrays
 from tf_transfer.data import shuffling
 from tf_transfer.errors import InputError, Stopped
-from tf_transfer.experiment.methods.joint_training import PolicyLog
 from tf_transfer.training import distribution
 from tf_transfer.training.checkpoint import Resume
 
-SOURCE = helpers.blobs(per_class=20, classes=8)
-TARGET = helpers.blobs(per_class=10, seed=1)
-VALIDATION = helpers.blobs(per_class=4, seed=2)
-
 
 class Interrupt(keras.callbacks.Callback):
-    """Raises after so many steps, before anything is saved."""
+    """Raises after this many steps, before anything is saved."""
 
     def __init__(self, steps, error=KeyboardInterrupt):
         super().__init__()
-        self.left = steps
+        self.remaining = steps
         self.error = error
 
     def on_train_batch_end(self, batch, logs=None):
-        self.left -= 1
-        if not self.left:
+        self.remaining -= 1
+        if not self.remaining:
             raise self.error
 
 
 def dense_encoder():
-    """An encoder with a random state, traced in no time."""
+    """An encoder with dropout, which is traced quickly."""
     return keras.Sequential(
         [
             keras.Input((8, 8, 1)),
@@ -46,7 +43,7 @@ def dense_encoder():
 
 
 class Classifier:
-    """A classifier with dropout, under DATL's weights re-estimated."""
+    """A classifier with dropout, trained with DATL's weights."""
 
     fresh = True
 
@@ -68,7 +65,7 @@ class Classifier:
 
 
 class Joint:
-    """L2TL, whose policy learns."""
+    """L2TL with a policy that learns."""
 
     fresh = False
     also = ()
@@ -92,22 +89,24 @@ class Joint:
 
 
 def train(kind, folder, *interruptions, epochs=3, every=4):
-    made = kind()
-    resume = Resume(made.model, folder, every=every, also=made.also)
-    for start, span in resume.spans(epochs, 6, made.fresh):
-        made.model.fit(
-            made.data(start),
-            callbacks=[*made.callbacks, *interruptions, resume],
+    """Trains six steps an epoch; returns the training and its `Resume`."""
+    training = kind()
+    resume = Resume(training.model, folder, every=every, also=training.also)
+    for start, span in resume.spans(epochs, 6, training.fresh):
+        training.model.fit(
+            training.data(start),
+            callbacks=[*training.callbacks, *interruptions, resume],
             verbose=0,
             shuffle=False,
             **span,
         )
-    return made, resume
+    return training, resume
 
 
-def state(made, resume):
-    extra = [v for each in made.also for v in each.variables]
-    return [np.array(v) for v in [*resume._variables(), *extra]]
+def all_arrays(training, resume):
+    """The values of all variables that a checkpoint holds."""
+    extra = [v for each in training.also for v in each.variables]
+    return arrays([*resume._variables(), *extra])
 
 
 @pytest.mark.parametrize(
@@ -115,7 +114,7 @@ def state(made, resume):
     [
         (Classifier, (6, 5, 4, 2)),
         (Joint, (6, 5, 4, 2)),
-        (Joint, (13,)),  # what is saved last is the end of an epoch
+        (Joint, (13,)),  # the last checkpoint is at the end of an epoch
     ],
 )
 def test_an_interrupted_training_ends_bitwise_the_same(
@@ -127,27 +126,27 @@ def test_an_interrupted_training_ends_bitwise_the_same(
             train(kind, tmp_path / "broken", Interrupt(steps))
     broken = train(kind, tmp_path / "broken")
     assert whole[1].step == broken[1].step == 18
-    for one, other in zip(state(*whole), state(*broken), strict=True):
+    for one, other in zip(all_arrays(*whole), all_arrays(*broken), strict=True):
         np.testing.assert_array_equal(one, other)
     one, other = whole[1].history(), broken[1].history()
     assert list(one) == list(other)
     assert len(one["loss"]) == 3
-    # The accuracy of a broken epoch is that of its rest: its variables did
-    # not exist yet when the rest began.
+    # The accuracy of an interrupted epoch covers only its rest, because the
+    # metric's variables did not exist yet when the rest began.
     for name in set(one) - {"accuracy"}:
         assert one[name] == other[name], name
 
 
-def test_what_is_finished_is_only_loaded(tmp_path):
+def test_a_finished_training_is_only_loaded(tmp_path):
     first = train(Joint, tmp_path / "run")
     again = train(Joint, tmp_path / "run", Interrupt(1))
-    for one, other in zip(state(*first), state(*again), strict=True):
+    for one, other in zip(all_arrays(*first), all_arrays(*again), strict=True):
         np.testing.assert_array_equal(one, other)
     assert again[1].history() == first[1].history()
     assert again[1].seconds > 0
 
 
-def test_logs_of_some_epochs_alone_are_kept():
+def test_logs_that_some_epochs_lack_are_in_the_history():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     pair = np.ones((4, 2)), np.ones((4, 1))
@@ -182,7 +181,7 @@ def test_a_callback_may_end_the_training(kind):
     assert resume.step == 12
 
 
-def test_keeps_the_newest_and_passes_over_a_damaged_one(tmp_path):
+def test_keeps_the_newest_and_skips_a_damaged_one(tmp_path):
     train(Joint, tmp_path)
     newest = tmp_path / "step-18.data-00000-of-00001"
     names = {path.name for path in tmp_path.glob("*.index")}
@@ -191,7 +190,7 @@ def test_keeps_the_newest_and_passes_over_a_damaged_one(tmp_path):
     content[len(content) // 2] ^= 255
     newest.write_bytes(content)
     model = Joint().model
-    start = [np.array(v) for v in model.variables]
+    start = arrays(model.variables)
     with pytest.warns(UserWarning, match=r"step-18 is damaged"):
         assert Resume(model, tmp_path).step == 16
     for path in tmp_path.glob("*.data*"):
@@ -203,14 +202,14 @@ def test_keeps_the_newest_and_passes_over_a_damaged_one(tmp_path):
         np.testing.assert_array_equal(one, np.array(other))
 
 
-def test_what_a_kill_in_a_save_left_is_removed(tmp_path):
+def test_the_leftover_of_a_killed_save_is_removed(tmp_path):
     (tmp_path / "step-3_temp").mkdir()
     (tmp_path / "step-3_temp" / "part-00000-of-00001").write_text("half")
     train(Joint, tmp_path)
     assert not (tmp_path / "step-3_temp").exists()
 
 
-def test_a_listing_of_checkpoints_that_is_damaged_does_no_harm(tmp_path):
+def test_a_damaged_list_of_checkpoints_does_no_harm(tmp_path):
     train(Joint, tmp_path)
     (tmp_path / "checkpoint").write_text("{")
     assert Resume(Joint().model, tmp_path).step == 18
@@ -222,8 +221,8 @@ def test_a_listing_of_checkpoints_that_is_damaged_does_no_harm(tmp_path):
 def test_sigterm_saves_and_stops(kind, steps, tmp_path):
     class Terminate(Interrupt):
         def on_train_batch_end(self, batch, logs=None):
-            self.left -= 1
-            if not self.left:
+            self.remaining -= 1
+            if not self.remaining:
                 os.kill(os.getpid(), signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGTERM)
@@ -234,13 +233,13 @@ def test_sigterm_saves_and_stops(kind, steps, tmp_path):
     whole, broken = (
         train(kind, tmp_path / name) for name in ("whole", "broken")
     )
-    for one, other in zip(state(*whole), state(*broken), strict=True):
+    for one, other in zip(all_arrays(*whole), all_arrays(*broken), strict=True):
         np.testing.assert_array_equal(one, other)
     one, other = whole[1].history(), broken[1].history()
     assert one["loss"] == other["loss"]
 
 
-def test_sigterm_after_the_last_step_stops_what_follows(tmp_path):
+def test_sigterm_after_the_last_step_raises_stopped(tmp_path):
     class Terminate(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             if epoch == 2:
@@ -252,7 +251,7 @@ def test_sigterm_after_the_last_step_stops_what_follows(tmp_path):
     train(Joint, tmp_path)
 
 
-def test_ctrl_c_gives_the_signal_back():
+def test_ctrl_c_restores_the_signal_handler():
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         train(Classifier, None, Interrupt(2))
@@ -278,23 +277,23 @@ def test_nan_loss_names_step_and_batch_and_keeps_the_last_checkpoint(tmp_path):
 
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
-    made = Joint()
-    resume = Resume(made.model, tmp_path)
-    made.model.target_head.bias.assign(np.full(4, np.inf))
+    model = Joint().model
+    resume = Resume(model, tmp_path)
+    model.target_head.bias.assign(np.full(4, np.inf))
     with pytest.raises(InputError, match=r"diverged at step 0.*bias"):
         resume.save()
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_worker_lost_in_a_save_is_not_taken_for_a_disk(
+def test_a_worker_lost_in_a_save_is_not_reported_as_a_bad_folder(
     tmp_path, monkeypatch, workers
 ):
     """All workers of a cluster save together, by collective operations."""
     resume = Resume(Joint().model, tmp_path)
     lost = tf.errors.UnavailableError(None, None, "connection reset")
 
-    def save(*given, **named):
+    def save(*args, **kwargs):
         raise lost
 
     monkeypatch.setattr(tf.train.CheckpointManager, "save", save)
@@ -307,30 +306,29 @@ def test_a_worker_lost_in_a_save_is_not_taken_for_a_disk(
 
 def test_refuses_checkpoints_of_another_model(tmp_path):
     train(Joint, tmp_path)
-    made = Classifier()
     with pytest.raises(InputError, match="of another model"):
-        Resume(made.model, tmp_path)
+        Resume(Classifier().model, tmp_path)
 
 
 def test_refuses(tmp_path):
-    made = Joint()
+    model = Joint().model
     with pytest.raises(InputError, match="`every` and `keep`"):
-        Resume(made.model, tmp_path, every=0)
+        Resume(model, tmp_path, every=0)
     with pytest.raises(InputError, match="built and compiled"):
         Resume(helpers.tiny_classifier(), tmp_path)
-    made.model.steps_per_execution = 4
-    wanted = "multiple of `steps_per_execution`, 4. Received: 6"
-    with pytest.raises(InputError, match=wanted):
-        next(Resume(made.model, None).spans(epochs=3, steps_per_epoch=6))
+    model.steps_per_execution = 4
+    sentence = "multiple of `steps_per_execution`, 4. Received: 6"
+    with pytest.raises(InputError, match=sentence):
+        next(Resume(model, None).spans(epochs=3, steps_per_epoch=6))
     (tmp_path / "file").write_text("")
-    resume = Resume(made.model, tmp_path / "file")
+    resume = Resume(model, tmp_path / "file")
     with pytest.raises(InputError, match="checkpoint cannot be written"):
         resume.save()
 
 
 @pytest.mark.slow
 def test_two_replicas_resume(tmp_path, mirrored):
-    """Close, not bitwise: replicas add up in another order after a restore."""
+    """Close, not bitwise: after a restore, replicas sum in another order."""
 
     def mirror():
         with mirrored.scope():

@@ -22,7 +22,7 @@ def test_strategies_by_name():
         distribution.strategy("everything")
 
 
-def test_is_the_chief_where_it_is_alone():
+def test_a_single_process_is_the_chief():
     for name in ("none", "mirrored"):
         scope = distribution.strategy(name)
         assert distribution.is_chief(scope)
@@ -30,7 +30,7 @@ def test_is_the_chief_where_it_is_alone():
 
 
 @pytest.mark.parametrize(
-    "given",
+    "setting",
     [
         "",
         "{",
@@ -43,8 +43,8 @@ def test_is_the_chief_where_it_is_alone():
         ' "task": {"type": "worker", "index": 0}}',
     ],
 )
-def test_a_cluster_must_be_described(given, monkeypatch):
-    monkeypatch.setenv("TF_CONFIG", given)
+def test_a_cluster_must_be_described(setting, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", setting)
     with pytest.raises(InputError, match="TF_CONFIG must name the workers"):
         distribution.strategy("multi_worker")
 
@@ -60,7 +60,7 @@ def odd_batches():
 
 
 def fitted(scope, steps_per_execution):
-    """A classifier after twenty steps, and what it says of itself."""
+    """A classifier after twenty steps, its history and its scores."""
     keras.utils.set_random_seed(0)
     with scope.scope():
         model = distribution.distributed(helpers.tiny_classifier())
@@ -88,11 +88,11 @@ def fitted(scope, steps_per_execution):
 @pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.slow), 5])
 def test_distributed_fit_and_evaluate_equal_one_device(mirrored, steps):
     one, *logs = fitted(tf.distribute.get_strategy(), 1)
-    two, *found = fitted(mirrored, steps)
+    two, *mirrored_logs = fitted(mirrored, steps)
     assert not isinstance(one, distribution.DistributedTrainer)
     for a, b in zip(one.get_weights(), two.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
-    for a, b in zip(logs, found, strict=True):
+    for a, b in zip(logs, mirrored_logs, strict=True):
         for name in a:
             np.testing.assert_allclose(a[name], b[name], atol=1e-5)
 
@@ -119,12 +119,12 @@ def test_compiling_for_several_devices_is_refused(mirrored):
     "weighted", [False, pytest.param(True, marks=pytest.mark.slow)]
 )
 def test_a_compiled_step_equals_the_graphs(weighted):
-    """XLA on the CPU stands in for a TPU: static shapes, no strings."""
+    """XLA on the CPU has the limits of a TPU: static shapes, no strings."""
     images = helpers.blobs(per_class=4)
     batch = next(iter(images.batches(16)))
     if weighted:
         batch = (*batch, tf.linspace(0.5, 1.5, 16))
-    found = []
+    weights = []
     for compiled in (False, True):
         keras.utils.set_random_seed(0)
         model = helpers.tiny_classifier()
@@ -132,25 +132,25 @@ def test_a_compiled_step_equals_the_graphs(weighted):
         step = tf.function(model.train_step, jit_compile=compiled)
         for _ in range(3):
             step(batch)
-        found.append(model.get_weights())
-    for a, b in zip(*found, strict=True):
+        weights.append(model.get_weights())
+    for a, b in zip(*weights, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
 
 
 def free_ports(count):
-    """Ports below those from which connections are made, so free for long."""
-    found = []
+    """Ports below the range of outgoing connections, so that they stay free."""
+    ports = []
     for port in random.SystemRandom().sample(range(20000, 32000), 1000):
-        with socket.socket() as tried, contextlib.suppress(OSError):
-            tried.bind(("127.0.0.1", port))
-            found.append(port)
-        if len(found) == count:
-            return found
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            ports.append(port)
+        if len(ports) == count:
+            return ports
     raise RuntimeError("no free port")
 
 
 class Cluster:
-    """Two workers on this machine, that run one command together."""
+    """Two workers on this machine that run one command together."""
 
     def __init__(self, command):
         addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
@@ -176,7 +176,7 @@ class Cluster:
         self.stack.close()
 
     def ends(self, timeout=400):
-        """Waits for all workers; returns each one's status and last words."""
+        """Waits for all workers; returns the status and errors of each."""
         until = time.monotonic() + timeout
         return [
             helpers.ended(worker, max(1, until - time.monotonic()))
@@ -186,8 +186,8 @@ class Cluster:
     def finish(self):
         ends = self.ends()
         assert [status for status, _ in ends] == [0, 0], "\n".join(
-            f"worker {index} ended with status {status}:\n{said}"
-            for index, (status, said) in enumerate(ends)
+            f"worker {index} ended with status {status}:\n{errors}"
+            for index, (status, errors) in enumerate(ends)
         )
 
 
@@ -204,7 +204,7 @@ def test_two_workers_equal_one_process_and_the_chief_writes(tmp_path):
         status, errors = helpers.ended(alone, timeout=400)
     assert status == 0, errors
     helpers.same_models(tmp_path / "pair", tmp_path / "alone", atol=1e-4)
-    # TensorBoard's files are named by time and process.
+    # The names of event files contain time and process.
     files = [
         {
             str(p.relative_to(run))

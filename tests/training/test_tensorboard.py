@@ -19,111 +19,115 @@ def events(folder):
     """Steps and values by tag, as TensorBoard reads them."""
     if not folder.exists():
         return {}
-    found = event_accumulator.EventAccumulator(
+    accumulator = event_accumulator.EventAccumulator(
         str(folder), size_guidance={event_accumulator.TENSORS: 0}
     )
-    found.Reload()
+    accumulator.Reload()
     values = {}
-    for tag in found.Tags()["tensors"]:
-        listed = found.Tensors(tag)
-        values[tag] = {e.step: tf.make_ndarray(e.tensor_proto) for e in listed}
-        assert len(values[tag]) == len(listed), f"{tag}: a step twice"
+    for tag in accumulator.Tags()["tensors"]:
+        tensors = accumulator.Tensors(tag)
+        values[tag] = {e.step: tf.make_ndarray(e.tensor_proto) for e in tensors}
+        assert len(values[tag]) == len(tensors), f"{tag}: a step twice"
     return values
 
 
-def fit(record, epochs=2):
+def fit(callback, epochs=2):
     model = helpers.tiny_classifier()
     model.compile(keras.optimizers.SGD(0.25), helpers.LOSS)
     data = helpers.blobs(per_class=4).batches(8)
     return model.fit(
-        data, epochs=epochs, callbacks=[record], verbose=0, shuffle=False
+        data, epochs=epochs, callbacks=[callback], verbose=0, shuffle=False
     ).history
 
 
-def test_a_stage_is_recorded_while_it_trains(tmp_path):
+def test_a_stage_is_written_while_it_trains(tmp_path):
     weights = np.array([0.5, 1.5, 1.0], np.float32)
-    record = tensorboard.StageRecord(tmp_path / "stage", lambda: weights)
-    seen = []
+    writer = tensorboard.StageCallback(tmp_path / "stage", lambda: weights)
+    steps = []
 
-    class Look(keras.callbacks.Callback):
+    class Reader(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
-            seen.append(events(tmp_path / "stage").get("loss", {}))
+            steps.append(list(events(tmp_path / "stage").get("loss", {})))
 
-    look = keras.callbacks.CallbackList([record, Look()])
-    logs = fit(look)
-    assert [list(found) for found in seen] == [[], [2]]
-    found = events(tmp_path / "stage")
-    assert set(found) == {"loss", "learning_rate", "importance_weights"}
+    logs = fit(keras.callbacks.CallbackList([writer, Reader()]))
+    assert steps == [[], [2]]
+    values = events(tmp_path / "stage")
+    assert set(values) == {"loss", "learning_rate", "importance_weights"}
     np.testing.assert_allclose(
-        [found["loss"][step] for step in (2, 4)], logs["loss"], rtol=1e-6
+        [values["loss"][step] for step in (2, 4)], logs["loss"], rtol=1e-6
     )
-    assert found["learning_rate"] == {2: 0.25, 4: 0.25}
-    for buckets in found["importance_weights"].values():
+    assert values["learning_rate"] == {2: 0.25, 4: 0.25}
+    for buckets in values["importance_weights"].values():
         assert buckets[:, 2].sum() == 3
         assert (buckets[0, 0], buckets[-1, 1]) == (0.5, 1.5)
 
 
-def test_no_step_is_written_twice_by_a_continued_run(tmp_path):
-    first = fit(tensorboard.StageRecord(tmp_path), epochs=1)
-    fit(tensorboard.StageRecord(tmp_path), epochs=3)
-    found = events(tmp_path)
-    assert list(found["loss"]) == [2, 4, 6]
-    assert found["loss"][2] == pytest.approx(first["loss"][0])
+def test_a_resumed_run_writes_no_step_twice(tmp_path):
+    first = fit(tensorboard.StageCallback(tmp_path), epochs=1)
+    fit(tensorboard.StageCallback(tmp_path), epochs=3)
+    values = events(tmp_path)
+    assert list(values["loss"]) == [2, 4, 6]
+    assert values["loss"][2] == pytest.approx(first["loss"][0])
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_what_a_kill_has_cut_off_is_written_again(tmp_path):
-    fit(tensorboard.StageRecord(tmp_path), epochs=2)
+def test_an_event_cut_off_by_a_kill_is_written_again(tmp_path):
+    fit(tensorboard.StageCallback(tmp_path), epochs=2)
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-20])
-    fit(tensorboard.StageRecord(tmp_path), epochs=2)
-    found = events(tmp_path)
-    assert list(found["loss"]) == list(found["learning_rate"]) == [2, 4]
+    fit(tensorboard.StageCallback(tmp_path), epochs=2)
+    values = events(tmp_path)
+    assert list(values["loss"]) == list(values["learning_rate"]) == [2, 4]
 
 
 def result(accuracy=0.5):
-    measured = {"accuracy": accuracy, "loss": 1.0}
+    scores = {"accuracy": accuracy, "loss": 1.0}
     return {
         "method": "datl",
         "seed": 3,
         "learning_rate": 0.02,
-        "test": measured,
-        "validation": measured,
+        "test": scores,
+        "validation": scores,
     }
 
 
 def test_results_are_compared_by_hyperparameters(tmp_path):
     settings = dataclasses.asdict(helpers.tiny_experiment())
-    for accuracy in (0.5, 0.9):  # of the second call all is there already
-        tensorboard.Records(tmp_path).result(result(accuracy), settings)
-    place = tmp_path / "tensorboard" / "results" / "datl-3"
-    found = event_accumulator.EventAccumulator(str(place))
-    found.Reload()
-    start = hparams(found, "_hparams_/session_start_info").session_start_info
+    for accuracy in (0.5, 0.9):  # the second call finds everything written
+        tensorboard.TensorBoardWriter(tmp_path).result(
+            result(accuracy), settings
+        )
+    folder = tmp_path / "tensorboard" / "results" / "datl-3"
+    accumulator = event_accumulator.EventAccumulator(str(folder))
+    accumulator.Reload()
+    tag = "_hparams_/session_start_info"
+    start = hparams(accumulator, tag).session_start_info
     assert start.hparams["method"].string_value == "datl"
     assert start.hparams["seed"].number_value == 3
     assert start.hparams["learning_rate"].number_value == 0.02
     assert start.hparams["data.labels_per_class"].number_value == 4
-    assert events(place)["test/accuracy"] == {0: 0.5}
-    assert events(place)["validation/loss"] == {0: 1.0}
+    assert events(folder)["test/accuracy"] == {0: 0.5}
+    assert events(folder)["validation/loss"] == {0: 1.0}
 
 
-def hparams(found, tag):
-    """What the HParams page reads of a tag, of which there must be one."""
-    assert len(found.Tensors(tag)) == 1
-    content = found.SummaryMetadata(tag).plugin_data.content
+def hparams(accumulator, tag):
+    """The single event of a tag, as TensorBoard's HParams page reads it."""
+    assert len(accumulator.Tensors(tag)) == 1
+    content = accumulator.SummaryMetadata(tag).plugin_data.content
     return plugin_data_pb2.HParamsPluginData.FromString(content)
 
 
-def test_nothing_is_written_where_there_is_no_place(tmp_path, monkeypatch):
+def test_without_folder_or_tensorboard_nothing_is_written(
+    tmp_path, monkeypatch
+):
     assert tensorboard.installed()
-    assert tensorboard.Records(tmp_path).stage(None, "learning") == []
+    assert tensorboard.TensorBoardWriter(tmp_path).stage(None, "learning") == []
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     assert not tensorboard.installed()
     for folder in (None, tmp_path):
-        made = tensorboard.Records(folder)
-        made.result(result(), {})
-        assert made.stage(tmp_path / "datl-0" / "0", "pretraining") == []
+        writer = tensorboard.TensorBoardWriter(folder)
+        writer.result(result(), {})
+        assert writer.stage(tmp_path / "datl-0" / "0", "pretraining") == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -138,15 +142,15 @@ def compare(folder, **settings):
 
 
 @pytest.mark.slow
-def test_an_interrupted_comparison_is_recorded_once(
+def test_an_interrupted_comparison_is_written_once(
     tmp_path, monkeypatch, capsys
 ):
     ends = trainers.ProgressCallback.on_epoch_end
-    counted = []
+    epochs = []
 
     def interrupted(self, epoch, logs=None):
-        counted.append(epoch)
-        if len(counted) in (3, 13):  # after the record, before the checkpoint
+        epochs.append(epoch)
+        if len(epochs) in (3, 13):  # after the event, before the checkpoint
             raise KeyboardInterrupt
         ends(self, epoch, logs)
 
@@ -159,25 +163,25 @@ def test_an_interrupted_comparison_is_recorded_once(
     assert "without TensorBoard" not in capsys.readouterr().err
     root = tmp_path / "run" / "tensorboard"
     results = json.loads((tmp_path / "run" / "results.json").read_text())
-    for found in results:
-        name = f"{found['method']}-0"
+    for result in results:
+        name = f"{result['method']}-0"
         accuracies = events(root / "results" / name)["test/accuracy"]
-        assert accuracies == {0: pytest.approx(found["test"]["accuracy"])}
-        place = root / "stages" / name
-        stages = {path.name: events(path) for path in place.glob("*-*")}
-        first = "pretraining" if found["method"] == "datl" else "learning"
+        assert accuracies == {0: pytest.approx(result["test"]["accuracy"])}
+        folder = root / "stages" / name
+        stages = {path.name: events(path) for path in folder.glob("*-*")}
+        first = "pretraining" if result["method"] == "datl" else "learning"
         weights = stages[f"0-{first}"].pop("importance_weights")
         assert list(weights) == [2, 4]
         for name, tags in stages.items():
-            wanted = found["history"][name.split("-")[1]]
-            wanted = {k: v for k, v in wanted.items() if np.ndim(v) == 1}
-            assert set(tags) == {*wanted, "learning_rate"}
-            if name in (f"0-{first}", max(stages)):  # the one that counts
-                for tag, logged in wanted.items():
-                    recorded = list(tags[tag].values())
+            history = result["history"][name.split("-")[1]]
+            scalars = {k: v for k, v in history.items() if np.ndim(v) == 1}
+            assert set(tags) == {*scalars, "learning_rate"}
+            if name in (f"0-{first}", max(stages)):  # the stages in `history`
+                for tag, logged in scalars.items():
+                    written = list(tags[tag].values())
                     # The history may begin before the first epoch.
-                    logged = logged[-len(recorded) :]
-                    np.testing.assert_allclose(recorded, logged, rtol=1e-5)
+                    logged = logged[-len(written) :]
+                    np.testing.assert_allclose(written, logged, rtol=1e-5)
     for name in ("generalist-0/0-generalist", "unweighted-0/0-pretraining"):
         assert events(root / "stages" / name)["loss"]
 
@@ -188,7 +192,7 @@ def test_a_comparison_goes_on_without_tensorboard(
 ):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     compare(tmp_path / "run", methods=("scratch",))
-    said = capsys.readouterr().err
-    assert said.count("going on without TensorBoard") == 1
+    errors = capsys.readouterr().err
+    assert errors.count("going on without TensorBoard") == 1
     assert (tmp_path / "run" / "results.json").exists()
     assert not (tmp_path / "run" / "tensorboard").exists()

@@ -19,7 +19,7 @@ from tf_transfer.experiment.methods.base import GENERALIST, planned_steps
 from tf_transfer.experiment.methods.baselines import BY_HEAD
 from tf_transfer.experiment.run_folder import RunFolder
 from tf_transfer.experiment.seed_run import SeedRun
-from tf_transfer.training.tensorboard import Records
+from tf_transfer.training.tensorboard import TensorBoardWriter
 from tf_transfer.utils import environment
 from tf_transfer.utils.progress import Progress
 
@@ -61,7 +61,9 @@ class Runner:
         self.source = source
         self.splits = splits
         self.models = CompiledModels.of(config, source, target)
-        self.records = Records(folder.path if folder.writes else None)
+        self.tensorboard = TensorBoardWriter(
+            folder.path if folder.writes else None
+        )
         self.progress = Progress(
             sum(map(self._planned_steps, splits)), quiet or not folder.writes
         )
@@ -99,7 +101,7 @@ class Runner:
             self.folder,
             self.progress.advance,
             head,
-            self.records,
+            self.tensorboard,
         )
 
     def _train(self, run: SeedRun, methods: Collection[str]) -> None:
@@ -112,7 +114,7 @@ class Runner:
                 )
                 result = measure(METHODS[name], run)
                 result["head"] = METHODS[name].head or run.head
-                self.records.result(result, dataclasses.asdict(config))
+                self.tensorboard.result(result, dataclasses.asdict(config))
                 self.folder.add(result | self._origin(result))
                 self.folder.forget_stages(run.seed, name)
 

@@ -26,7 +26,7 @@ from tf_transfer.experiment.stage_cache import StageCache
 from tf_transfer.experiment.trainers import ProgressCallback, State, Trainer
 from tf_transfer.models import classifiers
 from tf_transfer.models.inference import stream_outputs
-from tf_transfer.training.tensorboard import Records
+from tf_transfer.training.tensorboard import TensorBoardWriter
 
 _HELD_OUT = 0.1
 _PER_CLASS = 20
@@ -45,7 +45,7 @@ class SeedRun:
         folder: keeps the generalist and the models of the results.
         advance: called with the number of optimizer steps taken.
         head: `related` or `fresh`, for methods without a head of their own.
-        records: of the stages, for TensorBoard; by default none.
+        tensorboard: writes the logs of the stages; by default none are.
 
     Attributes:
         source: the source images to train with.
@@ -63,7 +63,7 @@ class SeedRun:
         folder: RunFolder,
         advance: Callable[[int], None],
         head: str = "related",
-        records: Records | None = None,
+        tensorboard: TensorBoardWriter | None = None,
     ):
         self.models = models
         self.config = models.config
@@ -72,7 +72,7 @@ class SeedRun:
         self.head = head
         self.folder = folder
         self._progress = ProgressCallback(advance)
-        self._records = records or Records(None)
+        self._tensorboard = tensorboard or TensorBoardWriter(None)
         self.source, self._held_out = source, None
         datl = self.config.datl
         if datl.calibrate or datl.estimator == "bbse":
@@ -149,11 +149,11 @@ class SeedRun:
             **settings: `also` and `fresh` of `Trainer.fit`.
         """
         folder = self.cache.next_folder()
-        records = self._records.stage(folder, name, weights)
+        writers = self._tensorboard.stage(folder, name, weights)
         training = trainer.fit(
             batches,
             stage,
-            [*callbacks, *records, self._progress],
+            [*callbacks, *writers, self._progress],
             folder=folder,
             every=self.config.checkpoint_every,
             **settings,

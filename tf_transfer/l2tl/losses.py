@@ -6,7 +6,7 @@ levels of a categorical distribution.
 
 import tensorflow as tf
 
-_TINY = 1e-12
+_EPSILON = 1e-12
 
 
 def weighted_mean(
@@ -17,7 +17,8 @@ def weighted_mean(
     Args:
         values: `[B]`.
         weights: not negative, `[B]`.
-        total: divide by this sum instead, e.g. that over all replicas.
+        total: divide by this number instead of the sum of the weights, e.g.
+            by the sum over all replicas.
 
     Example:
 
@@ -35,8 +36,8 @@ def policy_gradient_loss(
 
     Args:
         log_probs: log-probabilities of the actions taken, any shape.
-        advantage: how much better than expected they did, scalar. No
-            gradient flows through it.
+        advantage: their reward less the expected one, scalar. No gradient
+            flows through it.
     """
     return -tf.stop_gradient(advantage) * tf.reduce_sum(log_probs)
 
@@ -44,9 +45,9 @@ def policy_gradient_loss(
 def log_odds(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Returns `log(p / (1 - p))` of the right class, `[B]`.
 
-    Its gradient has the same size for an image that is known and for one
-    that is not, where that of the cross-entropy vanishes with what is known
-    (the model output that Park et al. 2023, TRAK, section 3.1, attribute).
+    The gradient of the cross-entropy vanishes for images that are already
+    classified well; the gradient of the log odds does not. TRAK uses the same
+    model output (Park et al. 2023, section 3.1).
 
     Args:
         labels: class numbers, `[B]` integers.
@@ -65,10 +66,11 @@ def log_odds(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 
 def related_loss(shares: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Returns the cross-entropy to soft labels, by how much these tell, `[B]`.
+    """Returns the cross-entropy to soft labels, weighted by certainty, `[B]`.
 
-    The factor is one less their entropy in units of the largest possible:
-    soft labels that say nothing would only make predictions less certain.
+    The certainty of soft labels is one less their entropy, divided by the
+    largest possible entropy. Without this factor, uninformative soft labels
+    would make predictions less certain and teach nothing.
 
     Args:
         shares: soft labels, `[B, K]`, rows of sum 1.
@@ -93,22 +95,24 @@ def feature_effects(
 ) -> tf.Tensor:
     """Returns how much a step on a source example helps a validation image.
 
-    The first-order effect of a step in function space on the encoder's
-    output. A source example `i` moves the features of images like it against
-    its loss gradient `g_i`; `k(z_i, z_j)` tells how much it moves validation
-    image `j`, and the angle between both gradients whether that helps `j`:
+    This is the first-order effect of a step in function space on the
+    encoder's output. A source example `i` moves the features of similar
+    images against its loss gradient `g_i`. The similarity `k(z_i, z_j)` is
+    how far it moves validation image `j`. The angle between the gradients of
+    both decides whether that helps `j`:
 
         effect_ij = k(z_i, z_j) <g_i, g_j> / (|g_i| |g_j|)
         k(z, z') = exp(sharpness * (cos(z, z') - 1))
 
-    Gradients count by their direction (what is known already would not count
-    otherwise), and without their part along the features, which makes
-    predictions more confident, not better.
+    Only the direction of a gradient counts; by their size, images that are
+    already classified well would not count. The part of a gradient along the
+    features is removed, because it makes predictions more confident, not
+    better.
 
     Args:
         source: features `[B, D]` and the loss gradients by them, `[B, D]`.
-        validation: likewise for the validation images, `[V, D]`.
-        sharpness: how alike two images must be; 0 ignores likeness.
+        validation: the same for the validation images, `[V, D]`.
+        sharpness: how similar two images must be; 0 ignores similarity.
 
     Returns:
         `[B, V]`, in -1..1; positive where the loss of `j` falls.
@@ -116,12 +120,12 @@ def feature_effects(
     (z_s, g_s), (z_v, g_v) = source, validation
     z_s, z_v = _unit(z_s), _unit(z_v)
     g_s, g_v = _unit(_across(g_s, z_s)), _unit(_across(g_v, z_v))
-    likeness = tf.exp(sharpness * (tf.matmul(z_s, z_v, transpose_b=True) - 1))
-    return likeness * tf.matmul(g_s, g_v, transpose_b=True)
+    similarity = tf.exp(sharpness * (tf.matmul(z_s, z_v, transpose_b=True) - 1))
+    return similarity * tf.matmul(g_s, g_v, transpose_b=True)
 
 
 def _unit(rows: tf.Tensor) -> tf.Tensor:
-    return tf.math.l2_normalize(rows, axis=1, epsilon=_TINY)
+    return tf.math.l2_normalize(rows, axis=1, epsilon=_EPSILON)
 
 
 def _across(gradients: tf.Tensor, directions: tf.Tensor) -> tf.Tensor:

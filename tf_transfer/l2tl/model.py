@@ -1,7 +1,7 @@
 """L2TL: learning to transfer learn (Zhu, Arik, Yang, Pfister 2020).
 
-Trains source and target jointly while a policy, rewarded by the target's
-validation images, learns the weights of the source classes:
+Trains source and target jointly, while a policy learns the weights of the
+source classes from the target's validation images:
 
     model = L2TL(encoder, num_source_classes, num_target_classes)
     model.compile("sgd", policy_optimizer="adam")
@@ -27,43 +27,47 @@ from tf_transfer.utils import checks, randomness, weighting
 class L2TL(TwoHeadModel):
     """An encoder with a source and a target head, trained in two phases.
 
-    Zhu et al. 2020, section 3. Every training step takes one optimizer step on
-    `scale * weighted source loss + target loss`, with class weights and scale
-    drawn by the policy, and then, with the model fixed, one policy step by
-    what the validation images show. Called, evaluated or asked to predict,
-    the model is the target classifier.
+    Zhu et al. 2020, section 3. Every training step has two phases. The model
+    phase takes one optimizer step on `scale * weighted source loss + target
+    loss`, with class weights and scale drawn by the policy. The policy phase
+    keeps the model fixed and takes one optimizer step on the policy, guided by
+    the validation images. In `call`, `evaluate` and `predict`, the model is
+    the target classifier.
 
-    Beyond the passes of source, target and validation batch through the
-    encoder a step takes O(batch + classes levels) time, and as much memory;
-    the credit `"feature"` O(batch^2 + classes target classes), `"gradient"` a
-    backward and a forward-mode pass, through half of the encoder.
+    A step passes the source, target and validation batches through the
+    encoder. Beyond that it takes O(batch + classes * levels) time and memory.
+    The credit `"feature"` adds O(batch^2 + classes * target classes);
+    `"gradient"` adds a backward and a forward-mode pass through half of the
+    encoder.
 
     Args:
         encoder: a built Keras model from images to features `[B, D]`.
         num_source_classes: the number of source classes C.
         num_target_classes: the number of target classes.
         policy: a `WeightPolicy` (by default flat) or a `FixedPolicy`.
-        credit: how the policy learns: `"feature"`, `"gradient"` or
-            `"reinforce"` (the paper's), or a configured object of `credit`.
+        credit: how the policy learns: `"feature"`, `"gradient"`,
+            `"reinforce"` (the paper's), or a credit such as
+            `FeatureCredit(sharpness=5.0)`.
         reward: `"accuracy"`, `"auc"`, `"mean_per_class_accuracy"`,
             `"negative_loss"`, or a Keras metric over class numbers and logits.
-            `"reinforce"` learns from it; the other credits measure the effect
-            on the validation images themselves, and it is only logged.
-        improvement: reward the change of the metric by the step, not its
-            level; one more pass over the validation batch.
-        oversample: M: of every source batch keep the 1/M with the largest
-            weights, ties broken at random (of each replica's part); 1 weighs
-            all of them.
-        policy_warmup: first steps in which the policy stays as it is: in a
-            shorter `fit` it learns nothing.
-        relabel: with `relate`, learn from a source image what its class tells
-            of the target classes, not the class itself.
+            Only `"reinforce"` learns from it. The other credits measure the
+            effect on the validation images themselves, and log the reward.
+        improvement: reward the change of the metric in the step, not its
+            value; takes one more pass over the validation batch.
+        oversample: M; of every source batch keep the 1/M of the examples with
+            the largest weights, ties broken at random (with replicas, of each
+            replica's part). 1 keeps all examples.
+        policy_warmup: number of first steps in which the policy does not
+            learn. A shorter `fit` leaves the policy as it was.
+        relabel: train source images on the soft target labels that `relate`
+            sets for their class, instead of on the class itself.
         seed: of the ties.
 
     Raises:
-        InputError: for parts that do not go together.
+        InputError: if a setting is invalid, or the policy was made for
+            another number of classes.
 
-    After training, `importance_weights()` gives the learned weights and
+    After training, `importance_weights()` returns the learned weights and
     `classifier()` the target model.
 
     Example:
@@ -76,7 +80,12 @@ class L2TL(TwoHeadModel):
     [1.0, 1.0, 1.0]
     """
 
-    tracked = (*TwoHeadModel.tracked, "scale", "reward", "policy_entropy")
+    averaged_logs = (
+        *TwoHeadModel.averaged_logs,
+        "scale",
+        "reward",
+        "policy_entropy",
+    )
 
     def __init__(
         self,
@@ -99,26 +108,17 @@ class L2TL(TwoHeadModel):
         )
         if policy is None:
             policy = WeightPolicy(num_source_classes)
-        if not isinstance(policy, (WeightPolicy, FixedPolicy)):
-            raise InputError(
-                "`policy` must be a WeightPolicy or a FixedPolicy. "
-                f"Received: {type(policy).__name__}"
-            )
-        if policy.num_source_classes != num_source_classes:
-            raise InputError(
-                "The policy must be made for the model's source classes, "
-                f"{num_source_classes}. Received: {policy.num_source_classes}"
-            )
+        _check_policy(policy, num_source_classes)
         if oversample < 1 or policy_warmup < 0:
             raise InputError(
                 "`oversample` must be at least 1 and `policy_warmup` not "
                 f"negative. Received: {oversample=}, {policy_warmup=}"
             )
         self.policy = policy
-        self.credit = lookup.credit(credit)
+        self.credit = lookup.get(credit)
         if not self.credit.built:
             self.credit.build((num_source_classes, num_target_classes))
-        self._given_reward = _Untracked(reward)
+        self.reward = rewards.Reward(reward)
         self.improvement = bool(improvement)
         self.oversample = int(oversample)
         self.policy_warmup = int(policy_warmup)
@@ -135,7 +135,6 @@ class L2TL(TwoHeadModel):
 
     def get_config(self) -> dict:
         serialize = keras.saving.serialize_keras_object
-        reward = self._given_reward.value
         return {
             "name": self.name,
             "encoder": serialize(self.encoder),
@@ -143,7 +142,7 @@ class L2TL(TwoHeadModel):
             "num_target_classes": self.num_target_classes,
             "policy": serialize(self.policy),
             "credit": serialize(self.credit),
-            "reward": reward if isinstance(reward, str) else serialize(reward),
+            "reward": self.reward.serialize(),
             "improvement": self.improvement,
             "oversample": self.oversample,
             "policy_warmup": self.policy_warmup,
@@ -168,32 +167,25 @@ class L2TL(TwoHeadModel):
         metrics=None,
         **kwargs,
     ) -> None:
-        """Sets both optimizers, and what `evaluate` measures on the target.
+        """Sets both optimizers, the loss, and the metrics on the target.
 
         Args:
-            optimizer: of encoder and heads; schedules, weight decay and
-                clipping are its settings.
-            policy_optimizer: of the policy's logits.
-            loss: of both heads, by default the cross-entropy of logits; a
-                Keras loss over class numbers.
+            optimizer: for encoder and heads. Schedules, weight decay and
+                clipping are settings of the optimizer.
+            policy_optimizer: for the policy's logits.
+            loss: of both heads, a `keras.losses.Loss` over class numbers; by
+                default the cross-entropy of logits.
             metrics: Keras metrics over target labels and logits.
-            **kwargs: of `keras.Model.compile`.
+            **kwargs: further arguments of `keras.Model.compile`.
+
+        Raises:
+            InputError: if the loss or the reward cannot be used.
         """
         super().compile(optimizer, loss, metrics, **kwargs)
         self.policy_optimizer = keras.optimizers.get(policy_optimizer)
         if self.policy.trainable_variables:
             self.policy_optimizer.build(self.policy.trainable_variables)
-            metric = rewards.reward_metric(
-                self._given_reward.value,
-                self.num_target_classes,
-                self.example_losses,
-            )
-            if not metric.variables:
-                raise InputError(
-                    "The reward metric must have its variables from the "
-                    f"start. Received: {metric.name!r} without any"
-                )
-            self._reward_metric = _Untracked(metric)
+            self.reward.build(self.num_target_classes, self.example_losses)
 
     def get_compile_config(self) -> dict:
         return super().get_compile_config() | {
@@ -207,45 +199,47 @@ class L2TL(TwoHeadModel):
 
     def train_step(self, data):
         """One iteration: the model phase, then the policy phase."""
-        if not isinstance(data, dict):
-            raise InputError(
-                "L2TL trains on what `streams` returns. "
-                f"Received: {type(data).__name__}"
-            )
         learns = bool(self.policy.trainable_variables)
-        if learns and "validation" not in data:
-            raise InputError(
-                "A policy that learns needs a validation stream; see "
-                f"`streams`. Received: {', '.join(data)}"
-            )
-        before = self._reward_before(data) if learns else 0.0
+        _check_streams(data, learns)
+        source, target = data["source"], data["target"]
+        reward_before = 0.0
+        if learns and self.improvement:
+            reward_before = self._reward(self.encode_batch(*data["validation"]))
+
+        # Model phase.
         actions = self.policy.draw(self.steps_taken)
-        source, class_weights = self._select(data["source"], actions)
+        selected, class_weights = self._select(source, actions)
         features, logs = self.joint_step(
-            source, class_weights, actions.scale, data["target"]
+            selected, class_weights, actions.scale, target
         )
         logs["scale"] = actions.scale
+
+        # Policy phase.
         if learns:
-            validation, slope = self.credit.look(self, *data["validation"])
-            reward = self._reward(validation) - before
-            kept = Batch(*source, features)
-            self._policy_phase(
-                Transition(
-                    actions,
-                    data["source"][1],
-                    kept,
-                    validation,
-                    reward,
-                    slope,
-                )
+            validation, gradients = self.credit.encode_validation(
+                self, *data["validation"]
             )
-            logs["reward"] = reward
+            transition = Transition(
+                actions,
+                candidates=source[1],
+                source=Batch(*selected, features),
+                validation=validation,
+                reward=self._reward(validation) - reward_before,
+                validation_gradients=gradients,
+            )
+            self._policy_phase(transition)
+            logs["reward"] = transition.reward
             logs["policy_entropy"] = self.policy.mean_entropy()
+
         self.steps_taken.assign_add(1)
-        return self.joint_logs(logs, data["target"][1])
+        return self.joint_logs(logs, target[1])
 
     def _select(self, source, actions: Actions):
-        """Keeps the candidates with the largest class weights."""
+        """Selects the candidates with the largest class weights.
+
+        Returns:
+            Images and labels of the selected examples, and their weights.
+        """
         images, labels = source
         class_weights = weighting.weight_of(actions.weights, labels)
         if self.oversample == 1:
@@ -260,35 +254,29 @@ class L2TL(TwoHeadModel):
         chosen = randomness.largest(
             class_weights, count // self.oversample, self.seed, self.steps_taken
         )
-        picked = [tf.gather(part, chosen) for part in (images, labels)]
-        return picked, tf.gather(class_weights, chosen)
+        selected = [tf.gather(part, chosen) for part in (images, labels)]
+        return selected, tf.gather(class_weights, chosen)
 
-    def _policy_phase(self, evidence: Transition) -> None:
-        """One optimizer step on the policy; the model stays."""
-        learned = self.policy.trainable_variables
+    def _policy_phase(self, transition: Transition) -> None:
+        """Takes one optimizer step on the policy, with the model fixed."""
+        variables = self.policy.trainable_variables
         active = tf.cast(self.steps_taken >= self.policy_warmup, tf.float32)
         with tf.GradientTape() as tape:
-            loss = self.credit.policy_loss(self, evidence, active)
+            loss = self.credit.policy_loss(self, transition, active)
             loss -= self.policy.bonus()
-        gradients = tape.gradient(loss, [v.value for v in learned])
-        # The optimizer adds up the replicas' gradients, which are equal.
+        gradients = tape.gradient(loss, [v.value for v in variables])
+        # The optimizer adds up the gradients of the replicas, which are equal.
         share = active / num_replicas()
-        self.policy_optimizer.apply([g * share for g in gradients], learned)
+        self.policy_optimizer.apply([g * share for g in gradients], variables)
 
-    def look(self, images, labels) -> Batch:
-        """Passes images through the encoder as it is, without dropout."""
+    def encode_batch(self, images, labels) -> Batch:
+        """Returns a batch with its features, computed in inference mode."""
         features = self.encoder(images, training=False)
         return Batch(images, labels, tf.cast(features, tf.float32))
 
     def _reward(self, validation: Batch) -> tf.Tensor:
         logits = self.target_head(validation.features)
-        metric = self._reward_metric.value
-        return rewards.evaluate(metric, validation.labels, logits)
-
-    def _reward_before(self, data) -> tf.Tensor | float:
-        if self.improvement:
-            return self._reward(self.look(*data["validation"]))
-        return 0.0
+        return self.reward.evaluate(validation.labels, logits)
 
     def importance_weights(
         self, source_prior: np.ndarray | None = None
@@ -297,10 +285,10 @@ class L2TL(TwoHeadModel):
 
         Args:
             source_prior: P_s, `[C]`, under which the mean is 1; by default
-                that of equally frequent classes.
+                all classes are equally frequent.
 
         Raises:
-            InputError: for a prior that is none.
+            InputError: if `source_prior` is not a probability vector.
         """
         count = self.num_source_classes
         if source_prior is None:
@@ -311,8 +299,27 @@ class L2TL(TwoHeadModel):
         )
 
 
-class _Untracked:
-    """Keeps a metric out of the model's own metrics."""
+def _check_policy(policy: keras.layers.Layer, num_source_classes: int) -> None:
+    if not isinstance(policy, (WeightPolicy, FixedPolicy)):
+        raise InputError(
+            "`policy` must be a WeightPolicy or a FixedPolicy. "
+            f"Received: {type(policy).__name__}"
+        )
+    if policy.num_source_classes != num_source_classes:
+        raise InputError(
+            "The policy must be made for the model's source classes, "
+            f"{num_source_classes}. Received: {policy.num_source_classes}"
+        )
 
-    def __init__(self, value: str | keras.metrics.Metric):
-        self.value = value
+
+def _check_streams(data: dict, learns: bool) -> None:
+    if not isinstance(data, dict):
+        raise InputError(
+            "L2TL trains on the dataset that `streams` returns. "
+            f"Received: {type(data).__name__}"
+        )
+    if learns and "validation" not in data:
+        raise InputError(
+            "A policy that learns needs a validation stream; see "
+            f"`streams`. Received: {', '.join(data)}"
+        )

@@ -1,10 +1,9 @@
 """The policy of L2TL: which source classes to learn from, and how much.
 
-Zhu et al. 2020, section 3.2: for every source class a categorical
-distribution over K levels of its weight, and one more over K levels of the
-weight of the whole source loss. `FixedPolicy` has the same interface and
-learns nothing: with equal weights it is uniform joint training, with learned
-ones the refit on all labels.
+Zhu et al. 2020, section 3.2: every source class has a categorical distribution
+over K levels of its weight, and so has the scale of the whole source loss.
+`FixedPolicy` has the same interface and learns nothing. With equal weights it
+is uniform joint training; with learned weights, the refit on all labels.
 """
 
 import warnings
@@ -19,11 +18,11 @@ from tf_transfer.l2tl.types import Actions
 from tf_transfer.utils import checks, randomness
 
 with warnings.catch_warnings():
-    # Of TFP's own, about the standard library's distutils.
+    # TFP's import warns about the standard library's distutils.
     warnings.simplefilter("ignore", DeprecationWarning)
     from tensorflow_probability import distributions as tfd
 
-_LEAST = 0.02
+_MIN_MEAN = 0.02
 
 
 @keras.saving.register_keras_serializable("tf_transfer")
@@ -33,10 +32,10 @@ class FixedPolicy(keras.layers.Layer):
     Args:
         num_source_classes: the number of source classes C.
         weights: `[C]`, not negative; all 1 by default.
-        scale: weight of the source loss; the target's is 1.
+        scale: weight of the source loss; that of the target loss is 1.
 
     Raises:
-        InputError: for weights or a scale that cannot be.
+        InputError: if the weights or the scale are invalid.
 
     Example:
 
@@ -96,33 +95,34 @@ class FixedPolicy(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("tf_transfer")
 class WeightPolicy(keras.layers.Layer):
-    """Draws a weight level for every source class, and learns which.
+    """Draws a weight level for every source class, and learns from it.
 
     The policy of Zhu et al. 2020, section 3.2.
 
-    The levels are `k / (K - 1)`, k = 0..K-1, for the weights of the classes
-    and for the scale of the source loss alike. Actions are a function of
-    `seed` and step alone: replicas agree, and a continued run repeats. Time
-    and memory are O(classes levels).
+    The levels are `k / (K - 1)`, k = 0..K-1, both for the weights of the
+    classes and for the scale of the source loss. Actions depend only on
+    `seed` and step. So replicas draw the same actions, and so does a run that
+    is resumed. Time and memory are O(classes * levels).
 
     Args:
         num_source_classes: the number of source classes C.
         levels: the number of levels K, at least 2.
         entropy: coefficient of the bonus for staying near the policy at the
-            start, measured as negative relative entropy: for a flat start,
-            the usual entropy bonus. The policy that maximises credit and
-            bonus is the start's times `exp(credit * level / entropy)`.
-        start: importance weights `[C]` (e.g. DATL's) that the expected
-            weights shall be proportional to at the start, none below .02 of
-            the largest, from where it could hardly rise; flat by default.
-        seed: of the actions.
+            start. The bonus is the negative relative entropy to it; for a
+            flat start, this is the usual entropy bonus. The policy that
+            maximises credit and bonus is the start's probabilities times
+            `exp(credit * level / entropy)`, normalised.
+        start: importance weights `[C]` (e.g. DATL's). At the start the
+            expected weights are proportional to them, but none is below .02
+            of the largest, from where it could hardly rise. Flat by default.
+        seed: seed of the actions.
 
     Attributes:
-        logits: of the levels, `[1 + C, K]`: row 0 of the scale, then one of
-            every class.
+        logits: logits of the levels, `[1 + C, K]`: row 0 for the scale, then
+            one row per class.
 
     Raises:
-        InputError: for levels, a coefficient or a start that cannot be.
+        InputError: if `levels`, `entropy` or `start` is invalid.
 
     Example:
 
@@ -169,7 +169,7 @@ class WeightPolicy(keras.layers.Layer):
     def restart(
         self, start: Sequence[float] | None = None, seed: int = 0
     ) -> None:
-        """Forgets what was learned; for the arguments, see the class."""
+        """Resets the policy; for the arguments, see the class."""
         self.start = start
         logits = np.zeros(self.logits.shape, np.float32)
         if start is not None:
@@ -191,14 +191,14 @@ class WeightPolicy(keras.layers.Layer):
         }
 
     def distribution(self) -> tfd.Categorical:
-        """Returns the distribution of the levels, rows as in `logits`."""
+        """Returns the distribution of the levels, with the rows of `logits`."""
         return tfd.Categorical(logits=self.logits.value)
 
     def draw(self, step: tf.Tensor) -> Actions:
         """Draws the actions of a step.
 
-        By inversion, one uniform number per action: TFP's own sampler would
-        draw one per action and level.
+        This inverts the cumulative distribution, with one uniform number per
+        action. TFP's own sampler would draw one per action and level.
         """
         uniform = randomness.uniform(
             self.seed.value, step, 1 + self.num_source_classes
@@ -213,34 +213,35 @@ class WeightPolicy(keras.layers.Layer):
         Args:
             actions: from `draw`.
             present: whether a class was in the batch, `[C]` bool. The action
-                of an absent one had no effect; its score is noise.
+                of an absent class had no effect, so its gradient would be
+                noise.
 
         Returns:
-            `[1 + C]`: of the scale, and of the classes, 0 for absent ones.
+            `[1 + C]`: of the scale, then of the classes; 0 for absent classes.
         """
-        found = self.distribution().log_prob(actions.levels)
-        return tf.where(tf.concat([[True], present], axis=0), found, 0.0)
+        log_probs = self.distribution().log_prob(actions.levels)
+        return tf.where(tf.concat([[True], present], axis=0), log_probs, 0.0)
 
     def expected_credit(
         self, credit: tf.Tensor, scale_credit: tf.Tensor
     ) -> tf.Tensor:
-        """Returns the credit that the policy earns on average.
+        """Returns the expected credit of the policy.
 
-        Its gradient is what REINFORCE with one advantage per class would give
-        on average over all actions, without the noise of drawing them.
+        Its gradient is the mean, over all actions, of the gradient of
+        REINFORCE with one advantage per class. It has no sampling noise.
 
         Args:
-            credit: of a larger weight of each class, `[C]`.
-            scale_credit: of a larger weight of the source loss.
+            credit: credit of a larger weight of each class, `[C]`.
+            scale_credit: credit of a larger weight of the source loss.
         """
         credit = tf.concat([[scale_credit], credit], axis=0)
         return tf.reduce_sum(tf.stop_gradient(credit) * self._means())
 
     def bonus(self) -> tf.Tensor:
-        """Returns the entropy bonus: at most 0, which it is at the start."""
+        """Returns the entropy bonus: 0 at the start, negative elsewhere."""
         start = tfd.Categorical(logits=self.start_logits.value)
-        away = self.distribution().kl_divergence(start)
-        return -self.entropy * tf.reduce_sum(away)
+        divergence = self.distribution().kl_divergence(start)
+        return -self.entropy * tf.reduce_sum(divergence)
 
     def mean_entropy(self) -> tf.Tensor:
         """Returns the mean entropy of the classes' distributions, in nats."""
@@ -260,25 +261,25 @@ class WeightPolicy(keras.layers.Layer):
 
 
 def _invert(distribution: tfd.Categorical, uniform: tf.Tensor) -> tf.Tensor:
-    """Returns the level at which the cumulated probability passes a number."""
-    reached = tf.cumsum(distribution.probs_parameter(), axis=-1)
-    # The last is left out: round-off cannot lead past it.
-    below = reached[..., :-1] <= uniform[..., None]
+    """Returns the level at which the cumulative probability passes a number."""
+    cumulative = tf.cumsum(distribution.probs_parameter(), axis=-1)
+    # Without the last level, round-off cannot lead beyond it.
+    below = cumulative[..., :-1] <= uniform[..., None]
     return tf.reduce_sum(tf.cast(below, tf.int32), axis=-1)
 
 
 def _logits_with_means(means: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Returns logits `[C, K]` with the means `[C]`, of the largest entropy.
+    """Returns logits `[C, K]` of the largest entropy with the means `[C]`.
 
-    They are linear in the level; the slope is found by bisection.
+    Such logits are linear in the level. Bisection finds their slope.
     """
-    means = np.clip(means, _LEAST, 1 - _LEAST)
+    means = np.clip(means, _MIN_MEAN, 1 - _MIN_MEAN)
     low, high = np.full((2, len(means)), 1e3) * np.array([[-1], [1]])
     for _ in range(60):
         slope = (low + high) / 2
         logits = slope[:, None] * levels
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        reached = (odds @ levels) / odds.sum(axis=1)
-        low = np.where(reached < means, slope, low)
-        high = np.where(reached < means, high, slope)
+        mean = (odds @ levels) / odds.sum(axis=1)
+        low = np.where(mean < means, slope, low)
+        high = np.where(mean < means, high, slope)
     return (slope[:, None] * (levels - 0.5)).astype(np.float32)

@@ -11,11 +11,11 @@ from tf_transfer.training.distribution import total
 
 @keras.saving.register_keras_serializable("tf_transfer")
 class MeanPerClassAccuracy(keras.metrics.Metric):
-    """The mean over the classes that occur of the accuracy on each.
+    """Accuracy of each class that occurs, averaged over these classes.
 
     Args:
         num_classes: the number of classes C; predictions are `[B, C]`.
-        name: of the metric.
+        name: name of the metric.
     """
 
     def __init__(
@@ -50,13 +50,13 @@ class MeanPerClassAccuracy(keras.metrics.Metric):
 
 @keras.saving.register_keras_serializable("tf_transfer")
 class SparseAUC(keras.metrics.AUC):
-    """Area under the ROC curve, one class against the rest, mean over them.
+    """Area under the ROC curve of each class against the rest, averaged.
 
-    Over the classes, that is, that occur beside others.
+    The mean is over the classes that occur together with others.
 
     Args:
         num_classes: the number of classes C; predictions are logits `[B, C]`.
-        name: of the metric.
+        name: name of the metric.
     """
 
     def __init__(self, num_classes: int, name: str = "auc", **kwargs):
@@ -75,12 +75,13 @@ class SparseAUC(keras.metrics.AUC):
         super().update_state(one_hot, probabilities, sample_weight)
 
     def result(self):
-        # Keras counts a class that does not occur as an area of 0.
+        # Keras counts an undefined area as 0: of a class without images, and
+        # of one without other classes to compare to.
         occurs = self.true_positives[0] + self.false_negatives[0] > 0
-        others = self.true_negatives[0] + self.false_positives[0] > 0
-        judged = keras.ops.cast(occurs & others, "float32")
+        others_occur = self.true_negatives[0] + self.false_positives[0] > 0
+        defined = keras.ops.cast(occurs & others_occur, "float32")
         return keras.ops.divide_no_nan(
-            super().result() * self.num_classes, keras.ops.sum(judged)
+            super().result() * self.num_classes, keras.ops.sum(defined)
         )
 
 
@@ -89,18 +90,22 @@ def reward_metric(
     num_classes: int,
     example_losses: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
 ) -> keras.metrics.Metric:
-    """Returns the metric that rewards; larger is better.
+    """Returns the metric of a reward; larger is better.
 
     Args:
         identifier: `"accuracy"`, `"auc"`, `"mean_per_class_accuracy"`,
             `"negative_loss"`, or a Keras metric over class numbers and logits
-            whose state adds up over batches.
-        num_classes: target classes.
-        example_losses: the target's loss, for `"negative_loss"`.
+            whose variables add up over batches.
+        num_classes: the number of target classes.
+        example_losses: the target's loss of every example, for
+            `"negative_loss"`.
+
+    Raises:
+        InputError: for an unknown name.
     """
     if isinstance(identifier, keras.metrics.Metric):
         return identifier
-    known = {
+    metrics = {
         "accuracy": keras.metrics.SparseCategoricalAccuracy,
         "auc": lambda: SparseAUC(num_classes),
         "mean_per_class_accuracy": lambda: MeanPerClassAccuracy(num_classes),
@@ -108,24 +113,75 @@ def reward_metric(
             lambda labels, logits: -example_losses(labels, logits)
         ),
     }
-    if identifier not in known:
+    if identifier not in metrics:
         raise InputError(
-            f"`reward` must be a Keras metric or one of {', '.join(known)}. "
+            f"`reward` must be a Keras metric or one of {', '.join(metrics)}. "
             f"Received: reward={identifier!r}"
         )
-    return known[identifier]()
+    return metrics[identifier]()
 
 
-def evaluate(
-    metric: keras.metrics.Metric, labels: tf.Tensor, logits: tf.Tensor
-) -> tf.Tensor:
-    """Returns the metric over the batches of all replicas, in a step.
+class Reward:
+    """The reward of a training step: a metric of the validation images.
 
-    The metric's own state stays as it is: this may run between the batches of
-    a training that reports the same metric.
+    This is a plain object, not a Keras metric: Keras would report, reset and
+    save a metric that is an attribute of a model among the model's metrics.
+
+    Args:
+        identifier: a name or a Keras metric, as in `reward_metric`.
+
+    Attributes:
+        metric: the Keras metric; None until `build`.
+
+    Example:
+
+    >>> reward = Reward("accuracy")
+    >>> reward.build(2, keras.losses.sparse_categorical_crossentropy)
+    >>> float(reward.evaluate(tf.constant([0, 1]), tf.constant([[1., 0.]] * 2)))
+    0.5
     """
-    state = [tf.zeros(v.shape, v.dtype) for v in metric.variables]
-    state = metric.stateless_update_state(state, labels, logits)
-    return tf.cast(
-        metric.stateless_result([total(v) for v in state]), tf.float32
-    )
+
+    def __init__(self, identifier: str | keras.metrics.Metric):
+        self.identifier = identifier
+        self.metric: keras.metrics.Metric | None = None
+
+    def build(
+        self,
+        num_classes: int,
+        example_losses: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    ) -> None:
+        """Creates the metric; for the arguments see `reward_metric`.
+
+        Raises:
+            InputError: for an unknown name, or a metric that creates its
+                variables only when it is used.
+        """
+        metric = reward_metric(self.identifier, num_classes, example_losses)
+        if not metric.variables:
+            raise InputError(
+                "The reward metric must have its variables from the start. "
+                f"Received: {metric.name!r} without any"
+            )
+        self.metric = metric
+
+    def evaluate(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """Returns the metric over the batches of all replicas of a step.
+
+        The metric's own variables stay as they are, so that the training may
+        report the same metric.
+
+        Args:
+            labels: class numbers, `[B]` integers.
+            logits: `[B, C]`.
+        """
+        metric = self.metric
+        values = [tf.zeros(v.shape, v.dtype) for v in metric.variables]
+        values = metric.stateless_update_state(values, labels, logits)
+        result = metric.stateless_result([total(value) for value in values])
+        return tf.cast(result, tf.float32)
+
+    def serialize(self) -> str | dict:
+        """Returns the name, or the serialized metric."""
+        if isinstance(self.identifier, str):
+            return self.identifier
+        return keras.saving.serialize_keras_object(self.identifier)

@@ -1,4 +1,4 @@
-"""What a training step of L2TL does, and what it shows."""
+"""The data that pass between the phases of an L2TL training step."""
 
 from typing import NamedTuple
 
@@ -6,13 +6,13 @@ import tensorflow as tf
 
 
 class Actions(NamedTuple):
-    """What the policy does in one step.
+    """The weights that the policy chooses for one step.
 
     Attributes:
         weights: of the source classes, `[C]`.
         scale: of the source loss, scalar.
-        levels: the drawn levels, `[1 + C]` int32, of the scale first; None of
-            a fixed policy.
+        levels: indices of the drawn levels, `[1 + C]` int32, that of the scale
+            first; None for a fixed policy.
     """
 
     weights: tf.Tensor
@@ -29,16 +29,18 @@ class Batch(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """What one step has shown.
+    """One training step, as a credit sees it.
 
     Attributes:
-        actions: that the policy took.
+        actions: the policy's actions.
         candidates: labels of the source examples from which those to train
             on were selected, `[M B]`.
-        source: the source examples trained on, and their features then.
-        validation: the validation images, and their features after it.
-        reward: the metric on the validation images.
-        slope: what else `look` found: the gradients of `GradientCredit`.
+        source: the source examples trained on, with the features of the
+            training pass.
+        validation: the validation images, with their features after the step.
+        reward: the metric on the validation images, or its improvement.
+        validation_gradients: of the validation images, by the encoder's
+            variables; only `GradientCredit` computes them.
     """
 
     actions: Actions
@@ -46,4 +48,4 @@ class Transition(NamedTuple):
     source: Batch
     validation: Batch
     reward: tf.Tensor
-    slope: list[tf.Tensor] | None = None
+    validation_gradients: list[tf.Tensor] | None = None

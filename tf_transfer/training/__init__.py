@@ -1,1 +1,1 @@
-"""What `fit` needs everywhere: devices, checkpoints, TensorBoard."""
+"""Support for every training: distribution, checkpoints, TensorBoard."""

@@ -1,4 +1,4 @@
-"""Checkpoints of a training, and its exact continuation."""
+"""Checkpoints of a training, and how to resume it exactly."""
 
 import json
 import pathlib
@@ -19,43 +19,47 @@ import tensorflow as tf
 from tf_transfer.errors import InputError, Stopped
 from tf_transfer.training import distribution
 
-_NAME = re.compile(r"step-(\d+)\.index")
-_RECORDED = ("step", "logs", "seconds", "inside")
+_INDEX_NAME = re.compile(r"step-(\d+)\.index")
+_RECORDED_ATTRIBUTES = ("step", "logs", "seconds", "inside")
 
 
 class Resume(keras.callbacks.Callback):
-    """Saves a training as it goes, and takes it up where it stopped.
+    """Saves checkpoints of a training, and resumes it where it stopped.
 
-    Saved is all that training changes: the model (with the policy of an
-    `L2TL`), its optimizers and random states, the metrics and logs so far, and
-    what `also` names. With data that is a function of the step, the final
-    weights on a CPU are bitwise those of a training that never stopped:
+    A checkpoint holds everything that training changes: the model (with the
+    policy of an `L2TL`), its optimizers and random states, the metrics and
+    logs so far, and the objects in `also`. If the data depend only on the
+    step, the final weights on a CPU are bitwise equal to those of a training
+    without interruption:
 
         resume = Resume(model, "checkpoints", also=[weights])
         for start, span in resume.spans(epochs=10, steps_per_epoch=100):
             model.fit(data(start), callbacks=[..., resume], **span)
 
-    A checkpoint is whole or absent. A damaged one is passed over, with a
-    warning, for the one before. SIGTERM saves at the end of the step (of
-    several, with `steps_per_execution`) and raises `Stopped`; a loss that is
-    not finite ends the training before it is saved. With several workers all
-    of them need the folder; the chief writes, and SIGTERM does not save.
+    A checkpoint is complete or absent. If one is damaged, a warning says so
+    and the one before it is used. On SIGTERM, the callback saves at the end
+    of the step (of several steps, with `steps_per_execution`) and raises
+    `Stopped`. A loss that is not finite ends the training before it is saved.
+    With several workers, all of them need the folder. Only the chief writes
+    to it, and SIGTERM does not save.
 
     Args:
-        model: built and compiled.
-        folder: of the checkpoints of this training alone; None keeps none.
-        every: steps from one checkpoint to the next.
-        keep: how many are kept, the newest.
+        model: a model that is built and compiled.
+        folder: folder for the checkpoints of this training alone; None saves
+            no checkpoints.
+        every: number of steps between checkpoints.
+        keep: number of newest checkpoints to keep.
         also: `ImportanceWeights`, or other objects with `variables`.
 
     Attributes:
-        step: steps taken so far, those before the interruption included.
-        logs: of every finished epoch, likewise; numbers, or lists of them.
-        seconds: spent on the training before this object took it up.
+        step: number of steps taken, including those before an interruption.
+        logs: logs of every finished epoch, including those before an
+            interruption; numbers, or lists of numbers.
+        seconds: training time before this object resumed the training.
         inside: whether an epoch has begun and not ended.
 
-    Put it last in the list of callbacks. State that another callback holds
-    (the patience of `EarlyStopping`) starts anew.
+    Put it last in the list of callbacks. The state of other callbacks (such as
+    the patience of `EarlyStopping`) is not saved; they start afresh.
 
     Raises:
         InputError: if the folder cannot be written, or holds checkpoints of
@@ -92,8 +96,8 @@ class Resume(keras.callbacks.Callback):
             )
         if not (model.built and model.compiled):
             raise InputError(
-                "The model must be built and compiled before its training is "
-                f"taken up. Received: {model.name!r}"
+                "`Resume` needs a model that is built and compiled. "
+                f"Received: {model.name!r}"
             )
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
@@ -109,99 +113,104 @@ class Resume(keras.callbacks.Callback):
         with tf.device("CPU"):
             self._record = tf.Variable("", dtype=tf.string, trainable=False)
         self._manager = None
-        self._scratch = None
-        self._asked = False
-        self._previous = None
-        self._found = self._newest_whole()
-        if self._found:
+        self._discarded_folder = None
+        self._stop_requested = False
+        self._previous_handler = None
+        self._restored_path = self._newest_complete()
+        if self._restored_path:
             self._restore()
-        self._saved = self.step
+        self._saved_step = self.step
         self._started = time.monotonic()
 
     def spans(
         self, epochs: int, steps_per_epoch: int, fresh: bool = False
     ) -> Iterator[tuple[int, dict[str, int]]]:
-        """Yields what is left to `fit`: the first step, and its arguments.
+        """Yields the spans still to train: first step, arguments of `fit`.
 
-        An epoch that was broken off is finished first, in a span of its own.
+        An interrupted epoch is finished first, in a span of its own.
 
         Args:
-            epochs: of the whole training.
-            steps_per_epoch: likewise.
-            fresh: a span for every epoch, for data that changes with what a
-                callback does at an epoch's end.
+            epochs: number of epochs of the whole training.
+            steps_per_epoch: number of steps of each epoch.
+            fresh: yield every epoch as a span of its own, for data that
+                depend on what a callback does at the end of an epoch.
 
         Raises:
-            InputError: if executions of several steps do not fill an epoch.
+            InputError: if the rest of an epoch is not a multiple of the
+                model's `steps_per_execution`.
         """
         try:
             while self.step < epochs * steps_per_epoch:
                 epoch, done = divmod(self.step, steps_per_epoch)
+                remaining = steps_per_epoch - done
                 at_once = self.model.steps_per_execution
-                if (steps_per_epoch - done) % at_once:
+                if remaining % at_once:
                     raise InputError(
                         "The steps left of an epoch must be a multiple of "
                         f"`steps_per_execution`, {at_once}. "
-                        f"Received: {steps_per_epoch - done}"
+                        f"Received: {remaining}"
                     )
-                alone = fresh or done
+                one_epoch = fresh or done
                 yield (
                     self.step,
                     {
                         "initial_epoch": epoch,
-                        "epochs": epoch + 1 if alone else epochs,
-                        "steps_per_epoch": steps_per_epoch - done,
+                        "epochs": epoch + 1 if one_epoch else epochs,
+                        "steps_per_epoch": remaining,
                     },
                 )
                 if self.model.stop_training:
                     return
-        finally:  # also where an error, or Ctrl-C, has ended `fit`
-            self._stop_listening()
+        finally:  # also if an error or Ctrl-C has ended `fit`
+            self._restore_handler()
 
     def on_train_begin(self, logs=None):
-        self._asked = False
+        self._stop_requested = False
         if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGTERM, self._ask)
+            self._previous_handler = signal.signal(
+                signal.SIGTERM, self._request_stop
+            )
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self._found and self._saved == self.step:
-            # Once more: `fit` has reset the metrics, and other callbacks may
-            # have estimated anew what was estimated before the interruption.
+        if self._restored_path and self._saved_step == self.step:
+            # Restore once more: `fit` has reset the metrics, and callbacks
+            # such as `DATL` may have repeated their estimate.
             self._restore()
             if not self.inside:
                 self.model.reset_metrics()
-        self._found = None
+        self._restored_path = None
         self.inside = True
-        self._before = self.step
+        self._steps_before = self.step
 
     def on_train_batch_end(self, batch, logs=None):
-        self.step = self._before + batch + 1
+        self.step = self._steps_before + batch + 1
         loss = (logs or {}).get("loss", 0.0)
         if not np.isfinite(loss):
-            self._fail(f"loss={float(loss)}", batch)
-        # At the end of an epoch other callbacks are heard first.
+            self._raise_diverged(f"loss={float(loss)}", batch)
+        # At the end of an epoch, the other callbacks come first.
         if batch + 1 < self.params["steps"]:
             self._stop_or_save()
 
     def on_epoch_end(self, epoch, logs=None):
         if logs:
-            found = {k: np.asarray(v, float).tolist() for k, v in logs.items()}
-            self.logs.append(found)
+            self.logs.append(
+                {k: np.asarray(v, float).tolist() for k, v in logs.items()}
+            )
         self.inside = False
         self._stop_or_save()
 
     def on_train_end(self, logs=None):
-        self._stop_listening()
-        if self._saved < self.step:
+        self._restore_handler()
+        if self._saved_step < self.step:
             self.save()
-        if self._scratch:
-            shutil.rmtree(self._scratch)
-            self._scratch = self._manager = None
-        if self._asked:  # after the last step's check
+        if self._discarded_folder:
+            shutil.rmtree(self._discarded_folder)
+            self._discarded_folder = self._manager = None
+        if self._stop_requested:  # since the check after the last step
             raise Stopped
 
     def history(self) -> dict[str, list]:
-        """Returns the logs by name, of the epochs that have them."""
+        """Returns the values of every log, of the epochs that have it."""
         names = dict.fromkeys(name for logs in self.logs for name in logs)
         return {
             name: [logs[name] for logs in self.logs if name in logs]
@@ -213,21 +222,21 @@ class Resume(keras.callbacks.Callback):
         for variable in self._variables():
             value = variable.value
             if value.dtype.is_floating and not np.isfinite(value).all():
-                self._fail(f"{variable.path} not finite")
-        self._saved = self.step
+                self._raise_diverged(f"{variable.path} not finite")
+        self._saved_step = self.step
         if self.folder is None:
             return
-        record = {name: getattr(self, name) for name in _RECORDED}
-        self._record.assign(json.dumps(record | {"seconds": self._spent()}))
+        record = {name: getattr(self, name) for name in _RECORDED_ATTRIBUTES}
+        record["seconds"] += time.monotonic() - self._started
+        self._record.assign(json.dumps(record))
         try:
             if self._manager is None:
                 self._manager = self._make_manager()
             self._manager.save(checkpoint_number=self.step)
         except (OSError, tf.errors.OpError) as error:
-            alone = self._workers() == 1
-            if isinstance(error, tf.errors.OpError) and not alone:
-                raise  # more likely another worker is gone
-            self._stop_listening()
+            if isinstance(error, tf.errors.OpError) and self._num_workers() > 1:
+                raise  # another worker was lost, most likely
+            self._restore_handler()
             raise InputError(
                 f"The checkpoint cannot be written ({_reason(error)}). "
                 f"Received: {self.folder}"
@@ -235,17 +244,17 @@ class Resume(keras.callbacks.Callback):
 
     def _variables(self) -> list[keras.Variable]:
         model = self.model
-        found = [*model.variables, *model.optimizer.variables]
-        policy = getattr(model, "policy_optimizer", None)
-        return found + (list(policy.variables) if policy is not None else [])
+        variables = [*model.variables, *model.optimizer.variables]
+        policy_optimizer = getattr(model, "policy_optimizer", None)
+        if policy_optimizer is not None:
+            variables += policy_optimizer.variables
+        return variables
 
     def _checkpoint(self) -> tf.train.Checkpoint:
         return tf.train.Checkpoint(
             training=[variable.value for variable in self._variables()],
-            also=[
-                variable for each in self.also for variable in each.variables
-            ],
-            # Those of compiled metrics exist from the first step on.
+            also=[v for each in self.also for v in each.variables],
+            # By path: compiled metrics have no variables before the first step.
             metrics={v.path: v.value for v in self.model.metrics_variables},
             record=self._record,
         )
@@ -253,26 +262,28 @@ class Resume(keras.callbacks.Callback):
     def _make_manager(self) -> tf.train.CheckpointManager:
         if distribution.is_chief(self.model.distribute_strategy):
             folder = self.folder
-            for left in folder.glob("step-*_temp"):  # by a kill in a save
-                shutil.rmtree(left, ignore_errors=True)
+            # If the process is killed while it saves, such a folder remains.
+            for path in folder.glob("step-*_temp"):
+                shutil.rmtree(path, ignore_errors=True)
         else:
-            # All workers must save together, but only one leaves a file.
-            folder = self._scratch = tempfile.mkdtemp()
+            # All workers must save, but only the chief's files are kept.
+            folder = self._discarded_folder = tempfile.mkdtemp()
         return tf.train.CheckpointManager(
             self._checkpoint(), str(folder), self.keep, checkpoint_name="step"
         )
 
-    def _newest_whole(self) -> pathlib.Path | None:
-        """Returns the newest checkpoint of which every byte can be read."""
-        steps = [_NAME.fullmatch(path.name) for path in _files(self.folder)]
-        for step in sorted((int(m[1]) for m in steps if m), reverse=True):
+    def _newest_complete(self) -> pathlib.Path | None:
+        """Returns the newest checkpoint whose tensors can all be read."""
+        names = [path.name for path in _files(self.folder)]
+        matches = filter(None, map(_INDEX_NAME.fullmatch, names))
+        for step in sorted((int(m[1]) for m in matches), reverse=True):
             path = self.folder / f"step-{step}"
             try:
                 reader = tf.train.load_checkpoint(str(path))
                 for name in reader.get_variable_to_shape_map():
                     reader.get_tensor(name)
                 return path
-            except Exception:  # of many types, and all mean the same
+            except Exception:  # TensorFlow raises many types here
                 warnings.warn(
                     f"The checkpoint {path} is damaged; going on from the one "
                     "before it.",
@@ -281,7 +292,7 @@ class Resume(keras.callbacks.Callback):
         return None
 
     def _restore(self) -> None:
-        path = str(self._found)
+        path = str(self._restored_path)
         try:
             status = self._checkpoint().restore(path)
             status.assert_existing_objects_matched().expect_partial()
@@ -291,46 +302,41 @@ class Resume(keras.callbacks.Callback):
                 f"training. Received: {path}"
             ) from error
         record = json.loads(self._record.numpy())
-        for name in _RECORDED:
+        for name in _RECORDED_ATTRIBUTES:
             setattr(self, name, record[name])
 
-    def _workers(self) -> int:
+    def _num_workers(self) -> int:
         return distribution.num_workers(self.model.distribute_strategy)
 
-    def _spent(self) -> float:
-        return self.seconds + time.monotonic() - self._started
-
     def _stop_or_save(self) -> None:
-        if self._asked:
-            self._stop()
-        if self.step - self._saved >= self.every:
-            self.save()
-
-    def _ask(self, number, frame) -> None:
-        if self._asked:  # twice: at once
+        if self._stop_requested:
+            if self._num_workers() == 1:
+                self.save()
+            self._restore_handler()
             raise Stopped
-        self._asked = True
-
-    def _stop(self) -> None:
-        if self._workers() == 1:
+        if self.step - self._saved_step >= self.every:
             self.save()
-        self._stop_listening()
-        raise Stopped
 
-    def _stop_listening(self) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGTERM, self._previous)
-        self._previous = None
+    def _request_stop(self, number, frame) -> None:
+        """Handles SIGTERM; a second one stops at once."""
+        if self._stop_requested:
+            raise Stopped
+        self._stop_requested = True
 
-    def _fail(self, received: str, batch: int | None = None) -> None:
-        self._stop_listening()
-        kept = "no checkpoint was kept"
-        if self._saved and self.folder:
-            kept = f"the checkpoint of step {self._saved} is kept"
+    def _restore_handler(self) -> None:
+        if self._previous_handler is not None:
+            signal.signal(signal.SIGTERM, self._previous_handler)
+        self._previous_handler = None
+
+    def _raise_diverged(self, received: str, batch: int | None = None) -> None:
+        self._restore_handler()
+        checkpoint = "no checkpoint was kept"
+        if self._saved_step and self.folder:
+            checkpoint = f"the checkpoint of step {self._saved_step} is kept"
         at = "" if batch is None else f" (batch {batch + 1} of its epoch)"
         raise InputError(
             f"Training diverged at step {self.step}{at}; lower the learning "
-            f"rate; {kept}. Received: {received}"
+            f"rate; {checkpoint}. Received: {received}"
         )
 
 

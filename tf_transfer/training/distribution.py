@@ -1,7 +1,7 @@
-"""Running models under any tf.distribute strategy.
+"""Training under any `tf.distribute` strategy.
 
-Stock Keras `fit` fails on several workers, and on several devices for some
-datasets and settings. What it takes to work everywhere is kept here.
+The `fit` of Keras fails on several workers, and on several devices for some
+datasets and settings. The workarounds are in this module.
 """
 
 import functools
@@ -17,22 +17,24 @@ from tf_transfer.errors import InputError
 
 @functools.cache
 def strategy(name: str) -> tf.distribute.Strategy:
-    """Returns a distribution strategy by name, the same one each time.
+    """Returns a distribution strategy by name, the same object each time.
 
-    Two mirrored strategies in one process would mix up their all-reduces.
+    With two mirrored strategies in one process, their all-reduces would get
+    mixed up.
 
     Args:
         name: `"none"` for one device; `"mirrored"` for all local GPUs (all
-            logical CPUs where there is no GPU); `"multi_worker"` for the
-            machines that the environment variable `TF_CONFIG` names, asked
-            for before anything else is computed; `"tpu"` for the TPU of this
-            machine or of the variable `TPU_NAME`.
+            logical CPUs if there is no GPU); `"multi_worker"` for the machines
+            in the environment variable `TF_CONFIG`, which must be requested
+            before TensorFlow computes anything; `"tpu"` for the TPU of this
+            machine or of the environment variable `TPU_NAME`.
 
     Returns:
-        The strategy, under whose `scope()` models are made.
+        The strategy. Make models under its `scope()`.
 
     Raises:
-        InputError: for an unknown name, an unusable `TF_CONFIG`, or no TPU.
+        InputError: for an unknown name, an invalid `TF_CONFIG`, or if no TPU
+            can be reached.
 
     Example:
 
@@ -69,11 +71,11 @@ def _tpu_strategy() -> tf.distribute.TPUStrategy:
 
 
 def _check_cluster() -> None:
-    """Raises InputError for a `TF_CONFIG` that does not name this worker."""
-    given = os.environ.get("TF_CONFIG", "")
+    """Raises InputError if `TF_CONFIG` does not name this worker."""
+    text = os.environ.get("TF_CONFIG", "")
     try:
-        found = json.loads(given)
-        task, cluster = found["task"], found["cluster"]
+        settings = json.loads(text)
+        task, cluster = settings["task"], settings["cluster"]
         address = cluster[task["type"]][task["index"]]
         if not set(cluster) <= {"chief", "worker"} or ":" not in address:
             raise ValueError("no cluster of workers")
@@ -82,12 +84,12 @@ def _check_cluster() -> None:
             "The environment variable TF_CONFIG must name the workers and "
             'this one, like {"cluster": {"worker": ["host:port", ...]}, '
             '"task": {"type": "worker", "index": 0}}. '
-            f"Received: {given or 'nothing'}"
+            f"Received: {text or 'nothing'}"
         ) from error
 
 
 def num_workers(scope: tf.distribute.Strategy) -> int:
-    """Returns how many processes train together."""
+    """Returns the number of processes that train together."""
     if not isinstance(scope, tf.distribute.MultiWorkerMirroredStrategy):
         return 1
     cluster = scope.cluster_resolver.cluster_spec().as_dict()
@@ -95,7 +97,7 @@ def num_workers(scope: tf.distribute.Strategy) -> int:
 
 
 def is_chief(scope: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one of its cluster that writes files."""
+    """Returns whether this process writes the files of its cluster."""
     if num_workers(scope) == 1:
         return True
     resolver = scope.cluster_resolver
@@ -107,16 +109,17 @@ def is_chief(scope: tf.distribute.Strategy) -> bool:
 class DistributedTrainer:
     """Mixin for Keras models: `fit` and `evaluate` under every strategy.
 
-    Write `class Mine(DistributedTrainer, keras.Model)`, or get a model over
-    the layers of another from `distributed`. On one device nothing changes.
-    On several it replaces the functions that Keras (3.15) runs per step, which
-    fail with more than one step per execution and on several workers, and the
-    building from a first batch, which fails for dicts and for odd batches.
-    Every worker is given the whole dataset, and takes its share of each batch.
+    Write `class Mine(DistributedTrainer, keras.Model)`, or call `distributed`
+    for a model over the layers of another. On one device nothing changes. On
+    several devices it replaces two parts of Keras (3.15): the functions that
+    run the steps, which fail on several workers and with more than one step
+    per execution; and the building from a first batch, which fails for dicts
+    and for batches that cannot be divided evenly. Give every worker the whole
+    dataset: each takes its share of every batch.
 
     Raises:
-        InputError: by `fit` and `evaluate` on several devices, for a model
-            compiled with `jit_compile=True`.
+        InputError: from `fit` and `evaluate` on several devices, if the model
+            was compiled with `jit_compile=True`.
 
     Example:
 
@@ -130,14 +133,14 @@ class DistributedTrainer:
     """
 
     def make_train_function(self, force=False):
-        """Makes what `fit` runs: `steps_per_execution` training steps."""
+        """Makes the function of `fit`: `steps_per_execution` steps."""
         if self.distribute_strategy.num_replicas_in_sync == 1:
             return super().make_train_function(force)
         if self.train_function is None or force:
             self.train_function = self._on_all_replicas(self.train_step)
 
     def make_test_function(self, force=False):
-        """Makes what `evaluate` runs."""
+        """Makes the function of `evaluate`, likewise."""
         if self.distribute_strategy.num_replicas_in_sync == 1:
             return super().make_test_function(force)
         if self.test_function is None or force:
@@ -164,7 +167,7 @@ class DistributedTrainer:
             if count > 1:
                 for _ in tf.range(count - 1):
                     batch = iterator.get_next_as_optional()
-                    if batch.has_value():  # the last may be fewer
+                    if batch.has_value():  # the data may end earlier
                         outputs = one_step(batch.get_value())
             return outputs
 
@@ -188,13 +191,14 @@ class _Distributed(DistributedTrainer, keras.Model):
 
 
 def distributed(model: keras.Model) -> keras.Model:
-    """Returns a model over the same layers that trains everywhere.
+    """Returns a model over the same layers that trains on all devices.
 
     Args:
         model: a built functional or sequential model, made under a strategy.
 
     Returns:
-        The model itself, where it needs nothing.
+        A `DistributedTrainer`, or the model itself if it is one already or
+        has only one device.
 
     Example:
 
@@ -211,7 +215,7 @@ def distributed(model: keras.Model) -> keras.Model:
 
 
 def total(value: tf.Tensor) -> tf.Tensor:
-    """Returns the sum of a tensor over the replicas of the running step."""
+    """Returns the sum of a tensor over the replicas of the present step."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return value
@@ -219,10 +223,11 @@ def total(value: tf.Tensor) -> tf.Tensor:
 
 
 def gathered(value: tf.Tensor) -> tf.Tensor:
-    """Returns the rows of a tensor `[B, ...]` of all replicas of a step.
+    """Returns the rows of a tensor `[B, ...]` from all replicas of a step.
 
-    As a sum of zeros and own rows, which works where `all_gather` does not:
-    with one replica on each of several workers. B is the same on all.
+    Every replica adds its own rows to zeros in place of the others' rows. This
+    also works with one replica on each of several workers, where `all_gather`
+    does not. B must be the same on all replicas.
     """
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
@@ -238,5 +243,5 @@ def gathered(value: tf.Tensor) -> tf.Tensor:
 
 
 def num_replicas() -> int:
-    """Returns the number of replicas of the running step."""
+    """Returns the number of replicas of the present step."""
     return tf.distribute.get_strategy().num_replicas_in_sync

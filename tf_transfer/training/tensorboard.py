@@ -1,7 +1,6 @@
-"""What TensorBoard shows of a run, written while it trains.
+"""Event files for TensorBoard, written while a run trains.
 
-TensorBoard is not among the packages that TensorFlow brings; without it
-nothing is written.
+TensorFlow does not install TensorBoard. If it is missing, nothing is written.
 """
 
 import contextlib
@@ -16,7 +15,7 @@ import tensorflow as tf
 
 from tf_transfer.utils.tf_data import quiet
 
-_SETTINGS = (
+_HYPERPARAMETERS = (
     "data.source",
     "data.target",
     "data.labels_per_class",
@@ -27,26 +26,26 @@ _SETTINGS = (
 
 
 def installed() -> bool:
-    """Returns whether TensorBoard is."""
+    """Returns whether TensorBoard is installed."""
     return importlib.util.find_spec("tensorboard") is not None
 
 
-class Records:
-    """Writes into `tensorboard/` of a run's folder, each step once.
+class TensorBoardWriter:
+    """Writes the folder `tensorboard/` of a run, each step once.
 
-    Every stage of training has a folder of its own there, in `stages/`, and
-    every result one with hyperparameters and accuracies, in `results/`: apart,
-    so that TensorBoard compares results by these alone. A continued run goes
-    on in them.
+    Every stage of training has its own folder in `stages/`. Every result has
+    its own folder in `results/`, with hyperparameters and accuracies. They are
+    separate, so that TensorBoard's page of hyperparameters lists results only.
+    A resumed run adds to the same folders.
 
     Args:
-        folder: of the run; None writes nothing, as where TensorBoard is not
-            installed.
+        folder: folder of the run. If it is None, or TensorBoard is not
+            installed, nothing is written.
     """
 
     def __init__(self, folder: pathlib.Path | None):
-        writes = folder is not None and installed()
-        self.folder = folder / "tensorboard" if writes else None
+        enabled = folder is not None and installed()
+        self.folder = folder / "tensorboard" if enabled else None
 
     def stage(
         self,
@@ -54,34 +53,37 @@ class Records:
         name: str,
         weights: Callable[[], np.ndarray] | None = None,
     ) -> list[keras.callbacks.Callback]:
-        """Returns the callbacks that record a stage: one, or none.
+        """Returns the callbacks that write the logs of a stage: one, or none.
 
         Args:
-            path: of the stage's checkpoints, OF_WHAT/NUMBER; None for a stage
-                that is not kept.
-            name: of the stage.
-            weights: gives its importance weights, `[C]`, if they change.
+            path: folder of the stage's checkpoints, GROUP/NUMBER; None for a
+                stage without checkpoints, whose logs are not written.
+            name: name of the stage.
+            weights: returns the present importance weights, `[C]`; None if
+                they do not change.
         """
         if self.folder is None or path is None:
             return []
-        place = self.folder / "stages" / path.parent.name
-        return [StageRecord(place / f"{path.name}-{name}", weights)]
+        parent = self.folder / "stages" / path.parent.name
+        return [StageCallback(parent / f"{path.name}-{name}", weights)]
 
     def result(self, result: dict[str, Any], settings: dict[str, Any]) -> None:
-        """Writes the accuracies of a result beside its hyperparameters.
+        """Writes the metrics of a result with its hyperparameters.
 
         Args:
-            result: as in `results.json`.
-            settings: of the experiment, by `dataclasses.asdict`.
+            result: an entry of `results.json`.
+            settings: the experiment as nested dicts (`dataclasses.asdict`).
         """
         if self.folder is None:
             return
         from tensorboard.plugins.hparams import api
 
-        chosen = {n: result[n] for n in ("method", "seed", "learning_rate")}
-        for name in _SETTINGS:
+        hyperparameters = {
+            name: result[name] for name in ("method", "seed", "learning_rate")
+        }
+        for name in _HYPERPARAMETERS:
             group, field = name.split(".")
-            chosen[name] = settings[group][field]
+            hyperparameters[name] = settings[group][field]
         name = f"{result['method']}-{result['seed']}"
         log = EventLog(self.folder / "results" / name)
         scalars = {
@@ -91,20 +93,22 @@ class Records:
         }
         if log.lacks("_hparams_/session_start_info", 0):
             with log.at(0):
-                api.hparams(chosen, trial_id=name)
+                api.hparams(hyperparameters, trial_id=name)
         log.scalars(0, scalars)
 
 
-class StageRecord(keras.callbacks.Callback):
-    """Writes what every epoch of a training ends with.
+class StageCallback(keras.callbacks.Callback):
+    """Writes the logs of a stage at the end of every epoch.
 
-    The logs and the learning rate as scalars, and the importance weights as a
-    histogram, by the steps that the optimizer has taken. Put it before a
-    `Resume`, so that a checkpoint never knows more than was written.
+    Logs and learning rate become scalars, and the importance weights a
+    histogram. The step is the number of steps that the optimizer has taken.
+    Put it before a `Resume`, so that no checkpoint is ahead of the event
+    files.
 
     Args:
-        folder: of this stage alone.
-        weights: gives the weights, `[C]`; None if they do not change.
+        folder: folder of this stage alone.
+        weights: returns the present importance weights, `[C]`; None if they
+            do not change.
     """
 
     def __init__(
@@ -127,24 +131,24 @@ class StageRecord(keras.callbacks.Callback):
 
 
 class EventLog:
-    """A folder of event files in which no step of a tag is written twice.
+    """A folder of event files, in which no step of a tag is written twice.
 
     Args:
-        folder: made with the first event.
+        folder: the folder, created with the first event.
     """
 
     def __init__(self, folder: pathlib.Path):
         self.folder = folder
-        self._written = _written(folder)
+        self._written = _written_steps(folder)
         self._writer = None
 
     def lacks(self, tag: str, step: int) -> bool:
-        """Returns whether a step of a tag is still to be written."""
+        """Returns whether this step of a tag is not written yet."""
         return (tag, step) not in self._written
 
     @contextlib.contextmanager
     def at(self, step: int):
-        """Makes `tf.summary` write here; all is on the disk at the end."""
+        """Makes `tf.summary` write to this folder; flushes at the end."""
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(self.folder))
         with self._writer.as_default(step=step):
@@ -152,11 +156,11 @@ class EventLog:
         self._writer.flush()
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Writes the scalars that the step lacks."""
+        """Writes the scalars that are not written yet."""
         self._write(step, values, tf.summary.scalar)
 
     def histogram(self, step: int, tag: str, values: np.ndarray) -> None:
-        """Writes a histogram, if the step lacks it."""
+        """Writes a histogram, if it is not written yet."""
         self._write(step, {tag: values}, tf.summary.histogram)
 
     def _write(self, step: int, values: dict[str, Any], write) -> None:
@@ -169,13 +173,13 @@ class EventLog:
         self._written |= {(tag, step) for tag in new}
 
 
-def _written(folder: pathlib.Path) -> set[tuple[str, int]]:
-    """Returns the tags and steps that the event files of a folder hold."""
-    found = set()
+def _written_steps(folder: pathlib.Path) -> set[tuple[str, int]]:
+    """Returns the pairs of tag and step in the event files of a folder."""
+    pairs = set()
     for path in folder.glob("events.out.tfevents.*"):
-        # A kill may have cut the last event off.
+        # A process that was killed may have left an incomplete last event.
         with contextlib.suppress(tf.errors.DataLossError):
             for text in quiet(tf.data.TFRecordDataset(str(path))):
                 event = tf.compat.v1.Event.FromString(text.numpy())
-                found |= {(v.tag, event.step) for v in event.summary.value}
-    return found
+                pairs |= {(v.tag, event.step) for v in event.summary.value}
+    return pairs

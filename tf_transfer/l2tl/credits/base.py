@@ -1,4 +1,4 @@
-"""What the credits of L2TL share: running figures and a table by class."""
+"""Base classes of the credits: running averages, and a table by class."""
 
 import keras
 import tensorflow as tf
@@ -9,26 +9,18 @@ from tf_transfer.l2tl.policy import WeightPolicy
 from tf_transfer.l2tl.types import Batch, Transition
 from tf_transfer.training.distribution import total
 
-LARGEST = 3.0
-"""Of an advantage or a credit, in standard deviations."""
-
-
-def state(layer: keras.layers.Layer, shape: tuple, name: str):
-    """Adds a variable that is the same on all replicas."""
-    return layer.add_weight(
-        shape,
-        "zeros",
-        name=name,
-        trainable=False,
-        aggregation="only_first_replica",
-    )
+BOUND = 3.0
+"""Advantages and credits are clipped to this many standard deviations."""
 
 
 class Credit(keras.layers.Layer):
     """Base of the credits.
 
     Args:
-        decay: weight of the past in the running figures.
+        decay: weight of the past in the running averages.
+
+    Raises:
+        InputError: if `decay` is not in 0..1, 1 excluded.
     """
 
     def __init__(self, decay: float, **kwargs):
@@ -42,26 +34,46 @@ class Credit(keras.layers.Layer):
     def get_config(self) -> dict:
         return super().get_config() | {"decay": self.decay}
 
-    def look(self, model, images, labels) -> tuple[Batch, list | None]:
-        """Passes validation images through the encoder, once."""
-        return model.look(images, labels), None
+    def add_average(self, shape: tuple, name: str) -> keras.Variable:
+        """Adds a running average, which is the same on all replicas."""
+        return self.add_weight(
+            shape,
+            "zeros",
+            name=name,
+            trainable=False,
+            aggregation="only_first_replica",
+        )
 
-    def policy_loss(self, model, evidence: Transition, active: tf.Tensor):
-        """Returns the loss by whose gradient the policy learns.
+    def encode_validation(
+        self, model, images, labels
+    ) -> tuple[Batch, list[tf.Tensor] | None]:
+        """Encodes the validation images, in one pass.
+
+        Returns:
+            The batch with its features, and the gradients for
+            `Transition.validation_gradients`, if this credit needs them.
+        """
+        return model.encode_batch(images, labels), None
+
+    def policy_loss(
+        self, model, transition: Transition, active: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns the loss whose gradient trains the policy.
 
         Args:
             model: the `L2TL` model.
-            evidence: of this step.
-            active: 1, or 0 while the policy is frozen and nothing is kept.
+            transition: the step just taken.
+            active: 1, or 0 while the policy is frozen; then the running
+                averages stay as they are.
         """
         raise NotImplementedError
 
 
 class ClassCredit(Credit):
-    """Base of the credits that tell the source classes apart.
+    """Base of the credits that differ between source classes.
 
     Keeps a table of the average effect of every source class on every group
-    of validation images, and credits a class with the sum of its effects on
+    of validation images. The credit of a class is the sum of its effects on
     the groups, standardised over the classes.
 
     Args:
@@ -73,67 +85,72 @@ class ClassCredit(Credit):
 
     def build(self, input_shape):
         """Creates the table; `input_shape` is (source classes, groups)."""
-        self.sums = state(self, input_shape, "sums")
-        self.mass = state(self, input_shape, "mass")
+        self.sums = self.add_average(input_shape, "sums")
+        self.mass = self.add_average(input_shape, "mass")
         self.built = True
 
-    def policy_loss(self, model, evidence: Transition, active: tf.Tensor):
-        """Returns minus the credit that the policy earns on average."""
-        self._average(model, evidence, active)
+    def policy_loss(
+        self, model, transition: Transition, active: tf.Tensor
+    ) -> tf.Tensor:
+        """Returns minus the expected credit of the policy."""
+        self._update_table(model, transition, active)
         return -model.policy.expected_credit(*self.credit(model.policy))
 
     def effects(
-        self, model, evidence: Transition
+        self, model, transition: Transition
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the effect of each source example on each group.
 
         Returns:
-            The mean effects `[B, groups]`, and whether there were images of
-            the group, `[groups]` float32; the same on all replicas.
+            The mean effects `[B, groups]`, and whether the batch had images
+            of the group, `[groups]` float32, the same on all replicas.
         """
         raise NotImplementedError
 
-    def _average(self, model, evidence: Transition, active) -> None:
-        effects, known = self.effects(model, evidence)
+    def _update_table(self, model, transition: Transition, active) -> None:
+        effects, present = self.effects(model, transition)
         sums = tf.math.unsorted_segment_sum(
             tf.concat([effects, tf.ones_like(effects[:, :1])], axis=1),
-            evidence.source.labels,
+            transition.source.labels,
             model.num_source_classes,
         )
         sums = total(sums)
         count = sums[:, -1:]
         means = tf.math.divide_no_nan(sums[:, :-1], count)
-        rate = active * (1 - self.decay**count) * known
+        rate = active * (1 - self.decay**count) * present
         self.sums.assign(self.sums + rate * (means - self.sums))
         self.mass.assign(self.mass + rate * (1 - self.mass))
 
     def table(self) -> tf.Tensor:
-        """Returns the average effects, `[C, groups]`; 0 where unknown."""
+        """Returns the average effects, `[C, groups]`; 0 before the first."""
         return tf.math.divide_no_nan(self.sums.value, self.mass.value)
 
     def gains(self, table: tf.Tensor) -> tf.Tensor:
-        """Returns what each class is worth, `[C]`, from the table."""
+        """Returns the total effect of each class, `[C]`, from the table."""
         return tf.reduce_sum(table, axis=1)
 
     def credit(self, policy: WeightPolicy) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the credit of the classes, `[C]`, and of the source loss.
 
-        Gains less their mean, in standard deviations over the classes seen so
-        far; an unseen class has 0. The source loss as a whole is credited
-        with the mean effect of the classes as they are weighted now, each
-        counted once however many examples it has.
+        The credit of a class is its gain less the mean gain, in standard
+        deviations over the classes observed so far. A class not yet observed
+        has credit 0. The source loss is credited with the mean effect of the
+        classes under their present weights. Each class counts once, however
+        many examples it has.
         """
         table = self.table()
-        seen = tf.cast(tf.reduce_any(self.mass.value > 0, axis=1), tf.float32)
+        observed = tf.cast(
+            tf.reduce_any(self.mass.value > 0, axis=1), tf.float32
+        )
         gains = self.gains(table)
-        mean = losses.weighted_mean(gains, seen)
-        variance = losses.weighted_mean((gains - mean) ** 2, seen)
+        mean = losses.weighted_mean(gains, observed)
+        variance = losses.weighted_mean((gains - mean) ** 2, observed)
         spread = tf.sqrt(variance + 1e-12)
         overall = losses.weighted_mean(
-            tf.reduce_sum(table, axis=1), seen * policy.expected_weights()
+            tf.reduce_sum(table, axis=1), observed * policy.expected_weights()
         )
 
         def bounded(value):
-            return tf.clip_by_value(value / spread, -LARGEST, LARGEST)
+            return tf.clip_by_value(value / spread, -BOUND, BOUND)
 
-        return seen * bounded(gains - mean), bounded(overall)
+        return observed * bounded(gains - mean), bounded(overall)

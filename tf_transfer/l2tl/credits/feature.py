@@ -1,11 +1,4 @@
-"""Who gets the credit: from one step's evidence to the policy's loss.
-
-Zhu et al. 2020 credit all classes with one scalar reward (`Reinforce`). Its
-spread drowns what a single class did; measured, the policy learns nothing by
-it. The others measure what every source class does to the validation images
-and average that over steps: `FeatureCredit` on the encoder's output, which
-costs next to nothing, and `GradientCredit` through the encoder.
-"""
+"""The feature credit: effects on the encoder's output."""
 
 from collections.abc import Callable
 
@@ -21,21 +14,21 @@ from tf_transfer.training.distribution import gathered
 
 @keras.saving.register_keras_serializable("tf_transfer")
 class FeatureCredit(ClassCredit):
-    """Credits a class for the target classes it helps, on the features.
+    """Credits a class for the target classes it helps, by its features.
 
     The effects are `losses.feature_effects`, averaged by target class. Only
-    the positive ones count: what a class of source images does to the other
-    target classes, the other source classes make good.
+    positive effects count: where a source class harms a target class, other
+    source classes make up for it.
 
-    Uses the features of the training pass, so it needs no further pass
-    through the encoder.
+    The credit uses the features of the training pass, so it needs no further
+    pass through the encoder.
 
     Args:
-        sharpness: how alike two images must be to affect each other.
+        sharpness: how similar two images must be to affect each other.
         decay: weight of the past per example of a class.
 
     Raises:
-        InputError: for a negative sharpness.
+        InputError: if `sharpness` is negative.
 
     Example:
 
@@ -59,9 +52,9 @@ class FeatureCredit(ClassCredit):
         return tf.reduce_sum(tf.nn.relu(table), axis=1)
 
     def effects(
-        self, model, evidence: Transition
+        self, model, transition: Transition
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        source, validation = evidence.source, evidence.validation
+        source, validation = transition.source, transition.validation
         gradients = gathered(_gradients(model.target_losses, validation))
         effects = losses.feature_effects(
             (source.features, _gradients(model.source_losses, source)),
@@ -75,9 +68,9 @@ class FeatureCredit(ClassCredit):
         return means, tf.cast(count > 0, tf.float32)
 
 
-def _gradients(losses_of: Callable, batch: Batch) -> tf.Tensor:
-    """Returns the gradients of each example's loss by its features."""
+def _gradients(example_losses: Callable, batch: Batch) -> tf.Tensor:
+    """Returns the gradient of each example's loss by its features."""
     with tf.GradientTape() as tape:
         tape.watch(batch.features)
-        loss = tf.reduce_sum(losses_of(batch.labels, batch.features))
+        loss = tf.reduce_sum(example_losses(batch.labels, batch.features))
     return tape.gradient(loss, batch.features)

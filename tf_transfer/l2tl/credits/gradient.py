@@ -1,4 +1,4 @@
-"""Credits by the first-order effect through the encoder."""
+"""The gradient credit: first-order effects through the encoder."""
 
 import keras
 import tensorflow as tf
@@ -14,22 +14,23 @@ from tf_transfer.training.distribution import total
 class GradientCredit(ClassCredit):
     """Credits a class with its first-order effect through the encoder.
 
-    The inner product of every source example's gradient with the gradient
-    of the validation images: one backward pass on these and one forward-mode
-    pass on the source batch (Jacobian-vector product), both without dropout.
-    By default through the later half of the encoder, which measured better
-    than the whole, and costs less.
+    The effect of a source example is the inner product of its gradient with
+    the mean gradient of the validation images. It takes one backward pass on
+    the validation images and one forward-mode pass (Jacobian-vector product)
+    on the source batch, both without dropout. By default only the later half
+    of the encoder counts, which measured better than the whole and costs less.
 
     Args:
-        objective: `"log_odds"` of the right class, which counts known images
-            too, or `"loss"`, the effect on the validation loss. Source images
-            with target labels (`relabel`) always count by their loss.
-        depth: share of the encoder's `trainable_variables` that count, from
-            the last on; 1 for all.
+        objective: `"log_odds"` of the right class, for which images that are
+            already classified well count too, or `"loss"`, the effect on the
+            validation loss. Source images with target labels (`relabel`)
+            always count by their loss.
+        depth: share of the encoder's `trainable_variables` that count, taken
+            from the end; 1 for all.
         decay: weight of the past per example of a class.
 
     Raises:
-        InputError: for another objective, or a depth that cannot be.
+        InputError: for an unknown objective, or if `depth` is invalid.
 
     Example:
 
@@ -65,37 +66,42 @@ class GradientCredit(ClassCredit):
         super().build((input_shape[0], 1))
 
     def values(self, model) -> list[tf.Tensor]:
-        """Returns the encoder's variables that count, as they are now."""
+        """Returns the present values of the encoder's variables that count."""
         variables = model.encoder.trainable_variables
         count = max(1, round(self.depth * len(variables)))
         return [v.value for v in variables[-count:]]
 
-    def look(self, model, images, labels) -> tuple[Batch, list | None]:
+    def encode_validation(
+        self, model, images, labels
+    ) -> tuple[Batch, list[tf.Tensor]]:
         values = self.values(model)
         count = total(tf.cast(tf.shape(labels)[0], tf.float32))
         with tf.GradientTape() as tape:
-            found = model.look(images, labels)
-            logits = model.target_head(found.features)
-            gain = tf.reduce_sum(self._gain(model, labels, logits)) / count
-        slope = tape.gradient(gain, values, unconnected_gradients="zero")
-        return found, [total(tf.convert_to_tensor(part)) for part in slope]
+            batch = model.encode_batch(images, labels)
+            logits = model.target_head(batch.features)
+            mean = tf.reduce_sum(self._scores(model, labels, logits)) / count
+        gradients = tape.gradient(mean, values, unconnected_gradients="zero")
+        return batch, [total(tf.convert_to_tensor(part)) for part in gradients]
 
     def effects(
-        self, model, evidence: Transition
+        self, model, transition: Transition
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        images, labels, _ = evidence.source
+        images, labels, _ = transition.source
         values = self.values(model)
-        with tf.autodiff.ForwardAccumulator(values, evidence.slope) as forward:
+        with tf.autodiff.ForwardAccumulator(
+            values, transition.validation_gradients
+        ) as forward:
             features = model.encoder(images, training=False)
             if model.relation is None:
                 logits = model.source_head(features)
-                gain = self._gain(model, labels, logits)
-            else:  # soft labels have no odds of the right class
-                gain = -model.source_losses(labels, features)
-        effects = forward.jvp(gain, unconnected_gradients="zero")
+                scores = self._scores(model, labels, logits)
+            else:  # soft labels have no single right class
+                scores = -model.source_losses(labels, features)
+        effects = forward.jvp(scores, unconnected_gradients="zero")
         return effects[:, None], tf.ones([1])
 
-    def _gain(self, model, labels, logits) -> tf.Tensor:
+    def _scores(self, model, labels, logits) -> tf.Tensor:
+        """Returns the objective of every example, `[B]`; larger is better."""
         if self.objective == "loss":
             return -model.example_losses(labels, logits)
         return losses.log_odds(labels, logits)

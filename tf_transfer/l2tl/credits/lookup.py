@@ -1,7 +1,5 @@
 """Credits by name."""
 
-import keras
-
 from tf_transfer.errors import InputError
 from tf_transfer.l2tl.credits.base import Credit
 from tf_transfer.l2tl.credits.feature import FeatureCredit
@@ -15,8 +13,15 @@ CREDITS = {
 }
 
 
-def credit(identifier: str | keras.layers.Layer) -> keras.layers.Layer:
-    """Returns a credit by name: feature, gradient or reinforce."""
+def get(identifier: str | Credit) -> Credit:
+    """Returns a credit by name, or the credit itself.
+
+    Args:
+        identifier: `"feature"`, `"gradient"`, `"reinforce"`, or a credit.
+
+    Raises:
+        InputError: for an unknown name.
+    """
     if isinstance(identifier, Credit):
         return identifier
     if identifier not in CREDITS:

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from tf_transfer.l2tl import losses
-from tf_transfer.l2tl.credits.base import LARGEST, Credit, state
+from tf_transfer.l2tl.credits.base import BOUND, Credit
 from tf_transfer.l2tl.types import Transition
 from tf_transfer.training.distribution import total
 
@@ -14,14 +14,14 @@ class Reinforce(Credit):
     """The paper's credit: one advantage for all actions (section 3.3).
 
     The advantage is the reward less its running mean *before* this step, in
-    running standard deviations, so that the entropy bonus weighs the same for
-    every reward.
+    running standard deviations. The entropy bonus thus has the same weight
+    for every reward.
 
     Args:
-        decay: of the running mean and deviation.
+        decay: weight of the past in the running mean and deviation.
 
     Raises:
-        InputError: for a decay that cannot be.
+        InputError: if `decay` is invalid.
 
     Example:
 
@@ -33,21 +33,25 @@ class Reinforce(Credit):
         super().__init__(decay, **kwargs)
 
     def build(self, input_shape):
-        """Creates the running figures; the shape does not matter."""
-        self.mean = state(self, (), "mean")
-        self.square = state(self, (), "square")
-        self.mass = state(self, (), "mass")
+        """Creates the running averages; the shape does not matter."""
+        self.mean = self.add_average((), "mean")
+        self.square = self.add_average((), "square")
+        self.mass = self.add_average((), "mass")
         self.built = True
 
-    def policy_loss(self, model, evidence: Transition, active: tf.Tensor):
+    def policy_loss(
+        self, model, transition: Transition, active: tf.Tensor
+    ) -> tf.Tensor:
         """Returns the loss whose gradient is that of REINFORCE."""
-        labels = evidence.candidates  # that none of a class is kept counts too
-        found = tf.math.unsorted_segment_sum(
+        # A class also counts if all its candidates were dropped: its low
+        # weight had that effect.
+        labels = transition.candidates
+        counts = tf.math.unsorted_segment_sum(
             tf.ones_like(labels, tf.float32), labels, model.num_source_classes
         )
-        present = total(found) > 0
-        log_probs = model.policy.log_probs(evidence.actions, present)
-        advantage = self._advantage(evidence.reward, active)
+        present = total(counts) > 0
+        log_probs = model.policy.log_probs(transition.actions, present)
+        advantage = self._advantage(transition.reward, active)
         return losses.policy_gradient_loss(log_probs, advantage)
 
     def baseline(self) -> tf.Tensor:
@@ -60,11 +64,11 @@ class Reinforce(Credit):
         square = tf.math.divide_no_nan(self.square.value, mass)
         spread = tf.sqrt(tf.maximum(square - mean**2, 1e-8))
         advantage = tf.where(mass > 0, (reward - mean) / spread, 0.0)
-        for variable, value in (
+        for average, value in (
             (self.mean, reward),
             (self.square, reward**2),
             (self.mass, 1.0),
         ):
-            change = active * (1 - self.decay) * (value - variable.value)
-            variable.assign(variable.value + change)
-        return tf.clip_by_value(advantage, -LARGEST, LARGEST)
+            change = active * (1 - self.decay) * (value - average.value)
+            average.assign(average.value + change)
+        return tf.clip_by_value(advantage, -BOUND, BOUND)
