@@ -3,7 +3,8 @@ import pathlib
 import numpy as np
 
 from tests import helpers
-from tf_transfer.report import figures
+from tf_transfer.experiment.methods.all_methods import METHODS
+from tf_transfer.report import charts, figures
 
 
 def result(method, seed):
@@ -57,11 +58,14 @@ def test_learned_weights_are_drawn(tmp_path):
     assert (tmp_path / "l2tl_weights.png").stat().st_size > 1000
 
 
-def test_colours_are_those_of_the_light_report():
+def test_every_method_has_a_colour_in_figures_and_in_the_report():
     template = pathlib.Path(figures.__file__).with_name("report.html.jinja")
-    light = template.read_text().partition("@media")[0]
-    for kind, colour in figures.COLOURS.items():
-        assert f"--{kind}: {colour};" in light
+    style = template.read_text()
+    for method in METHODS:
+        kind, dash = charts.look(method)
+        assert kind in figures.COLOURS
+        assert f".series-{kind}" in style
+        assert not dash or f"svg .{dash} polyline" in style
 
 
 def test_curves_show_the_stages_there_were(tmp_path):

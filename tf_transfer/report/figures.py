@@ -12,13 +12,13 @@ from tf_transfer.report import charts
 from tf_transfer.report.charts import DotChart, LineChart, shortened
 
 COLOURS = {
-    "datl": "#2a6496",
-    "l2tl": "#b0452a",
+    "datl": "#3b6ea5",
+    "l2tl": "#b5482a",
     "finetune": "#4a7a4f",
     "scratch": "#8a6d1f",
     "soft": "#5f656b",
 }
-"""By the `kind` of a series; those of the report's light style sheet."""
+"""By the `kind` of a series."""
 _DASHES = {"": "-", "dashed": "--", "dotted": ":"}
 _LISTED = 12
 _LONGEST_NAME = 30
@@ -85,7 +85,7 @@ def plot_weights(
         between = {"x": large + 0.5, "y": height.max() / 2, "s": text}
         style = {"rotation": 90, "fontsize": 8, "color": "#666"}
         axes.text(**between, **style, ha="center", va="center")
-    axes.bar(place, height, color=_colour(charts.look(method or "datl")[0]))
+    axes.bar(place, height, color=COLOURS["datl"])
     if method is None:
         low, high = np.transpose([(bar.low, bar.high) for bar in bars])
         errors = height - low, high - height
@@ -190,7 +190,7 @@ def _dots(axes, chart: DotChart) -> None:
             place,
             xerr=np.nan_to_num(dot.half, posinf=0),
             fmt="o",
-            color=COLOURS["l2tl" if dot.chosen else "soft"],
+            color=COLOURS["l2tl" if dot.chosen else "datl"],
         )
     axes.set_yticks(range(len(dots)), [dot.name for dot in dots], fontsize=8)
     axes.axvline(0, color="#999", lw=0.8)
@@ -222,11 +222,8 @@ def write_curves(folder: pathlib.Path, results: Sequence[Result]) -> None:
 
 
 def _style(kind: str, dash: str) -> dict[str, str | float]:
-    return {"color": _colour(kind), "ls": _DASHES[dash], "alpha": 0.6}
-
-
-def _colour(kind: str) -> str:
-    return COLOURS.get(kind, COLOURS["soft"])
+    colour = COLOURS.get(kind, COLOURS["soft"])
+    return {"color": colour, "ls": _DASHES[dash], "alpha": 0.6}
 
 
 def _lines(axes, chart: LineChart, styles: Mapping[str, dict]) -> None:
