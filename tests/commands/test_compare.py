@@ -21,7 +21,7 @@ def files(folder):
     }
 
 
-def test_compare_leaves_what_it_promises_and_is_never_repeated(tmp_path):
+def test_compare_writes_all_files_and_repeats_nothing(tmp_path):
     config = helpers.tiny_experiment()
     out = tmp_path / "run"
     rows = tt.compare(config, out, quiet=True, **helpers.domains())
@@ -52,7 +52,7 @@ def test_compare_leaves_what_it_promises_and_is_never_repeated(tmp_path):
             assert 0 < result["scale"] < 1
     assert tt.compare(config, out, quiet=True, **helpers.domains()) == rows
     assert files(out) == before
-    (out / "report.html").unlink()  # as where the end was not reached
+    (out / "report.html").unlink()  # as if the first call had not finished
     assert tt.compare(config, out, quiet=True, **helpers.domains()) == rows
     again = files(out)
     assert "report.html" in again
@@ -61,7 +61,7 @@ def test_compare_leaves_what_it_promises_and_is_never_repeated(tmp_path):
 
 
 @pytest.mark.slow
-def test_an_interrupted_comparison_goes_on_to_the_same_result(
+def test_an_interrupted_comparison_continues_to_the_same_result(
     tmp_path, monkeypatch
 ):
     config = helpers.tiny_experiment(methods=("finetune", "datl"))
@@ -77,10 +77,10 @@ def test_an_interrupted_comparison_goes_on_to_the_same_result(
     with pytest.raises(KeyboardInterrupt):
         tt.compare(config, tmp_path / "broken", quiet=True, **helpers.domains())
     monkeypatch.setitem(METHODS, "datl", real)
-    found = tt.compare(
+    continued = tt.compare(
         config, tmp_path / "broken", quiet=True, **helpers.domains()
     )
-    assert [r.accuracy for r in found] == [r.accuracy for r in whole]
+    assert [r.accuracy for r in continued] == [r.accuracy for r in whole]
     one, other = (
         tf.keras.models.load_model(
             tmp_path / name / "checkpoints" / "datl-0.keras"
@@ -104,8 +104,10 @@ def test_every_method_trains_in_mixed_precision(tmp_path, credit):
     model = keras.saving.load_model(path)
     assert model.layers[0].outputs[0].dtype == "bfloat16"
     served = tf.saved_model.load(tmp_path / "run" / "export" / "1")
-    found = served.signatures["serving_default"](images=tf.zeros((2, 8, 8, 1)))
-    np.testing.assert_allclose(found["probabilities"].numpy().sum(1), 1, 1e-5)
+    outputs = served.signatures["serving_default"](
+        images=tf.zeros((2, 8, 8, 1))
+    )
+    np.testing.assert_allclose(outputs["probabilities"].numpy().sum(1), 1, 1e-5)
 
 
 def test_warns_of_a_weak_generalist(tmp_path, capsys):
@@ -138,9 +140,9 @@ def test_exports_the_best_method_by_validation(tmp_path):
     )
     images = helpers.domains()["target"].images[:5] / np.float32(255)
     serve = tf.saved_model.load(str(out / "export" / "1"))
-    found = serve.signatures["serving_default"](images=tf.constant(images))
+    outputs = serve.signatures["serving_default"](images=tf.constant(images))
     np.testing.assert_allclose(
-        found["probabilities"], tf.nn.softmax(model(images)), atol=1e-5
+        outputs["probabilities"], tf.nn.softmax(model(images)), atol=1e-5
     )
 
 
@@ -218,12 +220,12 @@ def test_two_devices_equal_one_for_every_method(tmp_path, apply):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("executions", [3, 16, 31])
-def test_interrupted_in_mid_epoch_it_ends_bitwise_the_same(
+def test_a_run_interrupted_in_mid_epoch_ends_bitwise_the_same(
     tmp_path, monkeypatch, executions
 ):
-    """Also where the weights are estimated again after every epoch.
+    """Also if the weights are estimated again after every epoch.
 
-    In generalist, pre-training and fine-tuning: 10, 20 and 4 executions.
+    Generalist, pre-training and fine-tuning take 10, 20 and 4 executions.
     """
     config = helpers.tiny_experiment(
         methods=("datl",),
@@ -259,10 +261,12 @@ def test_interrupted_in_mid_epoch_it_ends_bitwise_the_same(
     assert {path.suffix for path in left} == {".keras"}
 
 
-def test_refuses_validation_images_that_devices_cannot_share(tmp_path):
+def test_refuses_validation_images_that_devices_cannot_share_evenly(tmp_path):
     config = helpers.tiny_experiment(strategy="mirrored", methods=("l2tl",))
     config.data.validation_per_class = 1
     target = helpers.blobs(classes=3)
-    with pytest.raises(InputError, match=r"must divide.*Received: 3 for 2"):
+    with pytest.raises(
+        InputError, match=r"must be divisible.*Received: 3 for 2"
+    ):
         tt.compare(config, tmp_path / "run", source=target, target=target)
     assert not (tmp_path / "run").exists()

@@ -158,7 +158,7 @@ def _train_some(config: Experiment, out, arrays: dict, quiet: bool, seeds):
 
 
 def train(runner: Runner) -> WeightTable | None:
-    """Trains what is unfinished, and warns of a generalist that is too weak.
+    """Trains what is unfinished, and warns if the generalist is too weak.
 
     Args:
         runner: of all seeds.
@@ -196,8 +196,8 @@ def publish(
     """Writes the weights, the figures, the exported model and the report.
 
     Args:
-        folder: of the run, all of whose results are there.
-        weights: of all seeds, if a method uses the source.
+        folder: of the run, with the results of all methods and seeds.
+        weights: of all seeds, or None if no method uses the source.
         source: the source images that were trained on.
         target: the whole target.
         labelled: the first seed's labelled target images.

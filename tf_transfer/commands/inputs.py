@@ -1,4 +1,4 @@
-"""What `compare` and `weights` start from: checked settings and data."""
+"""Checked settings and data, for the commands `compare` and `weights`."""
 
 import dataclasses
 import warnings
@@ -19,7 +19,7 @@ from tf_transfer.utils.progress import note
 
 
 def check(config: Experiment) -> None:
-    """Raises an InputError for settings that cannot be used."""
+    """Raises an InputError if the settings cannot be used."""
     config_checks.check(config)
     shaping.check_shaping(
         config.datl.temper,
@@ -51,11 +51,11 @@ def load(
         quiet: print no progress.
 
     Returns:
-        The source images to train with, the whole target, and fingerprints of
-        the data and files by name.
+        The source images to train with, the whole target, and the fingerprints
+        of the data and of model files, by name.
 
     Raises:
-        InputError: for settings or data that cannot be used.
+        InputError: if the settings or the data cannot be used.
     """
     check(config)
     for images in (source, target):
@@ -114,21 +114,22 @@ def _check_devices(config: Experiment, target: ImageData) -> None:
     learns = "l2tl" in config.methods and config.l2tl.credit == "feature"
     if learns and count % devices:
         raise InputError(
-            "For `l2tl` the validation images, `data.validation_per_class` of "
-            "each target class, must divide by the devices. "
-            f"Received: {count} for {devices}"
+            "For `l2tl` the number of validation images, "
+            "`data.validation_per_class` for each target class, must be "
+            f"divisible by the number of devices. Received: {count} for "
+            f"{devices}"
         )
 
 
 def split_target(
     config: Experiment, target: ImageData, seeds: Iterable[int]
 ) -> dict[int, TargetSplit]:
-    """Returns the parts of the target by seed; all seeds share the test part.
+    """Returns the parts of the target by seed, all with the same test part.
 
     Args:
         config: the experiment.
         target: the whole target.
-        seeds: to split it for.
+        seeds: for which to split it.
     """
     parts: dict[int, TargetSplit] = {}
     for seed in seeds:

@@ -48,7 +48,12 @@ def write_weights(
 
 
 def new_figure(width: float, height: float):
-    """Returns an empty figure that is only for files; the size in inches."""
+    """Returns an empty figure that can be saved to a file.
+
+    Args:
+        width: in inches.
+        height: in inches.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
