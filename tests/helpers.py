@@ -20,6 +20,7 @@ from tf_transfer.data import splits
 from tf_transfer.experiment import compiled_models
 from tf_transfer.experiment.run_folder import RunFolder
 from tf_transfer.experiment.seed_run import SeedRun
+from tf_transfer.experiment.weights_file import WeightTable
 from tf_transfer.l2tl.types import Transition
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
@@ -42,22 +43,19 @@ def blobs(
     return tt.ImageData(images.astype(np.uint8), labels, names)
 
 
-def weight_rows(values) -> list[dict]:
-    """The rows of `weights.csv` for a single seed."""
-    prior = 1 / len(values)
-    return [
-        {
-            "seed": 0,
-            "class_id": i,
-            "class": f"class {i}",
-            "source_prior": prior,
-            "target_prior": value * prior,
-            "target_prior_low": 0.5 * value * prior,
-            "target_prior_high": 1.5 * value * prior,
-            "weight": value,
-        }
-        for i, value in enumerate(values)
-    ]
+def weight_table(values, seed: int = 0) -> WeightTable:
+    """Weights of one seed, for equally frequent classes."""
+    weight = np.array([values], float)
+    prior = np.full_like(weight, 1 / len(values))
+    columns = {
+        "source_prior": prior,
+        "target_prior": weight * prior,
+        "target_prior_low": 0.5 * weight * prior,
+        "target_prior_high": 1.5 * weight * prior,
+        "weight": weight,
+    }
+    names = [f"class {c}" for c in range(len(values))]
+    return WeightTable(names, [seed], columns)
 
 
 def tiny_experiment(**changes) -> config_lib.Experiment:
@@ -311,3 +309,11 @@ def fit_l2tl(model, data=None, epochs=1, **settings):
 def arrays(variables):
     """The present values of some variables."""
     return [np.array(v) for v in variables]
+
+
+def domains() -> dict[str, tt.ImageData]:
+    """A source of eight classes, and a target of the first four of them."""
+    return {
+        "source": blobs(per_class=20, classes=8),
+        "target": blobs(per_class=20, classes=4, seed=1),
+    }

@@ -9,6 +9,7 @@ from tests import helpers
 from tf_transfer import config
 from tf_transfer.commands import compare
 from tf_transfer.experiment import config_checks, statistics
+from tf_transfer.experiment.methods import METHODS
 from tf_transfer.report import markdown
 
 CONFIGS = sorted((helpers.REPOSITORY / "configs").glob("*.py"))
@@ -29,7 +30,7 @@ def load(path):
 def test_config_loads_and_gives_its_command(path):
     found = load(path)
     config_checks.check(found)
-    assert set(found.methods) <= set(compare.METHODS)
+    assert set(found.methods) <= set(METHODS)
     command = f"tf-transfer compare --config=configs/{path.name}"
     assert command in ast.get_docstring(ast.parse(path.read_text()))
 

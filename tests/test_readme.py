@@ -15,7 +15,8 @@ import tensorflow as tf
 import tf_transfer as tt
 from tests import helpers
 from tests.commands import test_main
-from tf_transfer.commands import compare, main
+from tf_transfer.commands import main
+from tf_transfer.experiment.methods import METHODS
 
 README = (helpers.REPOSITORY / "README.md").read_text()
 
@@ -68,7 +69,7 @@ def test_files_and_methods_named_in_the_readme_exist():
         r"`((?:tf_transfer|tests|configs)/[\w/.]+)`", README
     ):
         assert (helpers.REPOSITORY / path).exists(), path
-    for method in compare.METHODS:
+    for method in METHODS:
         assert method in README, method
 
 

@@ -44,7 +44,7 @@ from findings_page import (
 
 import tf_transfer as tt
 from tf_transfer import config as config_lib
-from tf_transfer.commands import compare
+from tf_transfer.commands import inputs
 from tf_transfer.data import splits
 from tf_transfer.datl import estimation
 from tf_transfer.experiment import metrics
@@ -88,7 +88,7 @@ def trials(
     coarse: bool = False,
 ) -> Iterator[SeedRun]:
     """Yields the trial of every seed."""
-    source, target, prints = compare._load(config, None, None, quiet=True)
+    source, target, prints = inputs.load(config, None, None, quiet=True)
     if coarse:
         groups = np.array(SUPERCLASSES.split(), np.int32)
         names = [f"superclass {c}" for c in range(groups.max() + 1)]

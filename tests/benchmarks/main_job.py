@@ -31,7 +31,7 @@ import pairs
 import psutil
 
 import tf_transfer as tt
-from tf_transfer.commands import compare
+from tf_transfer.commands import compare, inputs
 from tf_transfer.experiment import (
     compiled_models,
     run_folder,
@@ -44,7 +44,7 @@ from tf_transfer.training import checkpoint
 
 CONFIGS = ("glyphs_to_digits", "mixture_to_usps")
 WATCHED = (
-    (compare, "_load", "loading the data"),
+    (inputs, "load", "loading the data"),
     (compiled_models.Workbench, "of", "making the models"),
     (compare, "_export_best", "export"),
     (html, "write", "report"),

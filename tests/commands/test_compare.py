@@ -8,17 +8,9 @@ import tensorflow as tf
 import tf_transfer as tt
 from tests import helpers
 from tf_transfer import config as config_lib
-from tf_transfer.commands import compare, weights
 from tf_transfer.errors import InputError
-from tf_transfer.experiment.run_folder import RunFolder
+from tf_transfer.experiment.methods import METHODS
 from tf_transfer.training import checkpoint
-
-
-def data():
-    return {
-        "source": helpers.blobs(per_class=20, classes=8),
-        "target": helpers.blobs(per_class=20, classes=4, seed=1),
-    }
 
 
 def files(folder):
@@ -29,12 +21,12 @@ def files(folder):
     }
 
 
-def test_compare_leaves_what_it_promises_and_is_never_repeated(tmp_path):
+def test_compare_writes_all_files_and_repeats_nothing(tmp_path):
     config = helpers.tiny_experiment()
     out = tmp_path / "run"
-    rows = tt.compare(config, out, quiet=True, **data())
-    assert [row.method for row in rows] == list(compare.METHODS)
-    kept = files(out)
+    rows = tt.compare(config, out, quiet=True, **helpers.domains())
+    assert [row.method for row in rows] == list(METHODS)
+    before = files(out)
     assert {
         "config.json",
         "results.json",
@@ -48,9 +40,9 @@ def test_compare_leaves_what_it_promises_and_is_never_repeated(tmp_path):
         "checkpoints/generalist-0.keras",
         "checkpoints/datl-0.keras",
         "export/1/saved_model.pb",
-    } <= set(kept)
+    } <= set(before)
     results = json.loads((out / "results.json").read_text())
-    assert len(results) == len(compare.METHODS)
+    assert len(results) == len(METHODS)
     for result in results:
         assert 0 <= result["test"]["accuracy"] <= 1
         assert result["seconds"] > 0
@@ -58,33 +50,37 @@ def test_compare_leaves_what_it_promises_and_is_never_repeated(tmp_path):
         if result["method"] == "l2tl":
             assert len(result["weights"]) == 8
             assert 0 < result["scale"] < 1
-    assert tt.compare(config, out, quiet=True, **data()) == rows
-    assert files(out) == kept
-    (out / "report.html").unlink()  # as where the end was not reached
-    assert tt.compare(config, out, quiet=True, **data()) == rows
+    assert tt.compare(config, out, quiet=True, **helpers.domains()) == rows
+    assert files(out) == before
+    (out / "report.html").unlink()  # as if the first call had not finished
+    assert tt.compare(config, out, quiet=True, **helpers.domains()) == rows
     again = files(out)
     assert "report.html" in again
     for name in ("results.json", "export/1/saved_model.pb"):
-        assert again.get(name) == kept.get(name)
+        assert again.get(name) == before.get(name)
 
 
 @pytest.mark.slow
-def test_an_interrupted_comparison_goes_on_to_the_same_result(
+def test_an_interrupted_comparison_continues_to_the_same_result(
     tmp_path, monkeypatch
 ):
     config = helpers.tiny_experiment(methods=("finetune", "datl"))
-    whole = tt.compare(config, tmp_path / "whole", quiet=True, **data())
-    real = compare.METHODS["datl"]
+    whole = tt.compare(
+        config, tmp_path / "whole", quiet=True, **helpers.domains()
+    )
+    real = METHODS["datl"]
 
     def interrupted(trial):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(compare.METHODS, "datl", interrupted)
+    monkeypatch.setitem(METHODS, "datl", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        tt.compare(config, tmp_path / "broken", quiet=True, **data())
-    monkeypatch.setitem(compare.METHODS, "datl", real)
-    found = tt.compare(config, tmp_path / "broken", quiet=True, **data())
-    assert [r.accuracy for r in found] == [r.accuracy for r in whole]
+        tt.compare(config, tmp_path / "broken", quiet=True, **helpers.domains())
+    monkeypatch.setitem(METHODS, "datl", real)
+    continued = tt.compare(
+        config, tmp_path / "broken", quiet=True, **helpers.domains()
+    )
+    assert [r.accuracy for r in continued] == [r.accuracy for r in whole]
     one, other = (
         tf.keras.models.load_model(
             tmp_path / name / "checkpoints" / "datl-0.keras"
@@ -102,14 +98,26 @@ def test_every_method_trains_in_mixed_precision(tmp_path, credit):
         encoder=config_lib.Encoder(width=4, precision="mixed_bfloat16"),
         l2tl=config_lib.L2tl(steps=4, policy_warmup=1, credit=credit),
     )
-    rows = tt.compare(config, tmp_path / "run", quiet=True, **data())
-    assert [row.method for row in rows] == list(compare.METHODS)
+    rows = tt.compare(config, tmp_path / "run", quiet=True, **helpers.domains())
+    assert [row.method for row in rows] == list(METHODS)
     path = tmp_path / "run" / "checkpoints" / "l2tl-0.keras"
     model = keras.saving.load_model(path)
     assert model.layers[0].outputs[0].dtype == "bfloat16"
     served = tf.saved_model.load(tmp_path / "run" / "export" / "1")
-    found = served.signatures["serving_default"](images=tf.zeros((2, 8, 8, 1)))
-    np.testing.assert_allclose(found["probabilities"].numpy().sum(1), 1, 1e-5)
+    outputs = served.signatures["serving_default"](
+        images=tf.zeros((2, 8, 8, 1))
+    )
+    np.testing.assert_allclose(outputs["probabilities"].numpy().sum(1), 1, 1e-5)
+
+
+def test_warns_of_a_weak_generalist(tmp_path, capsys):
+    config = helpers.tiny_experiment(
+        methods=("finetune",),
+        generalist=config_lib.Training(steps=1, learning_rate=1e-6),
+    )
+    tt.compare(config, tmp_path / "run", quiet=True, **helpers.domains())
+    warning = "its weights mean little; train it longer (`generalist.steps`)."
+    assert warning in capsys.readouterr().err
 
 
 def test_exports_the_best_method_by_validation(tmp_path):
@@ -121,7 +129,7 @@ def test_exports_the_best_method_by_validation(tmp_path):
         ),
     )
     out = tmp_path / "run"
-    tt.compare(config, out, quiet=True, **data())
+    tt.compare(config, out, quiet=True, **helpers.domains())
     results = json.loads((out / "results.json").read_text())
     best = max(
         (result["validation"] | result for result in results),
@@ -130,56 +138,12 @@ def test_exports_the_best_method_by_validation(tmp_path):
     model = tf.keras.models.load_model(
         out / "checkpoints" / f"{best['method']}-0.keras"
     )
-    images = data()["target"].images[:5] / np.float32(255)
+    images = helpers.domains()["target"].images[:5] / np.float32(255)
     serve = tf.saved_model.load(str(out / "export" / "1"))
-    found = serve.signatures["serving_default"](images=tf.constant(images))
+    outputs = serve.signatures["serving_default"](images=tf.constant(images))
     np.testing.assert_allclose(
-        found["probabilities"], tf.nn.softmax(model(images)), atol=1e-5
+        outputs["probabilities"], tf.nn.softmax(model(images)), atol=1e-5
     )
-
-
-def test_a_generalist_that_knows_too_little_is_told(tmp_path, capsys):
-    config = helpers.tiny_experiment(
-        methods=("finetune",),
-        generalist=config_lib.Training(steps=1, learning_rate=1e-6),
-    )
-    tt.compare(config, tmp_path / "run", quiet=True, **data())
-    warning = "its weights say little; train it longer (`generalist.steps`)."
-    assert warning in capsys.readouterr().err
-    assert warning in weights.estimate_weights(
-        config, tmp_path / "look", quiet=True, **data()
-    )
-
-
-def test_look_keeps_out_of_a_folder_where_a_command_is_at_work(tmp_path):
-    given = data()
-    prints = {name: part.fingerprint() for name, part in given.items()}
-    config = helpers.tiny_experiment()
-    with (
-        RunFolder(tmp_path / "run", config, prints).alone(),
-        pytest.raises(InputError, match="Another command is at work"),
-    ):
-        weights.estimate_weights(config, tmp_path / "run", quiet=True, **given)
-
-
-def test_look_stops_after_the_weights(tmp_path):
-    text = weights.estimate_weights(
-        helpers.tiny_experiment(), tmp_path / "look", quiet=True, **data()
-    )
-    assert "of 8 source classes" in text
-    assert not (tmp_path / "look" / "results.json").exists()
-    assert (tmp_path / "look" / "side_by_side.png").exists()
-
-
-def test_weights_put_the_right_classes_on_top(tmp_path):
-    """The target holds the first four of the eight source classes."""
-    config = helpers.tiny_experiment(
-        generalist=config_lib.Training(steps=200, batch_size=32)
-    )
-    weights.estimate_weights(config, tmp_path / "look", quiet=True, **data())
-    lines = (tmp_path / "look" / "weights.csv").read_text().splitlines()[1:]
-    weight = np.array([float(line.split(",")[-1]) for line in lines])
-    assert weight[:4].min() > weight[4:].max()
 
 
 @pytest.mark.parametrize(
@@ -197,7 +161,7 @@ def test_weights_put_the_right_classes_on_top(tmp_path):
 def test_refuses_and_leaves_nothing(tmp_path, changes, message):
     out = tmp_path / "run"
     with pytest.raises(InputError, match=message):
-        tt.compare(helpers.tiny_experiment(**changes), out, **data())
+        tt.compare(helpers.tiny_experiment(**changes), out, **helpers.domains())
     assert not out.exists()
 
 
@@ -205,26 +169,19 @@ def test_a_diverging_loss_is_a_sentence_and_leaves_nothing(tmp_path):
     stage = config_lib.Training(steps=20, batch_size=16, learning_rate=1e5)
     config = helpers.tiny_experiment(generalist=stage, methods=("finetune",))
     with pytest.raises(InputError, match="diverged at step"):
-        tt.compare(config, tmp_path / "run", quiet=True, **data())
+        tt.compare(config, tmp_path / "run", quiet=True, **helpers.domains())
     assert not (tmp_path / "run").exists()
 
 
-def test_look_needs_no_method_that_uses_the_source(tmp_path):
-    config = helpers.tiny_experiment(methods=("scratch",))
-    assert "classes" in weights.estimate_weights(
-        config, tmp_path / "look", quiet=True, **data()
-    )
-
-
 def test_refuses_images_of_two_shapes(tmp_path):
-    mixed = data() | {"target": helpers.blobs(size=12)}
+    mixed = helpers.domains() | {"target": helpers.blobs(size=12)}
     with pytest.raises(InputError, match="must have one shape"):
         tt.compare(helpers.tiny_experiment(), tmp_path / "run", **mixed)
     assert not (tmp_path / "run").exists()
 
 
 def test_refuses_a_target_of_one_class(tmp_path):
-    one = data() | {
+    one = helpers.domains() | {
         "target": helpers.blobs(classes=4).only(helpers.blobs().class_names[:1])
     }
     with pytest.raises(InputError, match=r"two classes. Received: class 0"):
@@ -233,22 +190,11 @@ def test_refuses_a_target_of_one_class(tmp_path):
 
 
 def test_refuses_data_that_is_no_image_data(tmp_path):
-    given = data() | {"source": (np.zeros((4, 8, 8, 1)), np.zeros(4))}
+    pair = np.zeros((4, 8, 8, 1)), np.zeros(4)
+    domains = helpers.domains() | {"source": pair}
     with pytest.raises(InputError, match=r"must be ImageData.*: tuple"):
-        tt.compare(helpers.tiny_experiment(), tmp_path / "run", **given)
+        tt.compare(helpers.tiny_experiment(), tmp_path / "run", **domains)
     assert not (tmp_path / "run").exists()
-
-
-def test_a_source_class_without_examples_is_a_warning(tmp_path):
-    given = data()
-    source = given["source"]
-    names = [*source.class_names, "empty"]
-    given["source"] = tt.ImageData(source.images, source.labels, names)
-    config = helpers.tiny_experiment()
-    with pytest.warns(UserWarning, match="for example 'empty'"):
-        weights.estimate_weights(config, tmp_path / "look", quiet=True, **given)
-    last = (tmp_path / "look" / "weights.csv").read_text().splitlines()[-1]
-    assert last.endswith(",0.0")
 
 
 @pytest.mark.slow
@@ -264,22 +210,22 @@ def test_two_devices_equal_one_for_every_method(tmp_path, apply):
         ),
         "l2tl": config_lib.L2tl(steps=20, policy_warmup=2),
         "datl": config_lib.Datl(apply=apply),
-        "methods": ("datl",) if apply != "draw" else (*compare.METHODS,),
+        "methods": ("datl",) if apply != "draw" else (*METHODS,),
     }
     for name in ("none", "mirrored"):
         config = helpers.tiny_experiment(strategy=name, **settings)
-        tt.compare(config, tmp_path / name, quiet=True, **data())
+        tt.compare(config, tmp_path / name, quiet=True, **helpers.domains())
     helpers.same_models(tmp_path / "none", tmp_path / "mirrored", atol=1e-5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("executions", [3, 16, 31])
-def test_interrupted_in_mid_epoch_it_ends_bitwise_the_same(
+def test_a_run_interrupted_in_mid_epoch_ends_bitwise_the_same(
     tmp_path, monkeypatch, executions
 ):
-    """Also where the weights are estimated again after every epoch.
+    """Also if the weights are estimated again after every epoch.
 
-    In generalist, pre-training and fine-tuning: 10, 20 and 4 executions.
+    Generalist, pre-training and fine-tuning take 10, 20 and 4 executions.
     """
     config = helpers.tiny_experiment(
         methods=("datl",),
@@ -287,7 +233,7 @@ def test_interrupted_in_mid_epoch_it_ends_bitwise_the_same(
         pretraining=config_lib.Training(steps=40, batch_size=16),
         checkpoint_every=3,
     )
-    tt.compare(config, tmp_path / "whole", quiet=True, **data())
+    tt.compare(config, tmp_path / "whole", quiet=True, **helpers.domains())
     count = iter(range(1000))
     real = checkpoint.Resume.on_train_batch_end
 
@@ -299,8 +245,10 @@ def test_interrupted_in_mid_epoch_it_ends_bitwise_the_same(
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint.Resume, "on_train_batch_end", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            tt.compare(config, tmp_path / "broken", quiet=True, **data())
-    tt.compare(config, tmp_path / "broken", quiet=True, **data())
+            tt.compare(
+                config, tmp_path / "broken", quiet=True, **helpers.domains()
+            )
+    tt.compare(config, tmp_path / "broken", quiet=True, **helpers.domains())
     helpers.same_models(tmp_path / "whole", tmp_path / "broken", atol=0)
     one, other = (
         json.loads((tmp_path / name / "results.json").read_text())[0]
@@ -313,17 +261,12 @@ def test_interrupted_in_mid_epoch_it_ends_bitwise_the_same(
     assert {path.suffix for path in left} == {".keras"}
 
 
-def test_all_seeds_share_one_copy_of_the_test_images():
-    target = helpers.blobs(per_class=20, classes=4, seed=1)
-    found = compare._splits(helpers.tiny_experiment(), target, range(2))
-    assert found[0].test is found[1].test
-    assert found[0].train.fingerprint() != found[1].train.fingerprint()
-
-
-def test_refuses_validation_images_that_devices_cannot_share(tmp_path):
+def test_refuses_validation_images_that_devices_cannot_share_evenly(tmp_path):
     config = helpers.tiny_experiment(strategy="mirrored", methods=("l2tl",))
     config.data.validation_per_class = 1
     target = helpers.blobs(classes=3)
-    with pytest.raises(InputError, match=r"must divide.*Received: 3 for 2"):
+    with pytest.raises(
+        InputError, match=r"must be divisible.*Received: 3 for 2"
+    ):
         tt.compare(config, tmp_path / "run", source=target, target=target)
     assert not (tmp_path / "run").exists()

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from tests import helpers
 from tf_transfer.datl import diagnostics, label_shift, shaping
 
 
@@ -34,16 +33,6 @@ def test_bootstrap_interval_of_a_mean_is_that_of_the_textbook():
     )
     expected = 2 * 1.96 * rows.std() / np.sqrt(400)
     assert high - low == pytest.approx(expected, rel=0.08)
-
-
-def test_classes_without_examples_are_neither_top_nor_bottom():
-    rows = [
-        {"weight": weight, "source_prior": share}
-        for weight, share in ((4, 0.2), (1, 0.2), (3, 0.3), (2, 0.3), (0, 0))
-    ]
-    large, small = diagnostics.top_and_bottom(rows, most=2)
-    assert [row["weight"] for row in large] == [4, 3]
-    assert [row["weight"] for row in small] == [1, 2]
 
 
 def test_diagnose_warns_of_a_small_sample():
@@ -82,24 +71,9 @@ def test_entropy_is_in_nats_and_effective_classes_by_hand():
 def test_weight_interval_is_in_proportion_and_holds_the_weight():
     low, high = diagnostics.weight_interval(
         weight=np.array([3.0, 1.0, 2.0, 2.0]),
-        share=np.array([0.2, 0.0, 0.5, 0.5]),
+        target_prior=np.array([0.2, 0.0, 0.5, 0.5]),
         low=np.array([0.1, 0.0, 0.6, 0.2]),
         high=np.array([0.4, 0.3, 0.7, 0.4]),
     )
     np.testing.assert_allclose(low, [1.5, 1, 2, 0.8])
     np.testing.assert_allclose(high, [6, 1, 2.8, 2])
-
-
-@pytest.mark.parametrize(
-    ("values", "most", "top", "bottom"),
-    [
-        ([4, 1, 3, 2], 2, [4, 3], [1, 2]),
-        ([4, 1, 3, 2, 5], 9, [5, 4, 3], [1, 2]),
-        ([4, 1, 3, 2, 5], 1, [5], [1]),
-        ([4], 1, [4], []),
-    ],
-)
-def test_top_and_bottom_start_with_the_extremes(values, most, top, bottom):
-    rows = helpers.weight_rows(values)
-    found = diagnostics.top_and_bottom(rows, most)
-    assert [[row["weight"] for row in part] for part in found] == [top, bottom]

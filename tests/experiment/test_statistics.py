@@ -318,7 +318,7 @@ def test_no_advice_on_a_method_without_a_seed_in_common():
 
 
 def test_the_controls_are_methods():
-    from tf_transfer.experiment.methods.all_methods import METHODS
+    from tf_transfer.experiment.methods import METHODS
 
     assert statistics.BASELINE in METHODS
     for method, controls in statistics.CONTROLS.items():

@@ -1,7 +1,10 @@
+import pathlib
+
 import numpy as np
 
 from tests import helpers
-from tf_transfer.report import figures
+from tf_transfer.experiment.methods import METHODS
+from tf_transfer.report import charts, figures
 
 
 def result(method, seed):
@@ -21,8 +24,8 @@ def test_draws_weights_images_and_curves(tmp_path):
     from PIL import Image
 
     images = helpers.blobs(per_class=3, classes=60)
-    rows = helpers.weight_rows(np.linspace(0, 2, 60))
-    figures.write_weights(tmp_path, rows, images, images.take(range(60)))
+    table = helpers.weight_table(np.linspace(0, 2, 60))
+    figures.write_weights(tmp_path, table, images, images.take(range(60)))
     figures.write_curves(tmp_path, RESULTS)
     for name in ("weights", "side_by_side", "learning_curves"):
         with Image.open(tmp_path / f"{name}.png") as picture:
@@ -34,37 +37,35 @@ def test_few_classes_are_shown_once(tmp_path):
     images = helpers.blobs()
     path = tmp_path / "side_by_side.png"
     for count in (1, 3):  # one class has the largest weight alone
-        rows = helpers.weight_rows(np.linspace(0, 2, count))
-        figures.plot_side_by_side(path, rows, images, images)
+        table = helpers.weight_table(np.linspace(0, 2, count))
+        figures.plot_side_by_side(path, table, images, images)
         assert path.stat().st_size > 1000
         path.unlink()
 
 
 def test_long_class_names_leave_room_for_the_bars(tmp_path):
-    rows = helpers.weight_rows([1.0, 2.0])
-    rows[0]["class"] = "a name that is far too long " * 6
-    figures.plot_weights(tmp_path / "weights.png", rows)
+    table = helpers.weight_table([1.0, 2.0])
+    table.class_names[0] = "a name that is far too long " * 6
+    figures.plot_weights(tmp_path / "weights.png", table)
     assert (tmp_path / "weights.png").stat().st_size > 1000
 
 
 def test_learned_weights_are_drawn(tmp_path):
     images = helpers.blobs()
-    rows = [
-        {
-            "seed": 0,
-            "class_id": c,
-            "class": name,
-            "weight": 1.0,
-            "source_prior": 0.25,
-            "target_prior": 0.25,
-            "target_prior_low": 0.2,
-            "target_prior_high": 0.3,
-            "l2tl_weight": c / 2,
-        }
-        for c, name in enumerate(images.class_names)
-    ]
-    figures.write_weights(tmp_path, rows, images, images)
+    table = helpers.weight_table(np.ones(4))
+    table.columns["l2tl_weight"] = np.arange(4)[None] / 2
+    figures.write_weights(tmp_path, table, images, images)
     assert (tmp_path / "l2tl_weights.png").stat().st_size > 1000
+
+
+def test_every_method_has_a_colour_in_figures_and_in_the_report():
+    template = pathlib.Path(figures.__file__).with_name("report.html.jinja")
+    style = template.read_text()
+    for method in METHODS:
+        kind, dash = charts.look(method)
+        assert kind in figures.COLOURS
+        assert f".series-{kind}" in style
+        assert not dash or f"svg .{dash} polyline" in style
 
 
 def test_curves_show_the_stages_there_were(tmp_path):

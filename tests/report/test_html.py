@@ -11,7 +11,7 @@ import tf_transfer as tt
 from tests import helpers
 from tf_transfer import config as config_lib
 from tf_transfer.errors import InputError
-from tf_transfer.experiment import metrics, weights_file
+from tf_transfer.experiment import metrics
 from tf_transfer.experiment.run_folder import predictions_path
 from tf_transfer.report import html
 
@@ -64,9 +64,9 @@ def run(tmp_path):
     }
     for name, content in files.items():
         (tmp_path / name).write_text(json.dumps(content))
-    rows = helpers.weight_rows(np.linspace(0, 2, len(STRANGE)))
-    rows = [r | {"class": n} for r, n in zip(rows, STRANGE, strict=True)]
-    weights_file.write(tmp_path, rows)
+    table = helpers.weight_table(np.linspace(0, 2, len(STRANGE)))
+    table = dataclasses.replace(table, class_names=STRANGE)
+    table.write_csv(tmp_path / "weights.csv")
     said = metrics.predictions(np.eye(3), np.array([0, 1, 1]))
     (tmp_path / "predictions").mkdir()
     for method, seed in itertools.product(METHODS, range(2)):

@@ -5,13 +5,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tf_transfer.experiment.methods.joint_training import PolicyLog
 
 import tf_transfer as tt
 from tests import helpers
 from tests.helpers import SOURCE, TARGET, VALIDATION, arrays
 from tf_transfer.data import shuffling
 from tf_transfer.errors import InputError, Stopped
+from tf_transfer.experiment.methods.l2tl import PolicyLog
 from tf_transfer.training import distribution
 from tf_transfer.training.checkpoint import Resume
 

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 import tf_transfer as tt
 from tests import helpers
-from tf_transfer.commands import compare
 from tf_transfer.errors import InputError, Stopped
+from tf_transfer.experiment.methods import METHODS
 from tf_transfer.utils import processes
 
 # The children import this file anew.
@@ -257,7 +257,7 @@ def test_seeds_side_by_side_are_those_one_after_the_other(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setitem(compare.METHODS, "datl", interrupted)
+        patch.setitem(METHODS, "datl", interrupted)
         with pytest.raises(KeyboardInterrupt):
             tt.compare(config, tmp_path / "jobs", quiet=True, **data())
     assert len(results(tmp_path / "jobs")) == 1

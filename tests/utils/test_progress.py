@@ -1,9 +1,3 @@
-import numpy as np
-import pytest
-
-from tests import helpers
-from tf_transfer.datl import diagnostics
-from tf_transfer.report.text import verdict
 from tf_transfer.utils import progress
 
 
@@ -47,28 +41,3 @@ def test_progress_stays_on_one_line_of_a_terminal(capsys, monkeypatch):
     shown = capsys.readouterr().err
     assert shown.count("\r") == 2
     assert shown.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ([2.0, 1.0, 1.0, 0.0], "worth a try"),
-        ([1.0, 1.0, 1.0, 1.0], "nearly equal"),
-        ([20.0] + [0.0] * 19, "Warning: The effective sample size"),
-    ],
-)
-def test_verdict(values, words):
-    values = np.array(values)
-    prior = np.full(len(values), 1 / len(values))
-    found = diagnostics.diagnose(values, values * prior, prior)
-    rows = helpers.weight_rows(values)
-    text = verdict(rows, found, right=0.9)
-    assert words in text
-    assert "right on 90% of its own source images." in text
-    text = verdict(rows, found, right=1.1 / len(values))
-    assert words not in text
-    assert "train it longer (`generalist.steps`)." in text
-    least = text.splitlines()[2]
-    assert f"class {len(values) - 1}" in least
-    assert "class 0" not in least
-    assert f"class 0 {values[0]:.1f}" in text

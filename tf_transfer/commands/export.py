@@ -10,7 +10,7 @@ import numpy as np
 from tf_transfer.data import framing
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
-from tf_transfer.experiment import run_data, statistics
+from tf_transfer.experiment import run_data, statistics, weights_file
 from tf_transfer.experiment.run_folder import FinishedRun, RunFolder, misfit
 from tf_transfer.experiment.weights_file import WeightTable
 from tf_transfer.export import litert, onnx, saved_model
@@ -97,7 +97,10 @@ class Release:
     def _importance(self) -> dict[str, list]:
         """Returns the source classes and the weights that were used."""
         weights = self.result.get("weights")
-        names = None if weights is None else WeightTable(self.run.path).names
+        names = None
+        if weights is not None:
+            path = self.run.path / weights_file.NAME
+            names = WeightTable.read_csv(path).class_names
         return {"source_classes": names, "importance_weights": weights}
 
     def write(

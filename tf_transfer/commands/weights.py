@@ -2,15 +2,16 @@
 
 import os
 
-from tf_transfer.commands.compare import _load, _splits, _weight_rows
+from tf_transfer.commands import inputs
 from tf_transfer.config import Experiment
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.experiment import weights_file
 from tf_transfer.experiment.compiled_models import CompiledModels
 from tf_transfer.experiment.run_folder import RunFolder
 from tf_transfer.experiment.seed_run import SeedRun
+from tf_transfer.experiment.weights_file import WeightTable
 from tf_transfer.report import figures
-from tf_transfer.report.text import verdict
+from tf_transfer.report.verdict import verdict
 from tf_transfer.training import distribution
 from tf_transfer.utils.progress import Progress
 
@@ -23,33 +24,33 @@ def estimate_weights(
     target: ImageData | None = None,
     quiet: bool = False,
 ) -> str:
-    """Estimates the importance weights of the first seed and stops there.
+    """Estimates the importance weights for the first seed, and no more.
 
-    Args, errors: as `compare`.
+    For arguments and errors, see `compare`.
 
     Returns:
-        A plain verdict in a few lines.
+        A verdict of a few lines.
     """
-    source, target, prints = _load(config, source, target, quiet)
-    split = _splits(config, target, [0])[0]
-    bench = CompiledModels.of(config, source, target)
-    chief = distribution.is_chief(bench.strategy)
+    source, target, fingerprints = inputs.load(config, source, target, quiet)
+    split = inputs.split_target(config, target, [0])[0]
+    models = CompiledModels.of(config, source, target)
+    chief = distribution.is_chief(models.strategy)
     with (
-        RunFolder(out, config, prints, writes=chief) as folder,
+        RunFolder(out, config, fingerprints, writes=chief) as folder,
         folder.alone(),
     ):
         steps = 0 if config.generalist_path else config.generalist.steps
         progress = Progress(steps, quiet or not chief)
         progress.says("generalist")
-        trial = SeedRun(bench, source, split, 0, folder, progress.advance)
-        rows = _weight_rows(trial)
-        right = trial.measure_source_accuracy()  # all workers take part
+        run = SeedRun(models, source, split, 0, folder, progress.advance)
+        table = WeightTable.from_run(run)
+        accuracy = run.measure_source_accuracy()  # all workers take part
         folder.forget_stages(seed=0)
         progress.close()
         if chief:
-            weights_file.write(folder.path, rows)
-            figures.write_weights(folder.path, rows, source, split.labelled)
-        found = trial.estimate_importance().diagnostics(
-            trial.estimate_target_prior().prior, trial.source.prior
+            table.write_csv(folder.path / weights_file.NAME)
+            figures.write_weights(folder.path, table, source, split.labelled)
+        diagnostics = run.estimate_importance().diagnostics(
+            run.estimate_target_prior().prior, run.source.prior
         )
-        return verdict(rows, found, right)
+        return verdict(table, diagnostics, accuracy)

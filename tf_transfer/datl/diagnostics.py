@@ -4,8 +4,7 @@ Pure NumPy. Weights and priors are `[C]`, one entry per source class.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
@@ -122,19 +121,22 @@ def diagnose(
 
 
 def weight_interval(
-    weight: np.ndarray, share: np.ndarray, low: np.ndarray, high: np.ndarray
+    weight: np.ndarray,
+    target_prior: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the ends of weights' intervals, those of P_t in proportion.
+    """Returns the intervals of weights, in proportion to those of P_t.
 
     Args:
         weight: importance weights.
-        share: P_t, of the same shape.
-        low: the lower end of its interval.
-        high: the upper end.
+        target_prior: P_t, of the same shape.
+        low: the lower ends of P_t's intervals.
+        high: their upper ends.
 
     Returns:
-        The lower and the upper end, on either side of the weight; where the
-        share is 0, the weight itself.
+        The lower and the upper ends. The weight always lies between them;
+        where P_t is 0, both are the weight itself.
 
     Example:
 
@@ -142,11 +144,13 @@ def weight_interval(
     >>> float(low[0]), float(high[0])
     (1.5, 6.0)
     """
-    known = share > 0
-    scale = np.divide(weight, share, out=np.zeros_like(weight), where=known)
+    positive = target_prior > 0
+    scale = np.divide(
+        weight, target_prior, out=np.zeros_like(weight), where=positive
+    )
     return (
-        np.where(known, np.minimum(weight, scale * low), weight),
-        np.where(known, np.maximum(weight, scale * high), weight),
+        np.where(positive, np.minimum(weight, scale * low), weight),
+        np.where(positive, np.maximum(weight, scale * high), weight),
     )
 
 
@@ -157,29 +161,3 @@ def effective_classes(prior: np.ndarray) -> float:
     one class has them all.
     """
     return 1 / float(prior @ prior)
-
-
-def top_and_bottom(
-    rows: Sequence[dict[str, Any]], most: int
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Returns the classes with the largest and those with the smallest weights.
-
-    Args:
-        rows: with `weight` and `source_prior`, one of every class; those
-            without source examples are left out.
-        most: classes of either; fewer where one would be among both.
-
-    Returns:
-        The largest first, and the smallest first.
-
-    Example:
-
-    >>> rows = [{"weight": w, "source_prior": .25} for w in (1, 3, 2)]
-    >>> large, small = top_and_bottom(rows, most=2)
-    >>> [row["weight"] for row in large], [row["weight"] for row in small]
-    ([3, 2], [1])
-    """
-    known = [row for row in rows if row["source_prior"] > 0]
-    ranked = sorted(known, key=lambda row: -row["weight"])
-    count = min(most, (len(ranked) + 1) // 2)
-    return ranked[:count], ranked[count:][: -count - 1 : -1]

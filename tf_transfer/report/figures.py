@@ -1,38 +1,59 @@
-"""Pictures of a run as files: weights, images side by side, curves."""
+"""Figures of a run as PNG files: weights, images, gains and curves."""
 
 import pathlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tf_transfer.datl.diagnostics import top_and_bottom, weight_interval
-from tf_transfer.report.svg import STAGES, shortened
+from tf_transfer.data.image_data import ImageData
+from tf_transfer.experiment.statistics import Result, Row
+from tf_transfer.experiment.weights_file import WeightTable
+from tf_transfer.report import charts
+from tf_transfer.report.charts import DotChart, LineChart, shortened
 
-_SHOWN = 12
+COLOURS = {
+    "datl": "#3b6ea5",
+    "l2tl": "#b5482a",
+    "finetune": "#4a7a4f",
+    "scratch": "#8a6d1f",
+    "soft": "#5f656b",
+}
+"""By the `kind` of a series."""
+_DASHES = {"": "-", "dashed": "--", "dotted": ":"}
+_LISTED = 12
 _LONGEST_NAME = 30
 
 
-def write_weights(folder: pathlib.Path, rows, source, target) -> None:
-    """Draws `weights.png` and `side_by_side.png`.
+def write_weights(
+    folder: pathlib.Path,
+    table: WeightTable,
+    source: ImageData,
+    target: ImageData,
+) -> None:
+    """Draws `weights.png` and `side_by_side.png` for the first seed.
 
-    And `l2tl_weights.png`, where L2TL has learned weights too.
+    Also draws `METHOD_weights.png` for each method that learned weights.
 
     Args:
-        folder: where to.
-        rows: dicts of one class of one seed each.
-        source: the `ImageData` to show.
-        target: likewise.
+        folder: to write to.
+        table: the weights.
+        source: images to draw.
+        target: images to draw.
     """
-    first = [row for row in rows if row["seed"] == rows[0]["seed"]]
+    first = table.first_seed()
     plot_weights(folder / "weights.png", first)
-    if "l2tl_weight" in first[0]:
-        plot_weights(folder / "l2tl_weights.png", first, "l2tl_weight")
+    for method in first.learned():
+        plot_weights(folder / f"{method}_weights.png", first, method)
     plot_side_by_side(folder / "side_by_side.png", first, source, target)
 
 
 def new_figure(width: float, height: float):
-    """Returns an empty figure of a size in inches, for files alone."""
+    """Returns an empty figure that can be saved to a file.
+
+    Args:
+        width: in inches.
+        height: in inches.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -42,130 +63,190 @@ def new_figure(width: float, height: float):
 
 
 def plot_weights(
-    path: pathlib.Path, rows: Sequence[dict[str, Any]], column: str = "weight"
+    path: pathlib.Path, table: WeightTable, method: str | None = None
 ) -> None:
-    """Draws the largest and smallest weights, DATL's with their intervals."""
-    ranked = sorted(rows, key=lambda row: -row[column])
-    shown, of = ranked, "weights"
-    place = np.arange(len(ranked))
-    if len(ranked) > 4 * _SHOWN:
-        large, small = 3 * _SHOWN, _SHOWN
-        shown = ranked[:large] + ranked[-small:]
-        place = np.delete(np.arange(len(shown) + 2), [large, large + 1])
-        of = f"weights, {large} largest and {small} smallest of {len(ranked)}"
-    figure = new_figure(max(6, 0.22 * len(shown)), 3.6)
+    """Draws the largest and smallest weights, DATL's with their intervals.
+
+    Args:
+        path: the file.
+        table: the weights of one seed.
+        method: that learned the weights to draw; DATL's if None.
+    """
+    column = table.learned()[method] if method else "weight"
+    ranked = np.argsort(-table.mean(column), kind="stable")
+    classes, place, title = ranked, np.arange(len(ranked)), "weights"
+    large, small = 3 * _LISTED, _LISTED
+    cut = len(ranked) > large + small
+    if cut:
+        classes = np.r_[ranked[:large], ranked[-small:]]
+        place = np.delete(np.arange(len(classes) + 2), [large, large + 1])
+        title += f", {large} largest and {small} smallest of {len(ranked)}"
+    bars = charts.bars(table, classes, column)
+    height = np.array([bar.weight for bar in bars])
+    figure = new_figure(max(6, 0.22 * len(bars)), 3.6)
     axes = figure.add_subplot()
-    height = np.array([row[column] for row in shown])
-    if len(shown) < len(ranked):
-        text = f"{len(ranked) - len(shown)} classes between"
+    if cut:
+        text = f"{len(ranked) - len(bars)} classes between"
         between = {"x": large + 0.5, "y": height.max() / 2, "s": text}
         style = {"rotation": 90, "fontsize": 8, "color": "#666"}
         axes.text(**between, **style, ha="center", va="center")
-    axes.bar(place, height, color="#3b6ea5")
-    if column == "weight":
-        low, high = weight_interval(*_columns(shown))
+    axes.bar(place, height, color=COLOURS["datl"])
+    if method is None:
+        low, high = np.transpose([(bar.low, bar.high) for bar in bars])
         errors = height - low, high - height
         axes.errorbar(place, height, errors, fmt="none", ecolor="#222", lw=0.8)
     axes.axhline(1, color="#999", lw=0.8, ls="--")
-    names = [shortened(row["class"], _LONGEST_NAME) for row in shown]
-    # A dollar sign in a class name is no formula.
+    names = [shortened(bar.name, _LONGEST_NAME) for bar in bars]
+    # A dollar sign in a class name does not start a formula.
     axes.set_xticks(place, names, fontsize=8, parse_math=False)
-    if max(len(row["class"]) for row in shown) > 2:
+    if max(len(bar.name) for bar in bars) > 2:
         axes.tick_params(axis="x", rotation=90)
     axes.set_ylabel("importance weight")
-    what = "Importance" if column == "weight" else "Learned (L2TL)"
-    axes.set_title(f"{what} {of}; seed {rows[0]['seed']}")
+    kind = f"Learned ({method.upper()})" if method else "Importance"
+    axes.set_title(f"{kind} {title}; seed {table.seeds[0]}")
     figure.savefig(path, dpi=120)
 
 
-def _columns(rows: Sequence[dict[str, Any]]) -> np.ndarray:
-    """Returns weights, target shares and the ends of those, `[4, C]`."""
-    share = "target_prior"
-    names = ("weight", share, f"{share}_low", f"{share}_high")
-    return np.array([[row[name] for row in rows] for name in names])
-
-
-def plot_side_by_side(path: pathlib.Path, rows, source, target) -> None:
+def plot_side_by_side(
+    path: pathlib.Path,
+    table: WeightTable,
+    source: ImageData,
+    target: ImageData,
+) -> None:
     """Draws target images beside the source's top and bottom classes."""
-    large, small = top_and_bottom(rows, _SHOWN)
-    parts = {
-        "source, largest weights": large,
-        "source, smallest weights": small,
-    }
-    of_target = {c: target.class_names[c] for c in np.unique(target.labels)}
-    panels = [("target", target, dict([*of_target.items()][:_SHOWN]))]
-    for title, part in parts.items():
+    listed = np.unique(target.labels)[:_LISTED]
+    panels = [("target", target, {c: target.class_names[c] for c in listed})]
+    for title, classes in (
+        ("source, largest weights", table.top(_LISTED)),
+        ("source, smallest weights", table.bottom(_LISTED)),
+    ):
         names = {
-            r["class_id"]: f"{r['class']}  {r['weight']:.1f}" for r in part
+            c: f"{bar.name}  {bar.weight:.1f}"
+            for c, bar in zip(classes, charts.bars(table, classes), strict=True)
         }
-        panels += [(title, source, names)] if part else []
+        panels += [(title, source, names)] if names else []
     figure = new_figure(3.7 * len(panels), 4.6)
     for axes, (title, images, names) in zip(
         figure.subplots(1, len(panels)), panels, strict=True
     ):
         axes.imshow(_sheet(images, [*names]), cmap="gray", vmin=0, vmax=255)
         axes.set_title(title)
-        high = len(images.images[0])
-        shown = [shortened(name, _LONGEST_NAME) for name in names.values()]
-        middles = high * (np.arange(len(shown)) + 0.5) - 0.5
-        axes.set_yticks(middles, shown, fontsize=8, parse_math=False)
+        height = len(images.images[0])
+        labels = [shortened(name, _LONGEST_NAME) for name in names.values()]
+        middles = height * (np.arange(len(labels)) + 0.5) - 0.5
+        axes.set_yticks(middles, labels, fontsize=8, parse_math=False)
         axes.set_xticks([])
         axes.tick_params(length=0)
         axes.set_anchor("N")
     figure.savefig(path, dpi=120)
 
 
-def _sheet(data, classes: Sequence[int], columns: int = 8) -> np.ndarray:
+def _sheet(
+    data: ImageData, classes: Sequence[int], columns: int = 8
+) -> np.ndarray:
     """Tiles images: a class per row, `columns` images of each."""
     blank = np.zeros_like(data.images[0])
-    lines = []
+    rows = []
     for class_id in classes:
-        found = data.images[data.labels == class_id][:columns]
-        tiles = [*found] + [blank] * (columns - len(found))
-        lines.append(np.concatenate(tiles, axis=1))
-    sheet = np.concatenate(lines, axis=0)
+        examples = data.images[data.labels == class_id][:columns]
+        tiles = [*examples] + [blank] * (columns - len(examples))
+        rows.append(np.concatenate(tiles, axis=1))
+    sheet = np.concatenate(rows, axis=0)
     return sheet[..., 0] if sheet.shape[-1] == 1 else sheet
 
 
-def write_curves(
-    folder: pathlib.Path, results: Sequence[dict[str, Any]]
+def write_gains(
+    path: pathlib.Path, experiments: Sequence[tuple[str, Sequence[Row]]]
 ) -> None:
-    """Draws the training loss of every stage, averaged over seeds."""
+    """Draws the gains over fine-tuning, a panel for each experiment.
+
+    Args:
+        path: the file.
+        experiments: the title and the closing table of each.
+    """
+    columns = min(3, len(experiments))
+    lines = -(-len(experiments) // 3)
+    figure = new_figure(4 * columns, 3.2 * lines)
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes in panels[len(experiments) :]:
+        axes.set_axis_off()
+    for axes, (title, rows) in zip(panels, experiments, strict=False):
+        _dots(axes, charts.gains([row for row in rows if _has_place(row)]))
+        axes.set_title(title, fontsize=9, parse_math=False)
+        axes.set_xlabel("points over fine-tuning", fontsize=8)
+    figure.suptitle(
+        "Mean gains and their 95 % intervals;\n"
+        "red: the choice, if not plain fine-tuning",
+        fontsize=9,
+    )
+    figure.savefig(path, dpi=120)
+
+
+def _has_place(row: Row) -> bool:
+    """Whether a method is drawn; `scratch` is too far from the others."""
+    return row.gain is not None and row.method != "scratch"
+
+
+def _dots(axes, chart: DotChart) -> None:
+    dots = chart.dots[::-1]
+    for place, dot in enumerate(dots):
+        axes.errorbar(
+            dot.mean,
+            place,
+            xerr=np.nan_to_num(dot.half, posinf=0),
+            fmt="o",
+            color=COLOURS["l2tl" if dot.chosen else "datl"],
+        )
+    axes.set_yticks(range(len(dots)), [dot.name for dot in dots], fontsize=8)
+    axes.axvline(0, color="#999", lw=0.8)
+
+
+def write_curves(folder: pathlib.Path, results: Sequence[Result]) -> None:
+    """Draws the training loss of every stage, averaged over seeds.
+
+    Args:
+        folder: to write `learning_curves.png` to, if there is any loss.
+        results: of all methods and seeds.
+    """
+    methods = [*dict.fromkeys(result["method"] for result in results)]
+    drawn = charts.learning_curves(results, methods)
+    if not drawn:
+        return
+    # Methods share stages: thinner lines leave those below them visible.
+    widths = np.linspace(5, 1, len(methods), endpoint=False)
+    styles = {
+        method: _style(*charts.look(method)) | {"lw": width}
+        for method, width in zip(methods, widths, strict=True)
+    }
+    figure = new_figure(max(6, 4.5 * len(drawn)), 3.6)
+    panels = figure.subplots(1, len(drawn), squeeze=False)[0]
+    for axes, chart in zip(panels, drawn, strict=True):
+        _lines(axes, chart, styles)
+    _legend(figure, styles)
+    figure.savefig(folder / "learning_curves.png", dpi=120)
+
+
+def _style(kind: str, dash: str) -> dict[str, str | float]:
+    colour = COLOURS.get(kind, COLOURS["soft"])
+    return {"color": colour, "ls": _DASHES[dash], "alpha": 0.6}
+
+
+def _lines(axes, chart: LineChart, styles: Mapping[str, dict]) -> None:
+    for series in chart.series:
+        axes.plot(series.x, series.y, **styles[series.name])
+    axes.set_title(chart.title)
+    axes.set_xlabel(chart.x_name)
+    axes.set_ylabel(chart.y_name)
+
+
+def _legend(figure, styles: Mapping[str, dict]) -> None:
     from matplotlib.lines import Line2D
 
-    stages = [
-        stage
-        for stage in STAGES
-        if any(stage in result["history"] for result in results)
-    ]
-    if not stages:
-        return
-    methods = [*dict.fromkeys(result["method"] for result in results)]
-    looks = {}
-    for i, method in enumerate(methods):
-        # Methods share stages: thinner lines leave those below them in sight.
-        looks[method] = {"color": f"C{i}", "lw": 1 + 4 * (1 - i / len(methods))}
-    figure = new_figure(max(6, 4.5 * len(stages)), 3.6)
-    panels = figure.subplots(1, len(stages), squeeze=False)[0]
-    for axes, stage in zip(panels, stages, strict=True):
-        by_method: dict[str, list] = {}
-        for result in results:
-            loss = result["history"].get(stage, {}).get("loss")
-            if loss:
-                by_method.setdefault(result["method"], []).append(loss)
-        for method, losses in by_method.items():
-            count = len(losses[0])
-            done = 100 * np.arange(1, count + 1) / count
-            axes.plot(done, np.mean(losses, axis=0), **looks[method])
-        axes.set_title(STAGES[stage])
-        axes.set_xlabel("% of its steps")
-        axes.set_ylabel("training loss")
     figure.legend(
-        [Line2D([], [], **look) for look in looks.values()],
-        methods,
+        [Line2D([], [], **style) for style in styles.values()],
+        [*styles],
         loc="outside right upper",
         fontsize=8,
         title="mean over seeds;\nthin lines lie on wide",
         title_fontsize=8,
     )
-    figure.savefig(folder / "learning_curves.png", dpi=120)

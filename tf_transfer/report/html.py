@@ -5,32 +5,26 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from tf_transfer.data import splits
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
-from tf_transfer.experiment import run_data, statistics
+from tf_transfer.experiment import run_data, statistics, weights_file
 from tf_transfer.experiment.methods import METHODS
 from tf_transfer.experiment.run_folder import FinishedRun, misfit
 from tf_transfer.experiment.statistics import Result, Row
 from tf_transfer.experiment.weights_file import WeightTable
-from tf_transfer.report import mistakes_section, svg, weights_section
+from tf_transfer.report import (
+    charts,
+    mistakes_section,
+    svg,
+    weights_section,
+)
 from tf_transfer.report.markdown import stems
-from tf_transfer.report.svg import Dot, Series
 from tf_transfer.report.text import advice, points
 from tf_transfer.utils import progress
 from tf_transfer.utils.files import replacing
 
 NAME = "report.html"
-# Controls have the colour of their method, and a broken line.
-_FAMILIES = {
-    "finetune_related": ("finetune", "dashed"),
-    "datl_uniform": ("datl", "dashed"),
-    "datl_reversed": ("datl", "dotted"),
-    "joint": ("l2tl", "dotted"),
-    "l2tl_frozen": ("l2tl", "dashed"),
-}
 
 
 def write(
@@ -107,7 +101,9 @@ def _page(
     split = target and run_data.split(run, target, best["seed"])
     # Nothing else asks what the source is like.
     uses_source = set(methods) != {"scratch"}
-    found = WeightTable(run.path) if uses_source else None
+    table = None
+    if uses_source:
+        table = WeightTable.read_csv(run.path / weights_file.NAME)
     learned = [r for r in results if r["method"] == "l2tl"]
     said = mistakes_section.read(run.path, best["method"], best["seed"])
     names = run.data["class_names"]
@@ -122,13 +118,13 @@ def _page(
         gains=_gains(rows),
         chosen=chosen.method,
         exported=best,
-        weights=found
-        and weights_section.estimated(found, source, split and split.labelled),
+        weights=table
+        and weights_section.estimated(table, source, split and split.labelled),
         learned=learned
-        and weights_section.learned(learned, config, found.names),
+        and weights_section.learned(learned, config, table.class_names),
         mistakes=mistakes_section.section(said, names, split and split.test),
         curves=_curves(results, methods),
-        legend=[(method, *_look(method)) for method in methods],
+        legend=[(method, *charts.look(method)) for method in methods],
         settings=list(_flat(config)),
         versions=_versions(results),
     )
@@ -200,53 +196,20 @@ def _cells(row: Row) -> dict[str, Any]:
 
 
 def _gains(rows: Sequence[Row]) -> str | None:
-    """Draws the paired gains over fine-tuning, which is at zero."""
-    shown, said = [], []
-    for row in rows:
-        if row.gain:
-            gain = row.gain.mean, row.gain.interval
-            said.append(f"{row.method} {points(*gain, sign=True)}")
-        elif row.method == statistics.BASELINE:
-            gain = 0.0, 0.0
-        else:
-            continue
-        shown.append(Dot(row.method, *(100 * g for g in gain), row.chosen))
-    if not said:
+    """Draws the gains over fine-tuning, if there are any."""
+    if not any(row.gain for row in rows):
         return None
-    alt = _told(f"Gains over fine-tuning in points: {'; '.join(said)}.")
-    return svg.dots(shown, alt, "points")
-
-
-def _look(method: str) -> tuple[str, str]:
-    """Returns the colour of a method's lines, and how they are broken."""
-    return _FAMILIES.get(method, (method, ""))
+    return svg.dots(charts.gains(rows))
 
 
 def _curves(
     results: Sequence[Result], methods: Sequence[str]
 ) -> list[dict[str, str]]:
-    """Draws the training loss of every stage, averaged over seeds."""
-    panels = []
-    for stage, title in svg.STAGES.items():
-        series = []
-        for method in methods:
-            losses = [
-                r["history"][stage]["loss"]
-                for r in results
-                if r["method"] == method and stage in r["history"]
-            ]
-            if losses:
-                mean = np.mean(losses, axis=0)
-                done = 100 * (1 + np.arange(len(mean))) / len(mean)
-                series.append(Series(method, done, mean, *_look(method)))
-        if series:
-            ends = ", ".join(f"{s.name} at {s.y[-1]:.2f}" for s in series)
-            alt = f"Training loss, {title}; at the end {ends}."
-            drawn = svg.lines(
-                series, alt, "% of the stage's steps", "training loss"
-            )
-            panels.append({"title": title, "chart": drawn})
-    return panels
+    """Draws the training loss of every stage."""
+    return [
+        {"title": chart.title, "chart": svg.lines(chart)}
+        for chart in charts.learning_curves(results, methods)
+    ]
 
 
 def _flat(

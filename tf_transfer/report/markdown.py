@@ -103,36 +103,8 @@ def document(runs: Sequence[pathlib.Path], plot: str) -> str:
 
 def plot_gains(path: pathlib.Path, runs: Sequence[pathlib.Path]) -> None:
     """Draws every method's gain over fine-tuning with its interval."""
-    figure = figures.new_figure(4 * min(3, len(runs)), 3.2 * -(-len(runs) // 3))
-    panels = figure.subplots(
-        -(-len(runs) // 3), min(3, len(runs)), squeeze=False
-    )
-    for axes in panels.flat[len(runs) :]:
-        axes.set_axis_off()
-    for axes, folder in zip(panels.flat, runs, strict=False):
-        run = _Run(folder)
-        shown = [
-            row for row in run.rows if row.gain and row.method != "scratch"
-        ]
-        for place, row in enumerate(reversed(shown)):
-            axes.errorbar(
-                100 * row.gain.mean,
-                place,
-                xerr=100 * np.nan_to_num(row.gain.interval, posinf=0),
-                fmt="o",
-                color="#b5482a" if row.chosen else "#3b6ea5",
-            )
-        names = [row.method for row in reversed(shown)]
-        axes.set_yticks(range(len(shown)), names, fontsize=8)
-        axes.axvline(0, color="#999", lw=0.8)
-        axes.set_title(run.title, fontsize=9, parse_math=False)
-        axes.set_xlabel("points over fine-tuning", fontsize=8)
-    figure.suptitle(
-        "Mean gains and their 95 % intervals;\n"
-        "red: the choice, if not plain fine-tuning",
-        fontsize=9,
-    )
-    figure.savefig(path, dpi=120)
+    experiments = [_Run(folder) for folder in runs]
+    figures.write_gains(path, [(run.title, run.rows) for run in experiments])
 
 
 def _head(*columns: str) -> list[str]:

@@ -1,85 +1,44 @@
-"""What a report draws: charts as inline SVG, images as data URIs.
+"""Charts of the report as inline SVG, and images as data URIs.
 
-The charts have no colours of their own: the classes `series-NAME`, `rule`,
-`soft` and `chosen` are the style sheet's, so that they work on light and on
-dark ground alike. Every chart has a text alternative.
+The SVG names no colours: the style sheet sets those of the classes
+`series-KIND`, `rule`, `soft` and `chosen`, for light and for dark pages.
+Every chart has a text alternative.
 """
 
 import base64
-import dataclasses
 import io
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
 import numpy as np
 
+from tf_transfer.report.charts import DotChart, LineChart, Series, shortened
+
 _WIDTH = 360
 _LINE = 16  # of text, in pixels
-_MOST_NAMED = 15
-STAGES = {
-    "pretraining": "Further pre-training on the source",
-    "learning": "L2TL learns the weights",
-    "joint": "Joint training",
-    "finetuning": "Training on the target",
-}
-"""What the stages of a method are called, in their order."""
+_LONGEST_NAME = 15
 
 
-@dataclasses.dataclass(frozen=True)
-class Dot:
-    """A mean with its interval.
-
-    Attributes:
-        name: beside it.
-        mean, half: the value and the half width of its interval.
-        chosen: whether it is marked.
-    """
-
-    name: str
-    mean: float
-    half: float
-    chosen: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Series:
-    """A line of a chart.
-
-    Attributes:
-        name: of its tooltip, and beside its end where the chart says so.
-        x, y: of its points; one whose `y` is no finite number is left out.
-        kind: of its colour, in the style sheet.
-        dash: `"dashed"`, `"dotted"`, or nothing for a full line.
-    """
-
-    name: str
-    x: Sequence[float]
-    y: Sequence[float]
-    kind: str = "soft"
-    dash: str = ""
-
-
-def dots(rows: Sequence[Dot], alt: str, unit: str) -> str:
-    """Draws means with their intervals, one below the other, and zero.
+def dots(chart: DotChart) -> str:
+    """Returns a chart of dots as an SVG element.
 
     Args:
-        rows: from top to bottom.
-        alt: what the chart says, in words.
-        unit: of the values.
+        chart: what to draw.
 
     Example:
 
-    >>> dots([Dot("datl", 2.0, 1.0)], "datl gains 2", "points")[:24]
+    >>> from tf_transfer.report.charts import Dot
+    >>> dots(DotChart([Dot("datl", 2.0, 1.0)], "datl gains 2", "points"))[:24]
     '<svg role="img" viewBox='
     """
-    left, right, top, high = 130, 14, 8, 26
-    half = [row.half if np.isfinite(row.half) else 0 for row in rows]
+    left, right, top, row_height = 130, 14, 8, 26
+    halves = [np.nan_to_num(dot.half, posinf=0) for dot in chart.dots]
     ends = [0.0]
-    for row, reach in zip(rows, half, strict=True):
-        ends += [row.mean - reach, row.mean + reach]
+    for dot, half in zip(chart.dots, halves, strict=True):
+        ends += [dot.mean - half, dot.mean + half]
     ticks = _ticks(min(ends), max(ends))
-    bottom = top + high * len(rows)
-    svg = _svg(bottom + 40, alt)
+    bottom = top + row_height * len(chart.dots)
+    svg = _svg(bottom + 40, chart.alt)
 
     def place(value: float) -> float:
         share = (value - ticks[0]) / (ticks[-1] - ticks[0])
@@ -88,47 +47,44 @@ def dots(rows: Sequence[Dot], alt: str, unit: str) -> str:
     for tick in ticks:
         kind = "zero" if abs(tick) < 1e-9 else "rule"
         _line(svg, place(tick), top, place(tick), bottom, kind)
-        shown = f"{tick:+g}" if tick else "0"
-        _text(svg, place(tick), bottom + _LINE, shown, "middle", "soft")
-    _text(svg, _WIDTH - right, bottom + 34, unit, "end", "soft")
-    for i, (row, reach) in enumerate(zip(rows, half, strict=True)):
-        y = top + high * (i + 0.5)
-        kind = "chosen" if row.chosen else "other"
+        label = f"{tick:+g}" if tick else "0"
+        _text(svg, place(tick), bottom + _LINE, label, "middle", "soft")
+    _text(svg, _WIDTH - right, bottom + 34, chart.unit, "end", "soft")
+    for i, (dot, half) in enumerate(zip(chart.dots, halves, strict=True)):
+        y = top + row_height * (i + 0.5)
+        kind = "chosen" if dot.chosen else "other"
         group = _add(svg, "g", class_=kind)
-        _add(group, "title").text = f"{row.name}: {row.mean:+.1f} {unit}"
-        _text(group, left - 10, y + 4, row.name, "end", "")
-        ends = place(row.mean - reach), place(row.mean + reach)
+        title = f"{dot.name}: {dot.mean:+.1f} {chart.unit}"
+        _add(group, "title").text = title
+        _text(group, left - 10, y + 4, dot.name, "end", "")
+        ends = place(dot.mean - half), place(dot.mean + half)
         _line(group, ends[0], y, ends[1], y, "reach")
-        radius = 5.5 if row.chosen else 4
-        _add(group, "circle", cx=place(row.mean), cy=y, r=radius)
-    return _shown(svg)
+        radius = 5.5 if dot.chosen else 4
+        _add(group, "circle", cx=place(dot.mean), cy=y, r=radius)
+    return _as_text(svg)
 
 
-def lines(
-    series: Sequence[Series],
-    alt: str,
-    x_name: str,
-    y_name: str,
-    named: bool = False,
-) -> str:
-    """Draws lines over one pair of axes.
+def lines(chart: LineChart) -> str:
+    """Returns a chart of lines as an SVG element.
 
     Args:
-        series: the first are drawn first.
-        alt: what the chart says, in words.
-        x_name: of the axis.
-        y_name: likewise.
-        named: write the names of all that are not `soft` beside their ends.
+        chart: what to draw.
+
+    Example:
+
+    >>> series = Series("datl", [0, 1], [0.5, 2.0])
+    >>> lines(LineChart([series], "datl rises", "step", "weight"))[:24]
+    '<svg role="img" viewBox='
     """
-    left, right, top, bottom = 40, 112 if named else 12, 26, 196
-    all_x = np.concatenate([np.asarray(s.x, float) for s in series])
-    all_y = np.concatenate([np.asarray(s.y, float) for s in series])
+    left, right, top, bottom = 40, 112 if chart.named else 12, 26, 196
+    all_x = np.concatenate([np.asarray(s.x, float) for s in chart.series])
+    all_y = np.concatenate([np.asarray(s.y, float) for s in chart.series])
     all_y = all_y[np.isfinite(all_y)]
     if not all_y.size:
         all_y = np.zeros(1)
     ticks = _ticks(all_y.min(), all_y.max())
     first, last = all_x.min(), max(all_x.max(), all_x.min() + 1e-9)
-    svg = _svg(bottom + 40, alt)
+    svg = _svg(bottom + 40, chart.alt)
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = (x - first) / (last - first)
@@ -144,15 +100,16 @@ def lines(
         _text(svg, left - 6, y + 4, f"{tick:g}", "end", "soft")
     for x, anchor in ((first, "start"), (last, "end")):
         _text(svg, place(x, 0)[0], bottom + _LINE, f"{x:g}", anchor, "soft")
-    _text(svg, 0, 12, y_name, "start", "soft")
-    _text(svg, _WIDTH - right, bottom + 34, x_name, "end", "soft")
-    for each in series:
+    _text(svg, 0, 12, chart.y_name, "start", "soft")
+    _text(svg, _WIDTH - right, bottom + 34, chart.x_name, "end", "soft")
+    for each in chart.series:
         points = zip(each.x, each.y, strict=True)
         _curve(svg, each, [place(x, y) for x, y in points if np.isfinite(y)])
-    if named:
-        ends = [s for s in series if s.kind != "soft"]
-        _name_ends(svg, ends, [place(s.x[-1], s.y[-1]) for s in ends], bottom)
-    return _shown(svg)
+    if chart.named:
+        named = [s for s in chart.series if s.kind != "soft"]
+        ends = [place(s.x[-1], s.y[-1]) for s in named]
+        _name_ends(svg, named, ends, bottom)
+    return _as_text(svg)
 
 
 def _curve(svg, each: Series, points: Sequence[tuple[float, float]]) -> None:
@@ -182,14 +139,9 @@ def _name_ends(
         heights[k] = min(heights[k], most)
         most = heights[k] - _LINE
     for i, y in zip(order, heights, strict=True):
-        shown = shortened(series[i].name, _MOST_NAMED)
+        name = shortened(series[i].name, _LONGEST_NAME)
         kind = f"series-{series[i].kind}"
-        _text(svg, ends[i][0] + 6, y, shown, "start", kind)
-
-
-def shortened(name: str, most: int) -> str:
-    """Returns a name, or its beginning and an ellipsis."""
-    return name if len(name) <= most else name[: most - 1] + "\u2026"
+        _text(svg, ends[i][0] + 6, y, name, "start", kind)
 
 
 def picture(images: np.ndarray, most: int = 56) -> str:
@@ -215,7 +167,7 @@ def picture(images: np.ndarray, most: int = 56) -> str:
 
 
 def _ticks(low: float, high: float) -> np.ndarray:
-    """Returns round numbers, the first and last around both values."""
+    """Returns round numbers from at most `low` to at least `high`."""
     from matplotlib.ticker import MaxNLocator
 
     if high - low < 1e-9:
@@ -232,7 +184,7 @@ def _svg(height: float, alt: str) -> ElementTree.Element:
 
 
 def _add(parent, tag: str, **attributes) -> ElementTree.Element:
-    """Adds an element; a number is written with a digit behind the point."""
+    """Adds an element; numbers are written with one decimal."""
     return ElementTree.SubElement(
         parent,
         tag,
@@ -254,5 +206,5 @@ def _text(parent, x, y, text: str, anchor: str, kind: str) -> None:
     added.text = text
 
 
-def _shown(svg: ElementTree.Element) -> str:
+def _as_text(svg: ElementTree.Element) -> str:
     return ElementTree.tostring(svg, encoding="unicode")

@@ -1,16 +1,9 @@
 """What a run shows, in sentences and a table for the terminal."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from tf_transfer.datl.diagnostics import (
-    NEARLY_EQUAL,
-    Diagnostics,
-    effective_classes,
-    top_and_bottom,
-)
 from tf_transfer.experiment.methods import METHODS
 from tf_transfer.experiment.statistics import (
     BASELINE,
@@ -127,71 +120,3 @@ def points(mean: float, half: float, sign: bool = False) -> str:
     """Lays out a share and its interval in per cent, e.g. `90.1 +- 1.2`."""
     shown = f"{100 * mean:+.1f}" if sign else f"{100 * mean:.1f}"
     return f"{shown} +- {100 * half:.1f}" if np.isfinite(half) else shown
-
-
-def ignorance(right: float, classes: int) -> str | None:
-    """Says of a generalist that it knows too little, if so.
-
-    Args:
-        right: share of source images of each class on which it is right.
-        classes: of the source.
-    """
-    chance = 1 / classes
-    if right - chance > _KNOWS * (1 - chance) or classes == 1:
-        return None
-    return (
-        f"The generalist is right on only {right:.0%} of its own source images "
-        f"({chance:.0%} by chance): its weights say little; train it longer "
-        "(`generalist.steps`)."
-    )
-
-
-def verdict(
-    rows: Sequence[dict[str, Any]], found: Diagnostics, right: float
-) -> str:
-    """Says in words which source classes the target resembles.
-
-    Args:
-        rows: one of every source class.
-        found: of the weights.
-        right: share of source images on which the generalist is right.
-    """
-    large, small = top_and_bottom(rows, _SHOWN)
-    top = "  ".join(f"{row['class']} {row['weight']:.1f}" for row in large)
-    bottom = "  ".join(row["class"] for row in small)
-    prior = np.array([row["target_prior"] for row in rows])
-    classes = effective_classes(prior)
-    known = sum(row["source_prior"] > 0 for row in rows)
-    unsure = ignorance(right, known)
-    cut = f"; cut off by the clip {found.clipped:.1%}" if found.clipped else ""
-    lines = [
-        f"The target looks like about {classes:.0f} of {known} source classes.",
-        f"Most like it (weight):  {top}",
-        f"Least like it:          {bottom}",
-        f"Effective sample size: {found.ess:.1%} of the source; largest "
-        f"weight {found.largest:.1f}{cut}.",
-    ]
-    if unsure:
-        lines.append(f"Warning: {unsure}")
-        return "\n".join(lines)
-    lines.append(
-        f"The generalist is right on {right:.0%} of its own source images."
-    )
-    if found.advice:
-        lines.append(f"Warning: {found.advice}")
-    elif found.ess > NEARLY_EQUAL:
-        lines.append(
-            "The weights are nearly equal: weighting can change little here."
-        )
-    else:
-        lines.append(
-            "If the classes above make sense to you, weighted pre-training is "
-            "worth a try: `tf-transfer compare` with the same flags."
-        )
-    return "\n".join(lines)
-
-
-_SHOWN = 12
-
-
-_KNOWS = 0.2  # of what there is between chance and always right

@@ -1,4 +1,4 @@
-"""The sections of a report on the weights: DATL's, and those L2TL learned."""
+"""The report's sections on the weights of DATL and those L2TL learned."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,64 +8,60 @@ import numpy as np
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.datl import diagnostics
 from tf_transfer.experiment.weights_file import WeightTable
-from tf_transfer.report import svg
-from tf_transfer.report.svg import Series
+from tf_transfer.report import charts, svg
+from tf_transfer.report.charts import Bar, LineChart, Series
 
-_SHOWN = 10
+_LISTED = 10
 _EXAMPLES = 6
 _MOVED = 3
 _LINES = 60
-_POINTS = 300
 
 
 def estimated(
-    found: WeightTable, source: ImageData | None, labelled: ImageData | None
+    table: WeightTable, source: ImageData | None, labelled: ImageData | None
 ) -> dict[str, Any]:
-    """Returns what the section on DATL's weights shows.
+    """Returns the content of the section on DATL's weights.
 
     Args:
-        found: the weights.
-        source: the source's images, if there are any to show.
+        table: the weights.
+        source: images of the source, if there are any to show.
         labelled: labelled target images, likewise.
     """
-    mean = found.mean("weight")
-    ranked = np.argsort(-mean, kind="stable")
-    ranked = ranked[found.mean("source_prior")[ranked] > 0]
-    bottom = ranked[_SHOWN:][-_SHOWN:]
-    top = ranked[:_SHOWN]
-    lows, highs = found.reach()
-    longest = highs[[*top, *bottom]].max() or 1.0
+    ranked = table.ranking()
+    top, bottom = (
+        charts.bars(table, classes)
+        for classes in (ranked[:_LISTED], ranked[_LISTED:][-_LISTED:])
+    )
+    longest = max(bar.high for bar in (*top, *bottom)) or 1.0
 
-    def bar(place: int) -> dict[str, Any]:
-        low, high = lows[place], highs[place]
+    def row(bar: Bar) -> dict[str, Any]:
         return {
-            "name": found.names[place],
-            "weight": mean[place],
-            "low": low,
-            "high": high,
-            "share": 100 * mean[place] / longest,
-            "from": 100 * low / longest,
-            "to": 100 * high / longest,
-            "images": source and _examples(source, place),
+            "name": bar.name,
+            "weight": bar.weight,
+            "share": 100 * bar.weight / longest,
+            "from": 100 * bar.low / longest,
+            "to": 100 * bar.high / longest,
+            "images": source and _examples(source, bar.class_id),
         }
 
-    prior = found.columns["target_prior"]
-    size = found.sample_size("weight")
+    prior = table.columns["target_prior"]
+    size = table.sample_size("weight")
     return {
-        "count": len(mean),
+        "count": len(table.class_names),
         "alike": float(
             np.mean([diagnostics.effective_classes(p) for p in prior])
         ),
-        "top": [bar(place) for place in top],
-        "bottom": [bar(place) for place in bottom],
+        "top": [row(bar) for bar in top],
+        "bottom": [row(bar) for bar in bottom],
         "target": labelled and _target(labelled),
         "size": size,
         "meaning": _meaning(size),
         "of": source and len(source.labels),
-        "learned_size": found.sample_size("l2tl_weight")
-        if "l2tl_weight" in found.columns
-        else None,
-        "sorted": _sorted(found),
+        "learned_sizes": {
+            method: table.sample_size(column)
+            for method, column in table.learned().items()
+        },
+        "sorted": svg.lines(charts.sorted_weights(table)),
     }
 
 
@@ -84,7 +80,7 @@ def _meaning(size: float) -> str:
 
 
 def _examples(data: ImageData, label: int) -> dict[str, Any] | None:
-    """Returns some images of a class, and the share of the room they take."""
+    """Returns some images of a class, and their share of the width in %."""
     images = data.images[data.labels == label][:_EXAMPLES]
     if not len(images):
         return None
@@ -95,39 +91,17 @@ def _examples(data: ImageData, label: int) -> dict[str, Any] | None:
 
 
 def _target(labelled: ImageData) -> dict[str, Any]:
-    shown = np.unique(labelled.labels)[: 2 * _SHOWN]
+    classes = np.unique(labelled.labels)[: 2 * _LISTED]
     return {
         "classes": [
             {
                 "name": labelled.class_names[label],
                 "images": _examples(labelled, label),
             }
-            for label in shown
+            for label in classes
         ],
-        "more": labelled.num_classes - len(shown),
+        "more": labelled.num_classes - len(classes),
     }
-
-
-def _sorted(found: WeightTable) -> str:
-    """Draws the weights of all classes, from the largest to the smallest."""
-    series = []
-    for column, kind in (("weight", "datl"), ("l2tl_weight", "l2tl")):
-        if column in found.columns:
-            values = np.sort(found.mean(column))[::-1]
-            places = np.unique(
-                np.linspace(0, len(values) - 1, _POINTS).astype(int)
-            )
-            series.append(Series(kind, 1 + places, values[places], kind))
-    ends = [1, max(2, len(found.names))]
-    even = Series("equal weights", ends, [1.0, 1.0], "soft", "dashed")
-    alt = (
-        f"Weights of all {len(found.names)} source classes in falling order, "
-        f"from {found.mean('weight').max():.1f} to "
-        f"{found.mean('weight').min():.2f}."
-    )
-    return svg.lines(
-        [even, *series], alt, "source classes by rank", "weight", named=True
-    )
 
 
 def learned(
@@ -135,10 +109,10 @@ def learned(
     config: dict[str, Any],
     names: Sequence[str],
 ) -> dict[str, Any]:
-    """Returns what the section on L2TL's learning shows.
+    """Returns the content of the section on L2TL's learning.
 
     Args:
-        results: of `l2tl`, one a seed.
+        results: of `l2tl`, one for each seed.
         config: of the run.
         names: of the source classes.
     """
@@ -159,7 +133,10 @@ def learned(
 
 
 def _times(values: np.ndarray, epochs: int, steps: int) -> np.ndarray:
-    """Returns the steps at which values were kept, maybe with the start."""
+    """Returns the steps after which values were logged.
+
+    One is logged after each epoch, and for some logs one before the first.
+    """
     return np.arange(epochs + 1)[-len(values) :] * steps / epochs
 
 
@@ -172,7 +149,7 @@ _NAMES = {
 
 
 def _over_time(logs: dict, steps: int, *columns: str) -> str:
-    """Draws some of the logs; those that there are."""
+    """Draws some of the logs; absent ones are left out."""
     epochs = len(logs["loss"])
     series = []
     for column in columns:
@@ -186,13 +163,13 @@ def _over_time(logs: dict, steps: int, *columns: str) -> str:
         f"{s.name} from {s.y[0]:.3g} to {s.y[-1]:.3g}" for s in series
     )
     y_name = _NAMES[columns[0]][0].split(",")[0]
-    return svg.lines(series[::-1], f"{ends}.", "step", y_name)
+    return svg.lines(LineChart(series[::-1], f"{ends}.", "step", y_name))
 
 
 def _moves(
     weights: np.ndarray, steps: int, names: Sequence[str]
 ) -> dict[str, Any]:
-    """Returns the weights over time, `[epochs + 1, C]`, for a person."""
+    """Draws the weights over time, `[epochs + 1, C]`, and sums them up."""
     change = weights[-1] - weights[0]
     ranked = np.argsort(-change, kind="stable")
     most = min(_MOVED, len(ranked) // 2)
@@ -207,13 +184,14 @@ def _moves(
         for kind, classes in (("soft", some), ("down", down), ("up", up))
         for c in classes
     ]
-    said = ", ".join(
+    moves = ", ".join(
         f"{names[c]} from {weights[0, c]:.2f} to {weights[-1, c]:.2f}"
         for c in (*up, *down)
     )
-    alt = f"Class weights over the steps; moved most: {said}."
+    alt = f"Class weights over the steps; moved most: {moves}."
+    axes = "step", "class weight"
     return {
-        "weights": svg.lines(series, alt, "step", "class weight", True),
+        "weights": svg.lines(LineChart(series, alt, *axes, named=True)),
         "change": float(np.abs(change).mean()),
         "largest_change": float(np.abs(change).max()),
     }

@@ -67,9 +67,10 @@ def _check(config: Experiment, target: ImageData | None) -> None:
     devices = distribution.strategy(config.strategy).num_replicas_in_sync
     if count % devices:
         raise InputError(
-            "For `l2tl` the validation images, `data.validation_per_class` of "
-            "each target class, must divide by the devices. "
-            f"Received: {count} for {devices}"
+            "For `l2tl` the number of validation images, "
+            "`data.validation_per_class` for each target class, must be "
+            f"divisible by the number of devices. Received: {count} for "
+            f"{devices}"
         )
 
 

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+import tf_transfer as tt
+from tests import helpers
+from tf_transfer import config as config_lib
+from tf_transfer.commands import weights
+from tf_transfer.errors import InputError
+from tf_transfer.experiment.run_folder import RunFolder
+
+
+def test_warns_of_a_weak_generalist(tmp_path):
+    config = helpers.tiny_experiment(
+        methods=("finetune",),
+        generalist=config_lib.Training(steps=1, learning_rate=1e-6),
+    )
+    warning = "its weights mean little; train it longer (`generalist.steps`)."
+    assert warning in weights.estimate_weights(
+        config, tmp_path / "weights", quiet=True, **helpers.domains()
+    )
+
+
+def test_keeps_out_of_a_folder_where_a_command_is_at_work(tmp_path):
+    domains = helpers.domains()
+    prints = {name: part.fingerprint() for name, part in domains.items()}
+    config = helpers.tiny_experiment()
+    with (
+        RunFolder(tmp_path / "run", config, prints).alone(),
+        pytest.raises(InputError, match="Another command is at work"),
+    ):
+        weights.estimate_weights(
+            config, tmp_path / "run", quiet=True, **domains
+        )
+
+
+def test_stops_after_the_weights(tmp_path):
+    text = weights.estimate_weights(
+        helpers.tiny_experiment(),
+        tmp_path / "weights",
+        quiet=True,
+        **helpers.domains(),
+    )
+    assert "of 8 source classes" in text
+    assert not (tmp_path / "weights" / "results.json").exists()
+    assert (tmp_path / "weights" / "side_by_side.png").exists()
+
+
+def test_weights_put_the_right_classes_on_top(tmp_path):
+    """The target holds the first four of the eight source classes."""
+    config = helpers.tiny_experiment(
+        generalist=config_lib.Training(steps=200, batch_size=32)
+    )
+    weights.estimate_weights(
+        config, tmp_path / "weights", quiet=True, **helpers.domains()
+    )
+    lines = (tmp_path / "weights" / "weights.csv").read_text().splitlines()[1:]
+    weight = np.array([float(line.split(",")[-1]) for line in lines])
+    assert weight[:4].min() > weight[4:].max()
+
+
+def test_needs_no_method_that_uses_the_source(tmp_path):
+    config = helpers.tiny_experiment(methods=("scratch",))
+    assert "classes" in weights.estimate_weights(
+        config, tmp_path / "weights", quiet=True, **helpers.domains()
+    )
+
+
+def test_a_source_class_without_examples_is_a_warning(tmp_path):
+    domains = helpers.domains()
+    source = domains["source"]
+    names = [*source.class_names, "empty"]
+    domains["source"] = tt.ImageData(source.images, source.labels, names)
+    config = helpers.tiny_experiment()
+    with pytest.warns(UserWarning, match="for example 'empty'"):
+        weights.estimate_weights(
+            config, tmp_path / "weights", quiet=True, **domains
+        )
+    last = (tmp_path / "weights" / "weights.csv").read_text().splitlines()[-1]
+    assert last.endswith(",0.0")

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from tests import helpers
+from tf_transfer.experiment.statistics import Gain, Row
+from tf_transfer.report import charts
+
+
+def row(method, gain=None, chosen=False):
+    return Row(method, 0.9, 0.01, gain, 1.0, chosen)
+
+
+def test_gains_are_in_points_and_fine_tuning_is_at_zero():
+    rows = [row("finetune"), row("datl", Gain(0.02, 0.01, 0.005), chosen=True)]
+    chart = charts.gains([*rows, row("scratch")])
+    zero, datl = chart.dots
+    assert (zero.name, zero.mean, zero.half) == ("finetune", 0, 0)
+    assert (datl.name, datl.mean, datl.half) == ("datl", 2, 1)
+    assert datl.chosen
+    assert "points: datl +2.0 \u00b1 1.0." in chart.alt
+
+
+def result(method, *losses, stage="finetuning"):
+    return {"method": method, "history": {stage: {"loss": losses}}}
+
+
+def test_curves_are_means_over_seeds_by_stage():
+    results = [
+        result("datl", 3.0, 1.0),
+        result("datl", 1.0, 0.0),
+        result("datl_uniform", 2.0, 2.0, stage="pretraining"),
+    ]
+    first, last = charts.learning_curves(results, ["datl", "datl_uniform"])
+    assert first.title == charts.STAGES["pretraining"]
+    assert [(s.name, s.kind, s.dash) for s in first.series] == [
+        ("datl_uniform", "datl", "dashed")
+    ]
+    (datl,) = last.series
+    np.testing.assert_array_equal(datl.x, [50, 100])
+    np.testing.assert_array_equal(datl.y, [2.0, 0.5])
+    assert last.alt.endswith("at the end datl at 0.50.")
+    assert charts.learning_curves(results, ["scratch"]) == []
+
+
+def test_bars_have_the_intervals_of_their_weights():
+    table = helpers.weight_table([1.0, 2.0])
+    (bar,) = charts.bars(table, [1])
+    assert (bar.class_id, bar.name, bar.weight) == (1, "class 1", 2)
+    assert (bar.low, bar.high) == (1, 3)
+
+
+def test_sorted_weights_fall_for_every_method():
+    table = helpers.weight_table(np.linspace(0, 2, 1000))
+    table.columns["l2tl_weight"] = np.linspace(0.5, 1.5, 1000)[None]
+    equal, datl, l2tl = charts.sorted_weights(table).series
+    assert (equal.x, equal.y) == ([1, 1000], [1, 1])
+    assert [(s.name, s.kind) for s in (datl, l2tl)] == [
+        ("datl", "datl"),
+        ("l2tl", "l2tl"),
+    ]
+    for series, largest in ((datl, 2), (l2tl, 1.5)):
+        assert len(series.x) == len(series.y) == 300
+        assert (series.x[0], series.x[-1]) == (1, 1000)
+        assert series.y[0] == pytest.approx(largest)
+        assert (np.diff(series.y) < 0).all()
+
+
+def test_long_names_are_cut():
+    assert charts.shortened("abc", 3) == "abc"
+    assert charts.shortened("abcd", 3) == "ab\u2026"

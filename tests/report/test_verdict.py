@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from tests import helpers
+from tf_transfer.datl import diagnostics
+from tf_transfer.report.verdict import verdict, weak_generalist
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([2.0, 1.0, 1.0, 0.0], "worth a try"),
+        ([1.0, 1.0, 1.0, 1.0], "nearly equal"),
+        ([20.0] + [0.0] * 19, "Warning: The effective sample size"),
+    ],
+)
+def test_verdict(values, words):
+    values = np.array(values)
+    prior = np.full(len(values), 1 / len(values))
+    diagnosis = diagnostics.diagnose(values, values * prior, prior)
+    table = helpers.weight_table(values)
+    text = verdict(table, diagnosis, accuracy=0.9)
+    assert words in text
+    assert "accuracy on its own source images is 90%." in text
+    text = verdict(table, diagnosis, accuracy=1.1 / len(values))
+    assert words not in text
+    assert "train it longer (`generalist.steps`)." in text
+    least = text.splitlines()[2]
+    assert f"class {len(values) - 1}" in least
+    assert "class 0" not in least
+    assert f"class 0 {values[0]:.1f}" in text
+
+
+def test_a_generalist_is_weak_up_to_a_fifth_of_the_way_from_chance():
+    assert weak_generalist(0.4, classes=4) is not None  # .25 + .2 * .75
+    assert weak_generalist(0.41, classes=4) is None
+    assert weak_generalist(1.0, classes=1) is None

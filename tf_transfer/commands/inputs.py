@@ -1,0 +1,133 @@
+"""Checked settings and data, for the commands `compare` and `weights`."""
+
+import dataclasses
+import warnings
+from collections.abc import Iterable
+
+import numpy as np
+
+from tf_transfer.config import Experiment
+from tf_transfer.data import splits
+from tf_transfer.data.image_data import ImageData
+from tf_transfer.data.splits import TargetSplit
+from tf_transfer.datl import shaping
+from tf_transfer.errors import InputError
+from tf_transfer.experiment import config_checks, run_data
+from tf_transfer.experiment.methods import METHODS
+from tf_transfer.training import distribution
+from tf_transfer.utils.progress import note
+
+
+def check(config: Experiment) -> None:
+    """Raises an InputError if the settings cannot be used."""
+    config_checks.check(config)
+    shaping.check_shaping(
+        config.datl.temper,
+        config.datl.clip or None,
+        config.datl.floor,
+        config.datl.top_k or None,
+    )
+    unknown = [name for name in config.methods if name not in METHODS]
+    if unknown or not config.methods:
+        raise InputError(
+            f"Unknown method; choose from {', '.join(METHODS)}, several as "
+            "--config.methods=\"('finetune','datl')\". "
+            f"Received: {unknown[0] if unknown else config.methods!r}"
+        )
+    for name in config.methods:
+        METHODS[name].check(config, None)
+
+
+def load(
+    config: Experiment,
+    source: ImageData | None,
+    target: ImageData | None,
+    quiet: bool,
+) -> tuple[ImageData, ImageData, dict[str, str]]:
+    """Checks the settings and loads the data.
+
+    Args:
+        config: the experiment.
+        source: labelled source images instead of `config.data.source`.
+        target: labelled target images instead of `config.data.target`.
+        quiet: print no progress.
+
+    Returns:
+        The source images to train with, the whole target, and the fingerprints
+        of the data and of model files, by name.
+
+    Raises:
+        InputError: if the settings or the data cannot be used.
+    """
+    check(config)
+    for images in (source, target):
+        if not isinstance(images, ImageData | None):
+            raise InputError(
+                "`source` and `target` must be ImageData, such as "
+                "`from_dataset` returns; both can be named in the config. "
+                f"Received: {type(images).__name__}"
+            )
+    # A cluster must be joined before anything is computed.
+    distribution.strategy(config.strategy)
+    if not quiet:
+        note("loading the data")
+    # The target first: it is small, so its errors show at once.
+    settings = dataclasses.asdict(config.data)
+    target = run_data.whole(settings, "target", target or config.data.target)
+    source = run_data.whole(settings, "source", source or config.data.source)
+    _check_pair(config, source, target)
+    for name in config.methods:
+        METHODS[name].check(config, target)
+    fingerprints = run_data.fingerprints(config, source, target)
+    source = splits.trained_on(source, config.data.source_per_class)
+    empty = np.flatnonzero(source.prior == 0)
+    if empty.size:
+        warnings.warn(
+            f"{empty.size} source classes have no examples and get weight 0, "
+            f"for example {source.class_names[empty[0]]!r}.",
+            stacklevel=3,
+        )
+    return source, target, fingerprints
+
+
+def _check_pair(
+    config: Experiment, source: ImageData, target: ImageData
+) -> None:
+    if target.num_classes < 2:
+        raise InputError(
+            "The target must have at least two classes. "
+            f"Received: {', '.join(target.class_names)}"
+        )
+    missing = set(config.relevant) - set(source.class_names)
+    if missing:
+        raise InputError(
+            f"`relevant` must name source classes. Received: {min(missing)!r}"
+        )
+    if source.images.shape[1:] != target.images.shape[1:]:
+        raise InputError(
+            "Source and target images must have one shape. Received: "
+            f"{source.images.shape[1:]} and {target.images.shape[1:]}"
+        )
+
+
+def split_target(
+    config: Experiment, target: ImageData, seeds: Iterable[int]
+) -> dict[int, TargetSplit]:
+    """Returns the parts of the target by seed, all with the same test part.
+
+    Args:
+        config: the experiment.
+        target: the whole target.
+        seeds: for which to split it.
+    """
+    parts: dict[int, TargetSplit] = {}
+    for seed in seeds:
+        split = splits.split_target(
+            target,
+            config.data.labels_per_class,
+            config.data.validation_per_class,
+            seed,
+        )
+        test = next(iter(parts.values()), split).test  # not a copy per seed
+        parts[seed] = dataclasses.replace(split, test=test)
+    return parts

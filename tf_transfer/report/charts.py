@@ -1,0 +1,211 @@
+"""What the charts of a run show. `svg` and `figures` draw them."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from tf_transfer.experiment.statistics import BASELINE, Result, Row
+from tf_transfer.experiment.weights_file import WeightTable
+from tf_transfer.report.text import points
+
+STAGES = {
+    "pretraining": "Further pre-training on the source",
+    "learning": "L2TL learns the weights",
+    "joint": "Joint training",
+    "finetuning": "Training on the target",
+}
+"""Titles of the stages of a method, in their order."""
+
+# Controls have the colour of their method, and a broken line.
+_FAMILIES = {
+    "finetune_related": ("finetune", "dashed"),
+    "datl_uniform": ("datl", "dashed"),
+    "datl_reversed": ("datl", "dotted"),
+    "joint": ("l2tl", "dotted"),
+    "l2tl_frozen": ("l2tl", "dashed"),
+}
+_POINTS = 300  # of a line, at most
+
+
+@dataclasses.dataclass(frozen=True)
+class Dot:
+    """A mean with its interval.
+
+    Attributes:
+        name: written beside it.
+        mean, half: the value and the half width of its interval.
+        chosen: whether it is highlighted.
+    """
+
+    name: str
+    mean: float
+    half: float
+    chosen: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class DotChart:
+    """Means with their intervals, one below the other, and a line at zero.
+
+    Attributes:
+        dots: from top to bottom.
+        alt: the content of the chart in words.
+        unit: of the values.
+    """
+
+    dots: Sequence[Dot]
+    alt: str
+    unit: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """A line of a chart.
+
+    Attributes:
+        name: of the line.
+        x, y: of its points; points where `y` is not finite are left out.
+        kind: of its colour; see `figures.COLOURS` and the style sheet.
+        dash: `"dashed"`, `"dotted"`, or empty for a solid line.
+    """
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    kind: str = "soft"
+    dash: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class LineChart:
+    """Lines over one pair of axes.
+
+    Attributes:
+        series: later ones lie above earlier ones.
+        alt: the content of the chart in words.
+        x_name, y_name: of the axes.
+        title: of the chart.
+        named: whether names are written beside the ends of lines; never those
+            of `soft` ones.
+    """
+
+    series: Sequence[Series]
+    alt: str
+    x_name: str
+    y_name: str
+    title: str = ""
+    named: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Bar:
+    """The weight of a source class.
+
+    Attributes:
+        class_id: of the class.
+        name: of the class.
+        weight: its weight.
+        low, high: the ends of DATL's interval.
+    """
+
+    class_id: int
+    name: str
+    weight: float
+    low: float
+    high: float
+
+
+def gains(rows: Sequence[Row]) -> DotChart:
+    """Returns the gains over fine-tuning, which itself is at zero.
+
+    Args:
+        rows: of the closing table; those without a gain are left out.
+    """
+    dots, sentences = [], []
+    for row in rows:
+        if row.gain:
+            gain = row.gain.mean, row.gain.interval
+            sentences.append(f"{row.method} {points(*gain, sign=True)}")
+        elif row.method == BASELINE:
+            gain = 0.0, 0.0
+        else:
+            continue
+        dots.append(Dot(row.method, *(100 * g for g in gain), row.chosen))
+    alt = f"Gains over fine-tuning in points: {'; '.join(sentences)}."
+    return DotChart(dots, alt.replace("+-", "\u00b1"), "points")
+
+
+def look(method: str) -> tuple[str, str]:
+    """Returns the `kind` and `dash` of a method's lines."""
+    return _FAMILIES.get(method, (method, ""))
+
+
+def learning_curves(
+    results: Sequence[Result], methods: Sequence[str]
+) -> list[LineChart]:
+    """Returns the training loss of every stage, averaged over seeds.
+
+    Args:
+        results: of all methods and seeds.
+        methods: in the order in which to draw them.
+    """
+    charts = []
+    for stage, title in STAGES.items():
+        series = []
+        for method in methods:
+            losses = [
+                r["history"][stage]["loss"]
+                for r in results
+                if r["method"] == method and stage in r["history"]
+            ]
+            if losses:
+                mean = np.mean(losses, axis=0)
+                done = 100 * (1 + np.arange(len(mean))) / len(mean)
+                series.append(Series(method, done, mean, *look(method)))
+        if series:
+            ends = ", ".join(f"{s.name} at {s.y[-1]:.2f}" for s in series)
+            alt = f"Training loss, {title}; at the end {ends}."
+            axes = "% of the stage's steps", "training loss"
+            charts.append(LineChart(series, alt, *axes, title))
+    return charts
+
+
+def bars(
+    table: WeightTable, classes: Sequence[int], column: str = "weight"
+) -> list[Bar]:
+    """Returns the mean weights of some classes.
+
+    Args:
+        table: the weights.
+        classes: in the order of the bars.
+        column: of the table.
+    """
+    weights, (lows, highs) = table.mean(column), table.interval()
+    return [
+        Bar(int(c), table.class_names[c], weights[c], lows[c], highs[c])
+        for c in classes
+    ]
+
+
+def sorted_weights(table: WeightTable) -> LineChart:
+    """Returns the weights of all classes, from the largest to the smallest."""
+    count = len(table.class_names)
+    ends = [1, max(2, count)]
+    series = [Series("equal weights", ends, [1.0, 1.0], "soft", "dashed")]
+    ranks = np.unique(np.linspace(0, count - 1, _POINTS).astype(int))
+    for method, column in {"datl": "weight", **table.learned()}.items():
+        values = np.sort(table.mean(column))[::-1]
+        series.append(Series(method, 1 + ranks, values[ranks], *look(method)))
+    weights = table.mean("weight")
+    alt = (
+        f"Weights of all {count} source classes in falling order, "
+        f"from {weights.max():.1f} to {weights.min():.2f}."
+    )
+    axes = "source classes by rank", "weight"
+    return LineChart(series, alt, *axes, named=True)
+
+
+def shortened(name: str, most: int) -> str:
+    """Returns a name, or its beginning and an ellipsis."""
+    return name if len(name) <= most else name[: most - 1] + "\u2026"

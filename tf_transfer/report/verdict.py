@@ -1,0 +1,84 @@
+"""A first look at DATL's weights, in a few sentences for the terminal."""
+
+from tf_transfer.datl.diagnostics import (
+    NEARLY_EQUAL,
+    Diagnostics,
+    effective_classes,
+)
+from tf_transfer.experiment.weights_file import WeightTable
+
+_LISTED = 12
+_ENOUGH = 0.2  # of the way from chance to an accuracy of 1
+
+
+def verdict(
+    table: WeightTable, diagnostics: Diagnostics, accuracy: float
+) -> str:
+    """Describes which source classes the target resembles.
+
+    Args:
+        table: the weights of one seed.
+        diagnostics: of the same weights.
+        accuracy: of the generalist on a sample of the source.
+    """
+    weight = table.mean("weight")
+    top = (
+        f"{table.class_names[c]} {weight[c]:.1f}" for c in table.top(_LISTED)
+    )
+    bottom = (table.class_names[c] for c in table.bottom(_LISTED))
+    classes = effective_classes(table.mean("target_prior"))
+    count = len(table.ranking())
+    cut = ""
+    if diagnostics.clipped:
+        cut = f"; the clip cut off {diagnostics.clipped:.1%}"
+    return "\n".join(
+        [
+            f"The target looks like about {classes:.0f} of {count} source "
+            "classes.",
+            f"Most like it (weight):  {'  '.join(top)}",
+            f"Least like it:          {'  '.join(bottom)}",
+            f"Effective sample size: {diagnostics.ess:.1%} of the source; "
+            f"largest weight {diagnostics.largest:.1f}{cut}.",
+            *_closing(diagnostics, accuracy, count),
+        ]
+    )
+
+
+def _closing(
+    diagnostics: Diagnostics, accuracy: float, classes: int
+) -> list[str]:
+    """Returns sentences on how far to trust the weights, and what to do."""
+    weak = weak_generalist(accuracy, classes)
+    if weak:
+        return [f"Warning: {weak}"]
+    if diagnostics.advice:
+        advice = f"Warning: {diagnostics.advice}"
+    elif diagnostics.ess > NEARLY_EQUAL:
+        advice = "The weights are nearly equal: weighting will change little."
+    else:
+        advice = (
+            "If these classes make sense to you, weighted pre-training is "
+            "worth a try: run `tf-transfer compare` with the same flags."
+        )
+    return [
+        "The generalist's accuracy on its own source images is "
+        f"{accuracy:.0%}.",
+        advice,
+    ]
+
+
+def weak_generalist(accuracy: float, classes: int) -> str | None:
+    """Returns a warning if the generalist is hardly better than chance.
+
+    Args:
+        accuracy: of the generalist on source images, as many of each class.
+        classes: of the source.
+    """
+    chance = 1 / classes
+    if accuracy - chance > _ENOUGH * (1 - chance) or classes == 1:
+        return None
+    return (
+        "The generalist's accuracy on its own source images is only "
+        f"{accuracy:.0%} ({chance:.0%} by chance), so its weights mean little; "
+        "train it longer (`generalist.steps`)."
+    )
