@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 
 import tf_transfer as tt
 from tests import helpers
-from tf_transfer.commands import compare, main
+from tf_transfer.commands import arguments, compare
 from tf_transfer.config import Experiment
 from tf_transfer.data import framing, image_data
 from tf_transfer.data.image_files import EncodedImages, RawImages
@@ -69,9 +69,9 @@ VALUES = st.one_of(
 def test_config_overrides(overrides):
     argv = ["tf-transfer", "compare"]
     argv += [f"--config.{name}={value}" for name, value in overrides.items()]
-    parsed = tries(main._parse, argv)
-    if parsed:
-        tries(compare._check, parsed[1].config)
+    line = tries(arguments.parse, argv)
+    if line:
+        tries(compare._check, line.flags.config)
 
 
 LABELS = st.one_of(

@@ -72,7 +72,7 @@ def parse(argv: list[str]) -> Arguments:
             type, or a config file that cannot be used.
     """
     words, switches = _command_first(argv[1:])
-    name = next((word for word in words[:1] if word[0] != "-"), "none")
+    name = next((w for w in words[:1] if not w.startswith("-")), "none")
     if name not in COMMANDS:
         raise InputError(
             f"Give one command: {', '.join(COMMANDS)}. Received: {name}"
@@ -81,10 +81,13 @@ def parse(argv: list[str]) -> Arguments:
     try:
         root, _ = _parsers({name: values})
         _, rest = root.parse_known_args(words)
-        if command.takes_config:
-            _define_config(values, argv)
-        # argparse does not know `--config`, or `-flag` with a single dash.
-        _, *files = values([argv[0], *switches, *rest])
+        with warnings.catch_warnings():
+            # ml_collections loads config files by a deprecated method.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            if command.takes_config:
+                _define_config(values, argv)
+            # argparse does not know `--config`, or `-flag` with a single dash.
+            _, *files = values([argv[0], *switches, *rest])
     except (Exception, SystemExit) as error:
         raise _refusal(command, error, argv) from error
     if command.takes_config:
@@ -147,15 +150,12 @@ def _define_config(values: flags.FlagValues, argv: list[str]) -> None:
     """Defines `--config`, and the overrides that follow the default."""
     from ml_collections import config_flags
 
-    with warnings.catch_warnings():
-        # ml_collections loads config files by a deprecated method.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        config_flags.DEFINE_config_file(
-            "config",
-            str(pathlib.Path(__file__).parents[1] / "config.py"),
-            flag_values=values,
-            sys_argv=argv,
-        )
+    config_flags.DEFINE_config_file(
+        "config",
+        str(pathlib.Path(__file__).parents[1] / "config.py"),
+        flag_values=values,
+        sys_argv=argv,
+    )
 
 
 def _command_first(words: list[str]) -> tuple[list[str], list[str]]:

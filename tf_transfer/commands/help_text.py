@@ -9,10 +9,8 @@ from tf_transfer import config
 
 WIDTH = 79
 
-_DATA = (
-    "Data sets: glyphs, digits, npz:PATH, folder:PATH, tfds:NAME; join "
-    "sources with +."
-)
+_DATA = """\
+Data sets: glyphs, digits, npz:PATH, folder:PATH, tfds:NAME; + joins sources."""
 
 CONFIG = """\
 --config=FILE   a Python file whose get_config() returns an Experiment; by
@@ -49,7 +47,7 @@ def overview(commands: Iterable) -> dict[str, str]:
             [
                 textwrap.fill(more, WIDTH),
                 _examples("\n".join(examples)),
-                textwrap.fill(_DATA, WIDTH),
+                _DATA,
                 _STATUS,
             ]
         ),
@@ -62,7 +60,7 @@ def of_command(command) -> dict[str, str]:
     if command.takes_config:
         lines = "\n".join(_defaults())
         parts.append(f"Fields of --config and their defaults:\n{lines}")
-        parts.append(textwrap.fill(_DATA, WIDTH))
+        parts.append(_DATA)
     summary = f"{command.summary[0].upper()}{command.summary[1:]}."
     return {
         "description": summary,
