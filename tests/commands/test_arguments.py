@@ -39,6 +39,12 @@ from tf_transfer.config import Experiment
         (["compare", "weights"], "Received: compare weights"),
         (["--quiet"], "Received: none"),
         (["compare", "--no_such_flag"], "no_such_flag"),
+        (["compare", "--job=2"], "Unknown command line flag 'job'"),
+        (["compare", "--jobs"], "Missing value for flag --jobs"),
+        (["compare", "--out=x", "y"], "Received: compare y"),
+        (["compare", "--config"], "Missing value for flag --config"),
+        (["compare", "--quiet=maybe"], "Non-boolean argument"),
+        ([""], "Give one command"),
         (["compare", "--config=absent.py"], "no such config file"),
         (["compare", "--config.data.sauce=glyphs"], "of the name sauce"),
         (["compare", "--config.seeds=many"], "many"),
@@ -163,3 +169,49 @@ def test_the_built_in_experiment_can_go_to_another_process():
     assert type(experiment) is Experiment
     assert pickle.loads(pickle.dumps(experiment)) == experiment
     assert experiment.seeds == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "command", "values"),
+    [
+        ("compare --out x --jobs -1", "compare", {"out": "x", "jobs": -1}),
+        ("--out compare weights", "weights", {"out": "compare"}),
+        ("--quiet --out=x compare", "compare", {"quiet": True, "out": "x"}),
+        ("compare -out=x -jobs 2", "compare", {"out": "x", "jobs": 2}),
+        ("compare --quiet=false", "compare", {"quiet": False}),
+        ("--noquiet compare --jobs=2 --jobs=3", "compare", {"jobs": 3}),
+        ("compare --undefok=new --new=1", "compare", {"jobs": 1}),
+        ("export --run=x --int8=true", "export", {"run": "x", "int8": True}),
+    ],
+)
+def test_flags_are_written_as_absl_allows(words, command, values):
+    line = arguments.parse(["tf-transfer", *words.split()])
+    assert (line.command.name, line.files) == (command, [])
+    assert {name: line.flags[name].value for name in values} == values
+
+
+@pytest.mark.parametrize(
+    ("words", "files"),
+    [
+        ("predict --model x a.png b.png", ["a.png", "b.png"]),
+        ("predict a.png -model x b.png", ["a.png", "b.png"]),
+        ("predict --model=x -- -a.png", ["-a.png"]),
+    ],
+)
+def test_files_stand_among_the_flags(words, files):
+    line = arguments.parse(["tf-transfer", *words.split()])
+    assert (line.flags.model, line.files) == ("x", files)
+
+
+@pytest.mark.parametrize(
+    ("words", "align", "seeds"),
+    [
+        ("compare --config.data.align=False", False, 5),
+        ("--noconfig.data.align compare --config.seeds 3", False, 3),
+        ("--config.data.align compare -config.seeds=2", True, 2),
+    ],
+)
+def test_settings_are_written_as_absl_allows(words, align, seeds):
+    experiment = arguments.parse(["tf-transfer", *words.split()]).flags.config
+    assert experiment.data.align is align
+    assert experiment.seeds == seeds

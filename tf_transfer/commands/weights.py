@@ -40,7 +40,7 @@ def estimate_weights(
     ):
         steps = 0 if config.generalist_path else config.generalist.steps
         progress = Progress(steps, quiet or not chief)
-        progress.says("generalist")
+        progress.start("generalist")
         trial = SeedRun(bench, source, split, 0, folder, progress.advance)
         rows = _weight_rows(trial)
         right = trial.source_accuracy  # all workers take part

@@ -93,7 +93,7 @@ class Runner:
         config, seed = self.config, trial.seed
         for method in config.methods:
             if method in wanted and self.folder.result(method, seed) is None:
-                self.progress.says(f"seed {seed + 1}/{config.seeds}, {method}")
+                self.progress.start(f"seed {seed + 1}/{config.seeds}, {method}")
                 result = trial.measure(method, METHODS[method])
                 result["head"] = HEADS.get(method, trial.head)
                 self.records.result(result, dataclasses.asdict(config))
@@ -113,7 +113,7 @@ class Runner:
             for seed in self.splits:
                 self._train(self._trial(seed), HEADS)
         if self._waiting():
-            self.progress.says("waiting for the other processes")
+            self.progress.start("waiting for the other processes")
         while self._waiting():
             time.sleep(_PAUSE)
             self.folder.refresh()
