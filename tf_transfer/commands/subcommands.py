@@ -81,17 +81,17 @@ tf-transfer compare --config.data.source=folder:photos \\
 )
 def compare(values: flags.FlagValues, files: list[str]) -> None:
     """Prints the table of the methods and what it suggests."""
-    from tf_transfer.commands.compare import compare
+    from tf_transfer.commands import compare
     from tf_transfer.report.text import advice, table
     from tf_transfer.utils.files import read_json
 
-    config = values.config
+    config, quiet, jobs = values.config, values.quiet, values.jobs
     out = pathlib.Path(values.out or f"runs/{_config_name(values)}")
     with failures.explained(config.strategy, out):
-        rows = compare(config, out, quiet=values.quiet, jobs=values.jobs)
+        rows = compare.compare(config, out, quiet=quiet, jobs=jobs)
         results = read_json(out / "results.json", list) or []
         lines = [table(rows, config.seeds), *advice(results, config.methods)]
-    print("\n".join(lines))
+        print("\n".join(lines))
     _print_contents(out)
 
 
@@ -126,13 +126,13 @@ tf-transfer weights --config=configs/glyphs_to_digits.py \\
 )
 def weights(values: flags.FlagValues, files: list[str]) -> None:
     """Prints the most and least important classes, and a verdict."""
-    from tf_transfer.commands.weights import estimate_weights
+    from tf_transfer.commands import weights
 
     config = values.config
     default = f"runs/{_config_name(values)}-weights"
     out = pathlib.Path(values.out or default)
     with failures.explained(config.strategy, out):
-        print(estimate_weights(config, out, quiet=values.quiet))
+        print(weights.estimate_weights(config, out, quiet=values.quiet))
     _print_contents(out)
 
 
@@ -177,18 +177,18 @@ tf-transfer export --run=runs/five_labels --format=onnx""",
 )
 def export(values: flags.FlagValues, files: list[str]) -> None:
     """Exports a model and prints where it is."""
-    from tf_transfer.commands.export import Release
+    from tf_transfer.commands import export
 
     with failures.explained("none", pathlib.Path(values.out or values.run)):
-        release = Release(values.run, values.method)
+        release = export.Release(values.run, values.method)
         with silenced():  # converters print to standard error
             kind = values.format or "saved_model"
             folder = release.write(kind, values.int8, values.out)
-    result = release.result
-    print(
-        f"{result['method']}, seed {result['seed']}, validation accuracy "
-        f"{result['validation']['accuracy']:.3f}: written to {folder}"
-    )
+        result = release.result
+        print(
+            f"{result['method']}, seed {result['seed']}, validation accuracy "
+            f"{result['validation']['accuracy']:.3f}: written to {folder}"
+        )
 
 
 @_command(
@@ -204,9 +204,9 @@ tf-transfer predict --model=runs/five_labels/export/1 one.png two.jpg""",
 )
 def predict(values: flags.FlagValues, files: list[str]) -> None:
     """Prints a line for each file."""
-    from tf_transfer.commands.predict import predict
+    from tf_transfer.commands import predict
 
-    predictions = predict(values.model, files)
+    predictions = predict.predict(values.model, files)
     for file, (name, probability) in zip(files, predictions, strict=True):
         print(f"{file}\t{name}\t{probability:.4f}")
 
@@ -218,7 +218,7 @@ def _config_name(values: flags.FlagValues) -> str:
 
 
 def _print_contents(out: pathlib.Path) -> None:
-    """Prints what is in the folder of a run, if this process wrote it."""
+    """Lists the files of a folder of results, if there is one."""
     if out.is_dir():
         print(f"Written to {out}:")
         for path in sorted(out.iterdir()):
