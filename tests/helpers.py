@@ -12,10 +12,12 @@ from collections.abc import Iterator
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import tf_transfer as tt
 from tf_transfer import config as config_lib
+from tf_transfer.commands import main
 from tf_transfer.data import splits
 from tf_transfer.experiment import compiled_models
 from tf_transfer.experiment.run_folder import RunFolder
@@ -317,3 +319,27 @@ def domains() -> dict[str, tt.ImageData]:
         "source": blobs(per_class=20, classes=8),
         "target": blobs(per_class=20, classes=4, seed=1),
     }
+
+
+TINY_SETTINGS = [
+    "--config.data.image_size=8",
+    "--config.data.labels_per_class=4",
+    "--config.data.validation_per_class=2",
+    "--config.data.source_per_class=4",
+    "--config.encoder.width=4",
+    "--config.generalist.steps=3",
+    "--config.pretraining.steps=3",
+    "--config.finetuning.steps=3",
+    "--config.finetuning.learning_rates=(0.02,)",
+    "--config.seeds=1",
+]
+"""Flags for a `compare` or `weights` of a few seconds, on embedded data."""
+
+
+def call_command(monkeypatch, capsys, *arguments) -> tuple[int, str, str]:
+    """Runs `tf-transfer` in this process; returns status, stdout, stderr."""
+    monkeypatch.setattr(sys, "argv", ["tf-transfer", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main.main()
+    output = capsys.readouterr()
+    return stopped.value.code, output.out, output.err

@@ -1,10 +1,16 @@
 import dataclasses
+import re
 import subprocess
 import sys
 
 import pytest
 
 from tf_transfer import config
+from tf_transfer.datl import estimation
+from tf_transfer.errors import InputError
+from tf_transfer.l2tl import rewards
+from tf_transfer.l2tl.credits import lookup
+from tf_transfer.training import distribution
 
 
 def test_a_typo_is_an_error():
@@ -18,24 +24,72 @@ def test_differences_names_nested_fields():
     one = dataclasses.asdict(config.Experiment())
     other = dataclasses.asdict(config.Experiment(seeds=2))
     other["data"]["channels"] = 3
-    found = config.differences(one, other)
-    assert found == ["data.channels: 1 and 3", "seeds: 5 and 2"]
+    lines = config.differences(one, other)
+    assert lines == ["data.channels: 1 and 3", "seeds: 5 and 2"]
 
 
-def test_what_an_old_configuration_lacks_is_the_default():
+def test_fields_missing_in_an_old_configuration_have_defaults():
     old = dataclasses.asdict(config.Experiment(seeds=2))
     old["encoder"] = {"name": "ResNet50"}
     old["fingerprints"] = {"source": "abc"}
-    found = config.completed(old)
+    completed = config.completed(old)
     default = dataclasses.asdict(config.Encoder())
-    assert found["encoder"] == default | {"name": "ResNet50"}
-    assert (found["seeds"], found["fingerprints"]) == (2, {"source": "abc"})
+    assert completed["encoder"] == default | {"name": "ResNet50"}
+    assert completed["seeds"] == 2
+    assert completed["fingerprints"] == {"source": "abc"}
     assert old["encoder"] == {"name": "ResNet50"}
 
 
 def test_imports_no_tensorflow():
     code = "import sys, tf_transfer.config; print('tensorflow' in sys.modules)"
-    shown = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert shown.stdout.strip() == "False"
+    assert finished.stdout.strip() == "False"
+
+
+CHOICES = {
+    (group, field.name): field.metadata["rule"].choices
+    for group in (
+        config.Data,
+        config.Encoder,
+        config.Training,
+        config.FineTuning,
+        config.Datl,
+        config.L2tl,
+        config.Experiment,
+    )
+    for field in dataclasses.fields(group)
+    if "rule" in field.metadata and field.metadata["rule"].choices
+}
+
+
+def test_a_choice_is_the_same_where_it_is_used():
+    assert CHOICES[config.Datl, "estimator"] == estimation.ESTIMATORS
+    assert CHOICES[config.L2tl, "credit"] == tuple(lookup.CREDITS)
+    with pytest.raises(InputError) as caught:
+        rewards.reward_metric("none of them", 2, None)
+    choices = CHOICES[config.L2tl, "reward"]
+    assert f"one of {', '.join(choices)}. Received" in str(caught.value)
+    with pytest.raises(InputError) as caught:
+        distribution.strategy("none of them")
+    *names, last = CHOICES[config.Experiment, "strategy"]
+    assert f"choose {', '.join(names)} or {last}." in str(caught.value)
+
+
+@pytest.mark.parametrize(("group", "name"), CHOICES)
+def test_a_choice_is_explained(group, name):
+    """The docstring names each choice of a setting."""
+    (entry,) = re.findall(
+        rf"^ {{8}}{name}: (.*(?:\n {{12}}.*)*)", group.__doc__, re.MULTILINE
+    )
+    assert set(CHOICES[group, name]) <= set(re.findall(r"`(\w+)`", entry))
+
+
+def test_rules():
+    assert config.positive.holds(2e-12)
+    assert config.not_negative.holds(0)
+    assert config.at_least(2).holds(2)
+    assert config.fraction.holds(1.0)
+    assert config.positive_numbers.holds((0.1, 2.0))
+    assert config.one_of("a", "b").holds("b")

@@ -27,29 +27,29 @@ def load(path):
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_config_loads_and_gives_its_command(path):
-    found = load(path)
-    config_checks.check(found)
-    assert set(found.methods) <= set(METHODS)
+def test_config_loads_and_states_its_command(path):
+    experiment = load(path)
+    config_checks.check(experiment)
+    assert set(experiment.methods) <= set(METHODS)
     command = f"tf-transfer compare --config=configs/{path.name}"
     assert command in ast.get_docstring(ast.parse(path.read_text()))
 
 
 @pytest.mark.parametrize("run", PUBLISHED, ids=lambda run: run.name)
-def test_published_figures_are_of_the_config_as_it_is(run):
+def test_published_figures_belong_to_the_current_config(run):
     published = json.loads((run / "config.json").read_text())
     published.pop("fingerprints")
-    experiment_now = load(CONFIGS[0].with_name(f"{run.name}.py"))
-    present = json.loads(json.dumps(dataclasses.asdict(experiment_now)))
+    experiment = load(CONFIGS[0].with_name(f"{run.name}.py"))
+    current = json.loads(json.dumps(dataclasses.asdict(experiment)))
     published = json.loads(json.dumps(config.completed(published)))
-    assert config.differences(published, present) == []
+    assert config.differences(published, current) == []
     results = json.loads((run / "results.json").read_text())
-    found = {(result["method"], result["seed"]) for result in results}
-    methods, seeds = experiment_now.methods, experiment_now.seeds
-    assert len(found) == len(methods) * seeds >= 5
+    runs = {(result["method"], result["seed"]) for result in results}
+    methods, seeds = experiment.methods, experiment.seeds
+    assert len(runs) == len(methods) * seeds >= 5
 
 
-def test_the_published_document_is_what_the_figures_give(monkeypatch):
+def test_the_published_document_is_written_from_the_figures(monkeypatch):
     monkeypatch.chdir(helpers.REPOSITORY)
     text = markdown.document(PUBLISHED, "configs/results/gains.png")
     assert text == (helpers.REPOSITORY / "RESULTS.md").read_text()
@@ -57,9 +57,9 @@ def test_the_published_document_is_what_the_figures_give(monkeypatch):
 
 @pytest.mark.slow
 def test_fine_tuning_lies_in_its_published_interval(tmp_path):
-    few = load(CONFIGS[0].with_name("glyphs_to_digits.py"))
-    few.methods = ("finetune",)
-    (row,) = compare.compare(few, tmp_path / "run", quiet=True)
+    experiment = load(CONFIGS[0].with_name("glyphs_to_digits.py"))
+    experiment.methods = ("finetune",)
+    (row,) = compare.compare(experiment, tmp_path / "run", quiet=True)
     (run,) = (run for run in PUBLISHED if run.name == "glyphs_to_digits")
     results = json.loads((run / "results.json").read_text())
     (published,) = statistics.summary(results, ["finetune"])

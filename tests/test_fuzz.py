@@ -1,4 +1,4 @@
-"""Whatever is given: it works, or one InputError says why not."""
+"""Any input either works or raises one InputError that explains why."""
 
 import dataclasses
 import io
@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 
 import tf_transfer as tt
 from tests import helpers
-from tf_transfer.commands import inputs, main
+from tf_transfer.commands import arguments, inputs
 from tf_transfer.config import Experiment
 from tf_transfer.data import framing, image_data
 from tf_transfer.data.image_files import EncodedImages, RawImages
@@ -34,7 +34,7 @@ def cases(count):
 
 
 def tries(function, *arguments, **named):
-    """Returns what a function gives, or None if it refuses in words."""
+    """Returns a function's result, or None if it raises an InputError."""
     try:
         return function(*arguments, **named)
     except InputError as error:
@@ -69,9 +69,9 @@ VALUES = st.one_of(
 def test_config_overrides(overrides):
     argv = ["tf-transfer", "compare"]
     argv += [f"--config.{name}={value}" for name, value in overrides.items()]
-    parsed = tries(main._parse, argv)
-    if parsed:
-        tries(inputs.check, parsed[1].config)
+    line = tries(arguments.parse, argv)
+    if line:
+        tries(inputs.check, line.flags.config)
 
 
 LABELS = st.one_of(
@@ -122,8 +122,8 @@ def test_weight_vectors(first, second, clip):
         tries(tt.WeightPolicy, 3, start=values)
         tries(tt.elastic_order, np.arange(3), values, seed=0)
     assert np.isfinite(weights.numpy()).all()
-    found = tries(tt.importance_weights, first, second, clip=clip)
-    assert found is None or np.isfinite(found).all()
+    computed = tries(tt.importance_weights, first, second, clip=clip)
+    assert computed is None or np.isfinite(computed).all()
 
 
 @pytest.fixture(scope="module")
@@ -158,9 +158,9 @@ def test_images_and_labels_to_relate(identity, outputs, labels, num_classes):
     if images is None or not count:
         return
     dataset = tf.data.Dataset.from_tensors((images, labels))
-    found = tries(tt.class_relation, identity, dataset, num_classes)
-    if found is not None and np.isfinite(images).all():
-        np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+    relation = tries(tt.class_relation, identity, dataset, num_classes)
+    if relation is not None and np.isfinite(images).all():
+        np.testing.assert_allclose(relation.sum(axis=1), 1, atol=1e-5)
 
 
 def encoded(kind):
@@ -179,7 +179,7 @@ def archive():
 
 @st.composite
 def spoilt(draw, whole):
-    """A good file with some bytes changed, cut off or put before."""
+    """A valid file with some bytes changed, cut off or prepended."""
     content = bytearray(whole)
     for _ in range(draw(st.integers(0, 6))):
         place = draw(st.integers(0, len(content) - 1))
@@ -220,7 +220,9 @@ def serve_bytes(tmp_path_factory):
         max_pixels=5000,
     )
     model = tf.saved_model.load(str(path))
-    return lambda **given: (model, model.signatures["serve_bytes"])[1](**given)
+    return lambda **inputs: (model, model.signatures["serve_bytes"])[1](
+        **inputs
+    )
 
 
 @cases(200)
@@ -229,12 +231,12 @@ def test_bytes_to_the_exported_model(serve_bytes, content):
     images = [encoded("PNG"), bytes(content)]
     sentence = ""
     try:
-        found = serve_bytes(image_bytes=tf.constant(images))
-        assert np.isfinite(found["probabilities"]).all()
+        outputs = serve_bytes(image_bytes=tf.constant(images))
+        assert np.isfinite(outputs["probabilities"]).all()
     except tf.errors.InvalidArgumentError as error:
         sentence = str(error)
-    named = "image_bytes[1] is no readable JPEG or PNG"
-    assert not sentence or named in sentence
+    reason = "image_bytes[1] is no readable JPEG or PNG"
+    assert not sentence or reason in sentence
 
 
 @cases(150)

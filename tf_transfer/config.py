@@ -6,22 +6,72 @@ command line, e.g. `--config.data.labels_per_class=5`.
 
 import dataclasses
 import importlib
+from collections.abc import Callable
+from typing import Any
+
+_SMALLEST = 1e-12
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rule:
+    """What a value of a setting must be.
+
+    Attributes:
+        sentence: of the error message, after the setting's name.
+        holds: whether a value obeys the rule.
+        rank: mistakes of a lower rank are reported first.
+        choices: all values that obey, where they can be listed.
+    """
+
+    sentence: str
+    holds: Callable[[Any], bool]
+    rank: int
+    choices: tuple[str, ...] = ()
+
+
+positive = Rule("must be positive", lambda value: value > _SMALLEST, 0)
+not_negative = Rule("must not be negative", lambda value: value >= 0, 1)
+fraction = Rule(
+    "must be above 0 and at most 1", lambda value: 0 < value <= 1, 3
+)
+positive_numbers = Rule(
+    "must hold positive numbers",
+    lambda values: bool(values) and all(value > 0 for value in values),
+    3,
+)
+
+
+def at_least(least: int) -> Rule:
+    """Returns the rule for a number that has a smallest value."""
+    return Rule(f"must be at least {least}", lambda value: value >= least, 3)
+
+
+def one_of(*choices: str) -> Rule:
+    """Returns the rule for a word out of a list."""
+    sentence = f"must be one of {', '.join(choices)}"
+    return Rule(sentence, choices.__contains__, 2, choices)
+
+
+def setting(default: Any, rule: Rule) -> Any:
+    """Returns a field of a dataclass whose value must obey a rule."""
+    return dataclasses.field(default=default, metadata={"rule": rule})
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Data:
-    """What to learn from and for.
+    """The source and the target: which images, how many and how large.
 
     Attributes:
-        source: data set name, or several joined by `+`; see `loaders`.
+        source: data set name, or several joined by `+`; see `data.loaders`.
         target: data set name.
-        source_classes, target_classes: names of the classes that are used;
-            none for all.
-        image_size: side of the framed images in pixels.
+        source_classes, target_classes: names of the classes to use; empty
+            for all.
+        image_size: side in pixels of the images that the model receives.
         channels: 1 for grey, 3 for colour.
-        align: bring framing and polarity together; see `framing`.
-        max_pixels: an image file with more is refused before decoding.
-        source_per_class: source images kept of each class; 0 keeps all.
+        align: give source and target images the same framing and polarity;
+            see `data.framing`.
+        max_pixels: larger image files are refused before decoding.
+        source_per_class: source images used of each class; 0 for all.
         labels_per_class: labelled target images of each class.
         validation_per_class: how many of those are held out to choose the
             learning rate and the best method.
@@ -34,8 +84,8 @@ class Data:
     image_size: int = 12
     channels: int = 1
     align: bool = True
-    max_pixels: int = 50_000_000
-    source_per_class: int = 0
+    max_pixels: int = setting(50_000_000, positive)
+    source_per_class: int = setting(0, not_negative)
     labels_per_class: int = 10
     validation_per_class: int = 3
 
@@ -48,36 +98,38 @@ class Encoder:
         name: `small`, a keras.applications name, or `keras_hub:` and the name
             or folder of a preset.
         width: filters of the small encoder's first convolution.
-        weights: from which every model starts, `scratch` too: none for random
-            ones; `imagenet` (keras.applications) or `preset` (keras-hub),
-            downloaded if need be; or a weights file. See `backbones`.
-        precision: `float32`; or `mixed_bfloat16`, faster on GPUs, TPUs and new
-            processors. A `generalist_path` keeps its own.
+        weights: initial weights of every model, that of `scratch` too. Empty
+            for random weights; `imagenet` (keras.applications) or `preset`
+            (keras-hub), downloaded if needed; or a weights file. See
+            `models.encoders`.
+        precision: `float32`, or `mixed_bfloat16`, which is faster on GPUs,
+            TPUs and recent processors. A model from `generalist_path` keeps
+            its own precision.
     """
 
     name: str = "small"
     width: int = 8
     weights: str = ""
-    precision: str = "float32"
+    precision: str = setting("float32", one_of("float32", "mixed_bfloat16"))
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Training:
     """One stage of training on the source.
 
-    Stochastic gradient descent with Nesterov momentum .9 and decoupled weight
-    decay 5e-3; a tenth of the steps ramps the learning rate up to
-    `learning_rate`, a half cosine brings it to zero.
+    The optimizer is stochastic gradient descent with Nesterov momentum .9 and
+    decoupled weight decay 5e-3. The learning rate rises to `learning_rate`
+    over the first tenth of the steps and falls to zero along a half cosine.
 
     Attributes:
         steps: optimizer steps.
         batch_size: images per step.
-        learning_rate: the largest.
+        learning_rate: the peak of the schedule.
     """
 
-    steps: int
-    batch_size: int = 64
-    learning_rate: float = 0.05
+    steps: int = setting(dataclasses.MISSING, positive)
+    batch_size: int = setting(64, positive)
+    learning_rate: float = setting(0.05, positive)
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -86,24 +138,24 @@ class FineTuning:
 
     Attributes:
         steps: optimizer steps with all layers trainable.
-        head_steps: steps before those that train the head alone; not in joint
-            training.
+        head_steps: steps before those in which only the head is trained; not
+            used in joint training.
         batch_size: images per step.
-        learning_rates: the grid; each method's rate is chosen on validation
-            images.
-        head: the target head starts `related`, each target class as the
-            mixture of source classes that its labelled images look like,
-            `fresh`, or `chosen`: `related`, unless both `finetune` and
-            `finetune_related` are run and the validation images of all seeds
-            tell, by more than a standard error, that the fresh one fine-tunes
-            better. Always fresh in `scratch` and `finetune`.
+        learning_rates: the candidates; each method's learning rate is chosen
+            on the validation images.
+        head: how the target head starts. `related` starts each target class
+            as the mixture of source classes that its labelled images look
+            like; `fresh` starts at random. `chosen` is `related`, unless both
+            `finetune` and `finetune_related` are run and the fresh head is
+            better on the validation images of all seeds, by more than a
+            standard error. `scratch` and `finetune` always start fresh.
     """
 
-    steps: int = 80
-    head_steps: int = 0
-    batch_size: int = 32
-    learning_rates: tuple[float, ...] = (0.02, 0.05)
-    head: str = "chosen"
+    steps: int = setting(80, positive)
+    head_steps: int = setting(0, not_negative)
+    batch_size: int = setting(32, positive)
+    learning_rates: tuple[float, ...] = setting((0.02, 0.05), positive_numbers)
+    head: str = setting("chosen", one_of("chosen", "related", "fresh"))
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -113,74 +165,80 @@ class Datl:
     Attributes:
         estimator: `mean`, `em` or `bbse`.
         temperature: softens the generalist's predictions.
-        calibrate: fit a temperature on held-out source images first.
+        calibrate: first fit a temperature on held-out source images.
         temper: exponent of P_t / P_s.
-        clip: largest ratio; 0 for no limit.
-        floor: smallest ratio.
-        top_k: classes kept; 0 keeps all.
+        clip: the largest ratio; 0 for no limit.
+        floor: the smallest ratio.
+        top_k: how many of the largest weights are used; 0 for all.
         apply: `draw` (random access), `resample` (streaming), `elastic`
             (streaming, without replacement) or `attach` (sample weights).
-        start: the second pre-training, weighted or not, starts from the
-            `generalist`, or from `random` weights as in the paper.
-        every: epochs (tenths of the pre-training) between new estimates from
+        start: where the second pre-training starts, weighted or not: at the
+            `generalist`, or at `random` weights as in the paper.
+        every: epochs (tenths of the pre-training) between new estimates by
             the model in training; 0 for none.
     """
 
-    estimator: str = "mean"
-    temperature: float = 1.0
+    estimator: str = setting("mean", one_of("mean", "em", "bbse"))
+    temperature: float = setting(1.0, positive)
     calibrate: bool = False
-    temper: float = 1.0
-    clip: float = 0.0
-    floor: float = 0.0
-    top_k: int = 0
-    apply: str = "draw"
-    start: str = "generalist"
-    every: int = 0
+    temper: float = setting(1.0, not_negative)
+    clip: float = setting(0.0, not_negative)
+    floor: float = setting(0.0, not_negative)
+    top_k: int = setting(0, not_negative)
+    apply: str = setting(
+        "draw", one_of("draw", "resample", "elastic", "attach")
+    )
+    start: str = setting("generalist", one_of("generalist", "random"))
+    every: int = setting(0, not_negative)
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class L2tl:
     """How the class weights are learned.
 
-    The learned weights are then fixed for joint training on source and all
-    labelled target images, from where fine-tuning starts too, with the steps,
-    batches and learning rates of `finetuning`. The controls train likewise.
+    Joint training on the source and all labelled target images then uses the
+    learned weights unchanged. It starts where fine-tuning starts, and uses the
+    steps, batches and learning rates of `finetuning`. So do the controls.
 
     Attributes:
-        joint_share: share of those steps that are joint; the rest is on the
+        joint_share: fraction of those steps that are joint; the rest uses the
             target alone.
-        relabel: in those steps learn from source images which target classes
-            their class looks like to a model fine-tuned before (from a
-            related head), not the class itself; not in `joint`.
+        relabel: in those steps, replace the class of a source image by the
+            target classes that it looks like to a fine-tuned model (with a
+            related head). Not used in `joint`.
         steps: joint steps in which the weights are learned, with the source
             batches of `pretraining`.
         learning_rate: of the model in these steps.
         policy_learning_rate: of Adam on the policy.
-        policy_warmup: first steps in which the policy stays as it is.
-        levels: of each class weight, from 0 to 1.
+        policy_warmup: number of first steps that leave the policy unchanged.
+        levels: number of values of each class weight, from 0 to 1.
         entropy: coefficient of the entropy bonus.
-        credit: `feature`, `gradient` or `reinforce`; see `credit`.
+        credit: `feature`, `gradient` or `reinforce`; see `l2tl.credits`.
         reward: `accuracy`, `auc`, `mean_per_class_accuracy` or
-            `negative_loss`, on the validation images; `reinforce` learns
-            from it, with the other credits it is only logged.
-        improvement: reward the change by a step, not the level.
-        oversample: of each source batch, keep one example in so many.
+            `negative_loss`, on the validation images. `reinforce` learns
+            from the reward; the other credits only log it.
+        improvement: reward the change in a step, not the value.
+        oversample: draw so many times the source batch, and use the examples
+            of the largest weights.
         start: `flat`, or `datl` to start at DATL's weights.
     """
 
-    joint_share: float = 0.6
+    joint_share: float = setting(0.6, fraction)
     relabel: bool = True
-    steps: int = 150
-    learning_rate: float = 0.02
-    policy_learning_rate: float = 0.02
-    policy_warmup: int = 40
-    levels: int = 11
-    entropy: float = 0.1
-    credit: str = "feature"
-    reward: str = "accuracy"
+    steps: int = setting(150, positive)
+    learning_rate: float = setting(0.02, positive)
+    policy_learning_rate: float = setting(0.02, positive)
+    policy_warmup: int = setting(40, not_negative)
+    levels: int = setting(11, at_least(2))
+    entropy: float = setting(0.1, not_negative)
+    credit: str = setting("feature", one_of("feature", "gradient", "reinforce"))
+    reward: str = setting(
+        "accuracy",
+        one_of("accuracy", "auc", "mean_per_class_accuracy", "negative_loss"),
+    )
     improvement: bool = False
-    oversample: int = 1
-    start: str = "datl"
+    oversample: int = setting(1, positive)
+    start: str = setting("datl", one_of("flat", "datl"))
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -188,18 +246,19 @@ class Experiment:
     """Methods and their controls on one source and one target.
 
     Attributes:
-        methods: names from `methods.METHODS`.
-        seeds: runs of each method; data subset, initialisation and order are
-            drawn anew for each.
-        generalist: training of the first model on the whole source.
+        methods: names from `experiment.methods`.
+        seeds: runs of each method; every run draws its own data subset,
+            initialisation and order.
+        generalist: training of the first model, on the whole source.
         generalist_path: a `.keras` source classifier to use instead.
-        pretraining: the further training on the source that methods shape.
-        relevant: names of the source classes that are known to be right, by
-            which the weights are judged; nothing else depends on it.
+        pretraining: the second training on the source, which the methods
+            shape.
+        relevant: names of the source classes that are known to be useful. The
+            report compares the weights with them; training ignores them.
         strategy: `none`, `mirrored`, `multi_worker` or `tpu`; see
-            `distribution.strategy`.
-        checkpoint_every: steps between the checkpoints from which an
-            interrupted run goes on.
+            `training.distribution`.
+        checkpoint_every: steps between checkpoints, from which an interrupted
+            run continues.
 
     >>> Experiment(methods=("finetune", "datl"), seeds=3).pretraining.steps
     300
@@ -228,49 +287,50 @@ class Experiment:
         "l2tl",
         "l2tl_frozen",
     )
-    seeds: int = 5
+    seeds: int = setting(5, positive)
     relevant: tuple[str, ...] = ()
-    strategy: str = "none"
-    checkpoint_every: int = 100
+    strategy: str = setting(
+        "none", one_of("none", "mirrored", "multi_worker", "tpu")
+    )
+    checkpoint_every: int = setting(100, positive)
 
     @property
     def joint_steps(self) -> int:
-        """How many of the steps of fine-tuning are joint."""
+        """Number of fine-tuning steps that are joint."""
         return round(self.l2tl.joint_share * self.finetuning.steps)
 
 
-def completed(found: dict) -> dict:
-    """Returns an `asdict` configuration with the defaults of later fields.
+def completed(stored: dict) -> dict:
+    """Adds the defaults of missing fields to an `asdict` configuration.
 
-    That of a run from before a field was there is the same as one with the
-    field's default.
+    A run that is older than a field is treated as a run with its default.
     """
 
-    def merge(defaults: dict, given: dict) -> dict:
-        both = {
-            name: merge(default, given[name])
+    def merge(defaults: dict, values: dict) -> dict:
+        groups = {
+            name: merge(default, values[name])
             for name, default in defaults.items()
-            if isinstance(default, dict) and isinstance(given.get(name), dict)
+            if isinstance(default, dict) and isinstance(values.get(name), dict)
         }
-        return defaults | given | both
+        return defaults | values | groups
 
-    return merge(dataclasses.asdict(Experiment()), found)
+    return merge(dataclasses.asdict(Experiment()), stored)
 
 
 def differences(one: dict, other: dict, prefix: str = "") -> list[str]:
     """Lists the fields in which two `asdict` configurations differ."""
-    found = []
+    lines = []
     for name in sorted(set(one) | set(other)):
         a, b = one.get(name), other.get(name)
         if isinstance(a, dict) and isinstance(b, dict):
-            found += differences(a, b, f"{prefix}{name}.")
+            lines += differences(a, b, f"{prefix}{name}.")
         elif a != b:
-            found.append(f"{prefix}{name}: {a} and {b}")
-    return found
+            lines.append(f"{prefix}{name}: {a} and {b}")
+    return lines
 
 
 def get_config() -> Experiment:
     """Returns the built-in experiment, for a command without `--config`."""
-    # As a config file this module is loaded a second time, by a name that
-    # another process cannot import.
+    # ml_collections loads this module a second time, under a name that other
+    # processes cannot import.
     return importlib.import_module("tf_transfer.config").Experiment()

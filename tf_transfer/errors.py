@@ -1,11 +1,11 @@
-"""The exceptions of this package, each a sentence for a person."""
+"""The exceptions of this package."""
 
 
 class InputError(ValueError):
-    """Something given cannot be used.
+    """An argument, a setting or a file cannot be used.
 
-    The message is one clear sentence for a person, ending in what was
-    received. The command line prints it and exits with status 2.
+    The message is one sentence, followed by the value received. The command
+    line prints it and exits with status 2.
 
     Example:
 
@@ -19,17 +19,17 @@ class InputError(ValueError):
 
 
 class WorkerLostError(RuntimeError):
-    """Another worker of the cluster stopped answering.
+    """Another worker of the cluster no longer answers.
 
     The command line prints it and exits with status 3.
     """
 
 
 class Stopped(BaseException):
-    """The process was asked to end, and has saved what it was doing.
+    """The process was terminated (SIGTERM) and has saved its work.
 
-    Like KeyboardInterrupt no `Exception`, so that nothing takes it for an
-    error. The command line exits with status 143.
+    Like `KeyboardInterrupt` it is no `Exception`, so that code which handles
+    errors does not catch it. The command line exits with status 143.
 
     Example:
 

@@ -33,10 +33,10 @@ def test_names_the_most_probable_class(version, tmp_path):
     serve = tf.saved_model.load(str(version)).signatures["serve_bytes"]
     content = tf.constant([file.read_bytes() for file in files])
     expected = serve(image_bytes=content)
-    found = list(predict.predict(version, files))
-    for i, (name, share) in enumerate(found):
+    predictions = list(predict.predict(version, files))
+    for i, (name, probability) in enumerate(predictions):
         assert name == NAMES[int(expected["class_ids"][i, 0])]
-        assert share == pytest.approx(
+        assert probability == pytest.approx(
             float(expected["probabilities"][i].numpy().max())
         )
 
@@ -46,10 +46,10 @@ def test_refuses_files_and_folders(version, tmp_path):
     bad = tmp_path / "bad.png"
     bad.write_bytes(good.read_bytes()[:50])
     for file in (bad, tmp_path / "absent.png", tmp_path):
-        found = predict.predict(version, [good, file])
-        next(found)
+        predictions = predict.predict(version, [good, file])
+        next(predictions)
         with pytest.raises(InputError, match=rf"cannot be read.*{file.name}"):
-            next(found)
+            next(predictions)
     for folder in (tmp_path / "nowhere", version.parent, bad):
         with pytest.raises(InputError, match="holds no SavedModel"):
             next(predict.predict(folder, [good]))

@@ -9,6 +9,93 @@ def test_defaults_are_valid():
     config_checks.check(config.get_config())
 
 
+POSITIVE = "must be positive"
+NOT_NEGATIVE = "must not be negative"
+OUT_OF_BOUNDS = {
+    "seeds": (0, POSITIVE),
+    "strategy": ("", "must be one of none, mirrored, multi_worker, tpu"),
+    "checkpoint_every": (0, POSITIVE),
+    "data.max_pixels": (0, POSITIVE),
+    "data.source_per_class": (-1, NOT_NEGATIVE),
+    "encoder.precision": ("", "must be one of float32, mixed_bfloat16"),
+    "generalist.steps": (0, POSITIVE),
+    "generalist.batch_size": (0, POSITIVE),
+    "generalist.learning_rate": (1e-12, POSITIVE),
+    "pretraining.steps": (-1, POSITIVE),
+    "pretraining.batch_size": (-1, POSITIVE),
+    "pretraining.learning_rate": (-1.0, POSITIVE),
+    "finetuning.steps": (0, POSITIVE),
+    "finetuning.head_steps": (-1, NOT_NEGATIVE),
+    "finetuning.batch_size": (0, POSITIVE),
+    "finetuning.learning_rates": ((), "must hold positive numbers"),
+    "finetuning.head": ("bad", "must be one of chosen, related, fresh"),
+    "datl.estimator": ("", "must be one of mean, em, bbse"),
+    "datl.temperature": (0.0, POSITIVE),
+    "datl.temper": (-1.0, NOT_NEGATIVE),
+    "datl.clip": (-0.1, NOT_NEGATIVE),
+    "datl.floor": (-0.1, NOT_NEGATIVE),
+    "datl.top_k": (-1, NOT_NEGATIVE),
+    "datl.apply": ("bad", "must be one of draw, resample, elastic, attach"),
+    "datl.start": ("", "must be one of generalist, random"),
+    "datl.every": (-1, NOT_NEGATIVE),
+    "l2tl.joint_share": (1.5, "must be above 0 and at most 1"),
+    "l2tl.steps": (0, POSITIVE),
+    "l2tl.learning_rate": (0.0, POSITIVE),
+    "l2tl.policy_learning_rate": (-1.0, POSITIVE),
+    "l2tl.policy_warmup": (-1, NOT_NEGATIVE),
+    "l2tl.levels": (1, "must be at least 2"),
+    "l2tl.entropy": (-0.1, NOT_NEGATIVE),
+    "l2tl.credit": ("", "must be one of feature, gradient, reinforce"),
+    "l2tl.reward": (
+        "",
+        "must be one of accuracy, auc, mean_per_class_accuracy, negative_loss",
+    ),
+    "l2tl.oversample": (0, POSITIVE),
+    "l2tl.start": ("bad", "must be one of flat, datl"),
+}
+"""For each setting with a rule: a value that breaks it, and the rule."""
+
+
+def changed(settings):
+    """The built-in experiment with some settings changed."""
+    experiment = config.Experiment()
+    for path, value in settings.items():
+        owner = experiment
+        *parents, name = path.split(".")
+        for parent in parents:
+            owner = getattr(owner, parent)
+        setattr(owner, name, value)
+    return experiment
+
+
+def test_every_rule_is_in_the_table():
+    rules = config_checks._rules(config.Experiment())
+    assert [name for name, _, _ in rules] == list(OUT_OF_BOUNDS)
+
+
+@pytest.mark.parametrize("path", OUT_OF_BOUNDS)
+def test_a_value_out_of_bounds_is_one_sentence(path):
+    value, rule = OUT_OF_BOUNDS[path]
+    with pytest.raises(InputError) as caught:
+        config_checks.check(changed({path: value}))
+    assert str(caught.value) == f"`{path}` {rule}. Received: {value!r}"
+
+
+def test_the_order_in_which_mistakes_are_reported():
+    mistakes = {
+        "l2tl.relabel": "yes",
+        "l2tl.steps": 0,
+        "data.source_per_class": -1,
+        "strategy": "bad",
+        "l2tl.levels": 1,
+        "methods": ("datl", "datl"),
+    }
+    while mistakes:
+        with pytest.raises(InputError, match=f"^`{next(iter(mistakes))}`"):
+            config_checks.check(changed(mistakes))
+        mistakes.pop(next(iter(mistakes)))
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [
@@ -42,7 +129,6 @@ def test_defaults_are_valid():
         ("methods", ("finetune", "datl", "finetune")),
         ("seeds", 10**9),
         ("encoder.precision", "float16"),
-        ("l2tl.policy_warmup", 150),
         ("l2tl.oversample", 0),
         ("l2tl.credit", "fair"),
         ("l2tl.reward", "gold"),
@@ -54,12 +140,7 @@ def test_defaults_are_valid():
     ],
 )
 def test_refuses_and_names_the_field(path, value):
-    experiment = config.Experiment()
-    owner = experiment
-    *parents, name = path.split(".")
-    for parent in parents:
-        owner = getattr(owner, parent)
-    setattr(owner, name, value)
+    experiment = changed({path: value})
     with pytest.raises(InputError, match=f"`{path}`.*Received: "):
         config_checks.check(experiment)
 
@@ -71,7 +152,7 @@ def test_refuses_and_names_the_field(path, value):
         {"datl": config.Datl(estimator="bbse")},
     ],
 )
-def test_a_given_generalist_leaves_nothing_to_calibrate_on(change):
+def test_a_loaded_generalist_leaves_no_images_to_calibrate_on(change):
     config_checks.check(config.Experiment(**change))
     with pytest.raises(InputError, match=r"not trained on.*: 'its\.keras'"):
         config_checks.check(
@@ -79,7 +160,7 @@ def test_a_given_generalist_leaves_nothing_to_calibrate_on(change):
         )
 
 
-def test_selected_by_weights_or_weighted_by_them():
+def test_weights_either_select_images_or_weigh_them():
     settings = config.L2tl(oversample=2)
     config_checks.check(config.Experiment(l2tl=settings))
     attached = config.Datl(apply="attach")

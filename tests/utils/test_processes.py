@@ -16,11 +16,11 @@ from tf_transfer.errors import InputError, Stopped
 from tf_transfer.experiment.methods import METHODS
 from tf_transfer.utils import processes
 
-# The children import this file anew.
+# The child processes import this file, too.
 
 
 def fails_or_waits(folder, number):
-    """Call 0 is refused when the other is there to be ended."""
+    """Call 0 fails once the other call has started, which then waits."""
     (pathlib.Path(folder) / f"started-{number}").write_text(str(os.getpid()))
     if number:
         time.sleep(300)
@@ -45,11 +45,11 @@ def has_a_full_disk(folder):
 
 
 def writes_threads(folder, number):
-    found = [
+    threads = [
         tf.config.threading.get_intra_op_parallelism_threads(),
         tf.config.threading.get_inter_op_parallelism_threads(),
     ]
-    (pathlib.Path(folder) / f"{number}.json").write_text(json.dumps(found))
+    (pathlib.Path(folder) / f"{number}.json").write_text(json.dumps(threads))
 
 
 def wait_for(folder, *names):
@@ -62,7 +62,7 @@ def wait_for(folder, *names):
 def is_running(pid):
     try:
         os.kill(pid, 0)
-        # What nobody waits for stays in the table.
+        # A zombie stays in the table until its parent waits for it.
         return " Z " not in pathlib.Path(f"/proc/{pid}/stat").read_text()
     except ProcessLookupError:
         return False
@@ -74,11 +74,11 @@ def pids(folder):
     return [int(path.read_text()) for path in folder.glob("started-*")]
 
 
-def test_no_calls_are_done_at_once():
+def test_no_calls_need_no_process():
     processes.side_by_side(dies, [])
 
 
-def test_silenced_keeps_native_code_quiet_and_gives_the_stream_back(capfd):
+def test_silenced_discards_standard_error_and_restores_it(capfd):
     with processes.silenced():
         os.write(2, b"noise")
     os.write(2, b"sentence")
@@ -105,7 +105,7 @@ def test_an_input_error_reaches_the_caller_and_the_others_are_ended(tmp_path):
         (has_a_full_disk, OSError, "No space left on device"),
     ],
 )
-def test_what_a_process_ends_with(tmp_path, function, error, message):
+def test_how_a_process_ends_is_raised(tmp_path, function, error, message):
     with pytest.raises(error, match=message):
         processes.side_by_side(function, [(str(tmp_path),)])
 
@@ -116,8 +116,8 @@ def test_the_processors_are_shared_out(tmp_path, monkeypatch):
     calls = [(str(tmp_path), number) for number in range(2)]
     processes.side_by_side(writes_threads, calls)
     for number in range(2):
-        found = json.loads((tmp_path / f"{number}.json").read_text())
-        assert found == [3, 3]
+        threads = json.loads((tmp_path / f"{number}.json").read_text())
+        assert threads == [3, 3]
 
 
 class Queue(list):
@@ -128,9 +128,9 @@ class Queue(list):
 
 @pytest.fixture
 def work(monkeypatch):
-    """What a new process does, in this process."""
+    """Runs the code of a new process in this one."""
     monkeypatch.setattr(processes, "_end_with_parent", lambda: None)
-    tf.constant(0)  # from here on its threads stay as they are
+    tf.constant(0)  # from now on, TensorFlow's threads cannot be changed
 
     def work(error):
         errors = Queue()
@@ -141,16 +141,16 @@ def work(monkeypatch):
     return work
 
 
-def test_what_the_machine_refuses_is_for_the_calling_process(work):
+def test_errors_of_the_machine_reach_the_calling_process(work):
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     for error in (
         InputError("Bad. Received: 3"),
         full,
         tf.errors.ResourceExhaustedError(None, None, "No space left"),
     ):
-        (found,) = work(error)
-        again = pickle.loads(pickle.dumps(found))
-        assert (type(again), str(again)) == (type(error), str(error))
+        (sent,) = work(error)
+        received = pickle.loads(pickle.dumps(sent))
+        assert (type(received), str(received)) == (type(error), str(error))
     with pytest.raises(ZeroDivisionError):
         work(ZeroDivisionError())
     for error in (Stopped(), KeyboardInterrupt()):
@@ -159,7 +159,7 @@ def test_what_the_machine_refuses_is_for_the_calling_process(work):
         assert caught.value.code == 1
 
 
-def test_threads_stay_as_they_are_where_tensorflow_is_in_use():
+def test_threads_are_unchanged_if_tensorflow_is_in_use():
     tf.constant(0)
     with pytest.raises(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(97)
@@ -167,7 +167,7 @@ def test_threads_stay_as_they_are_where_tensorflow_is_in_use():
     assert processes._unpack(packed, 97) == (fails, ("what",))
 
 
-def test_there_are_no_more_processors_than_may_be_used():
+def test_the_number_of_processors_is_plausible():
     assert 1 <= processes._processors() <= os.cpu_count()
 
 
@@ -194,7 +194,7 @@ if __name__ == "__main__":
     [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)],
 )
 def test_the_processes_end_with_their_caller(tmp_path, number, status):
-    """Where it is asked to end, and where it is gone without a word."""
+    """Whether it is terminated, interrupted or killed."""
     script = tmp_path / "caller.py"
     tests = str(helpers.REPOSITORY)
     script.write_text(CALLER.format(tests=tests, folder=str(tmp_path)))
@@ -204,10 +204,10 @@ def test_the_processes_end_with_their_caller(tmp_path, number, status):
             for pid in pids(tmp_path):
                 os.kill(pid, number)
         caller.send_signal(number)
-        found, errors = helpers.ended(caller, timeout=200)
-    assert found == status
+        returned, errors = helpers.ended(caller, timeout=200)
+    assert returned == status
     if status > 0:
-        assert errors.endswith("give the same command to go on\n")
+        assert errors.endswith("the same command continues the run\n")
         assert "Traceback" not in errors
     until = time.monotonic() + 200
     while any(is_running(pid) for pid in pids(tmp_path)):
@@ -223,17 +223,17 @@ def data():
 
 
 def results(folder):
-    found = json.loads((folder / "results.json").read_text())
-    for result in found:
-        assert result.pop("seconds") > 0
-    return found
+    entries = json.loads((folder / "results.json").read_text())
+    for entry in entries:
+        assert entry.pop("seconds") > 0
+    return entries
 
 
-def same(found, wanted):
-    """Asserts that all is equal, numbers but for rounding."""
-    tf.nest.assert_same_structure(found, wanted)
+def same(actual, expected):
+    """Asserts that two structures are equal, their numbers up to rounding."""
+    tf.nest.assert_same_structure(actual, expected)
     for one, other in zip(
-        tf.nest.flatten(found), tf.nest.flatten(wanted), strict=True
+        tf.nest.flatten(actual), tf.nest.flatten(expected), strict=True
     ):
         assert one == (other if isinstance(other, str) else near(other))
 
@@ -247,7 +247,7 @@ def figures_of(rows):
 
 
 @pytest.mark.slow
-def test_seeds_side_by_side_are_those_one_after_the_other(
+def test_seeds_give_the_same_results_at_the_same_time_as_in_turn(
     tmp_path, monkeypatch
 ):
     config = helpers.tiny_experiment(methods=("finetune", "datl"), seeds=2)
@@ -261,15 +261,15 @@ def test_seeds_side_by_side_are_those_one_after_the_other(
         with pytest.raises(KeyboardInterrupt):
             tt.compare(config, tmp_path / "jobs", quiet=True, **data())
     assert len(results(tmp_path / "jobs")) == 1
-    found = tt.compare(config, tmp_path / "jobs", quiet=True, jobs=2, **data())
-    assert figures_of(found) == figures_of(whole)
+    rows = tt.compare(config, tmp_path / "jobs", quiet=True, jobs=2, **data())
+    assert figures_of(rows) == figures_of(whole)
     same(results(tmp_path / "jobs"), results(tmp_path / "whole"))
     helpers.same_models(tmp_path / "whole", tmp_path / "jobs", atol=1e-4)
     assert (tmp_path / "jobs" / "export" / "1").is_dir()
-    kept = (tmp_path / "jobs" / "results.json").stat().st_mtime_ns
+    written = (tmp_path / "jobs" / "results.json").stat().st_mtime_ns
     again = tt.compare(config, tmp_path / "jobs", quiet=True, **data())
-    assert again == found
-    assert (tmp_path / "jobs" / "results.json").stat().st_mtime_ns == kept
+    assert again == rows
+    assert (tmp_path / "jobs" / "results.json").stat().st_mtime_ns == written
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_seeds_side_by_side_are_those_one_after_the_other(
         *((jobs, "none") for jobs in (0, -1, True, 1.5, "2", None)),
     ],
 )
-def test_jobs_that_cannot_be_used_are_one_sentence(tmp_path, jobs, strategy):
+def test_invalid_jobs_are_one_sentence(tmp_path, jobs, strategy):
     config = helpers.tiny_experiment(strategy=strategy)
     with pytest.raises(InputError, match=r"`jobs` must be .*Received: jobs="):
         tt.compare(config, tmp_path / "run", jobs=jobs, **data())

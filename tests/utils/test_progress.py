@@ -6,17 +6,17 @@ def test_duration():
     assert progress.duration(125) == "2 min 05 s"
 
 
-def test_progress_lines_tell_what_and_how_long(capsys):
+def test_progress_lines_name_the_activity_and_the_time_left(capsys):
     line = progress.Progress(planned=100)
-    line.says("seed 1/2, datl")
+    line.start("seed 1/2, datl")
     line.advance(50)
-    line.says("seed 2/2, datl")
+    line.start("seed 2/2, datl")
     line.close()
     first, second, third = capsys.readouterr().err.splitlines()
     assert first == "[  0%] seed 1/2, datl, estimating time left"
     assert second == "[ 50%] seed 1/2, datl, 0 s left"
     assert third == "[ 50%] seed 2/2, datl, 0 s left"
-    progress.Progress(10, quiet=True).says("nothing")
+    progress.Progress(10, quiet=True).start("nothing")
     assert capsys.readouterr().err == ""
 
 
@@ -25,19 +25,19 @@ def test_a_log_has_a_line_for_each_tenth(capsys):
     for _ in range(50):
         line.advance(2)
     line.close()
-    shown = capsys.readouterr().err
-    assert [each[:6] for each in shown.splitlines()] == [
+    output = capsys.readouterr().err
+    assert [each[:6] for each in output.splitlines()] == [
         f"[{tenth * 10:3}%]" for tenth in range(1, 11)
     ]
-    assert "\r" not in shown
+    assert "\r" not in output
 
 
 def test_progress_stays_on_one_line_of_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     line = progress.Progress(planned=2)
-    line.says("datl")
+    line.start("datl")
     line.advance(1)
     line.close()
-    shown = capsys.readouterr().err
-    assert shown.count("\r") == 2
-    assert shown.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.count("\r") == 2
+    assert output.count("\n") == 1

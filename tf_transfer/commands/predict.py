@@ -1,4 +1,4 @@
-"""Classes of image files, by a SavedModel alone."""
+"""Classifies image files with a SavedModel alone."""
 
 import os
 import pathlib
@@ -19,23 +19,23 @@ def predict(
         files: JPEG or PNG images.
 
     Raises:
-        InputError: for a folder or a file that cannot be used.
+        InputError: if the folder holds no such model, or a file is no image.
     """
     serve = _load(pathlib.Path(model))
     for file in files:
         try:
             content = tf.constant([pathlib.Path(file).read_bytes()])
-            found = serve(image_bytes=content)
+            outputs = serve(image_bytes=content)
         except (OSError, tf.errors.OpError) as error:
             raise InputError(
                 f"The image cannot be read. Received: {os.fspath(file)!a}"
             ) from error
-        name = found["class_names"].numpy()[0, 0].decode()
-        yield name, float(found["top_probabilities"][0, 0])
+        name = outputs["class_names"].numpy()[0, 0].decode()
+        yield name, float(outputs["top_probabilities"][0, 0])
 
 
 def _load(model: pathlib.Path):
-    """Returns the signature `serve_bytes`."""
+    """Returns the signature `serve_bytes` of a SavedModel."""
     if not (model / "saved_model.pb").is_file():
         raise InputError(
             "The folder holds no SavedModel; give a version, such as "
@@ -48,11 +48,11 @@ def _load(model: pathlib.Path):
             f"The SavedModel cannot be read. Received: {model}"
         ) from error
     serve = loaded.signatures.get("serve_bytes")
-    wanted = {"class_names", "top_probabilities"}
-    if serve is None or not wanted <= set(serve.structured_outputs):
+    names = {"class_names", "top_probabilities"}
+    if serve is None or not names <= set(serve.structured_outputs):
         raise InputError(
             "The SavedModel has no signature `serve_bytes` of `export_serving`."
             f" Received: {model} with {sorted(loaded.signatures)}"
         )
-    # The function keeps no reference to its variables.
+    # The signature alone does not keep the model's variables alive.
     return lambda **inputs: (loaded, serve(**inputs))[1]

@@ -41,7 +41,7 @@ def estimate_weights(
     ):
         steps = 0 if config.generalist_path else config.generalist.steps
         progress = Progress(steps, quiet or not chief)
-        progress.says("generalist")
+        progress.start("generalist")
         run = SeedRun(models, source, split, 0, folder, progress.advance)
         table = WeightTable.from_run(run)
         accuracy = run.measure_source_accuracy()  # all workers take part

@@ -109,7 +109,7 @@ class Runner:
         config = self.config
         for name in unfinished(config, self.folder, run.seed):
             if name in methods:
-                self.progress.says(
+                self.progress.start(
                     f"seed {run.seed + 1}/{config.seeds}, {name}"
                 )
                 result = measure(METHODS[name], run)
@@ -132,7 +132,7 @@ class Runner:
             for seed in self.splits:
                 self._train(self._seed_run(seed), own)
         if not self._head_is_decided():
-            self.progress.says("waiting for the other processes")
+            self.progress.start("waiting for the other processes")
         while not self._head_is_decided():
             time.sleep(_PAUSE)
             self.folder.refresh()

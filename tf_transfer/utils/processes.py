@@ -1,4 +1,4 @@
-"""Calls of one function side by side, each in a process of its own."""
+"""Calls a function in several processes at the same time."""
 
 import contextlib
 import multiprocessing
@@ -14,30 +14,33 @@ from tf_transfer.errors import InputError, Stopped
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """Discards what native code prints to standard error while loading."""
-    kept = os.dup(2)
+    """Discards what native code prints to standard error."""
+    original = os.dup(2)
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         try:
             yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(original, 2)
+            os.close(original)
 
 
 def side_by_side(function: Callable, calls: Sequence[tuple]) -> None:
-    """Calls a function with each of several arguments, all at the same time.
+    """Calls a function once per tuple of arguments, all at the same time.
 
-    The processors are shared out among the processes. When one fails, or the
-    calling process is asked to end or is gone, the others are asked to end.
+    Each call has its own process, and an equal share of the processors. If one
+    process fails, or the calling process is terminated or dies, all others are
+    terminated.
 
     Args:
-        function: of a module, which the new processes import.
-        calls: the arguments of every call.
+        function: defined at the top level of a module, which the processes
+            import.
+        calls: the arguments of each call.
 
     Raises:
-        InputError: that of a call; likewise what the machine refused it.
-        RuntimeError: for a process that ended without a word.
+        InputError: raised by a call. OSError and the errors of TensorFlow's
+            runtime reach the caller likewise.
+        RuntimeError: if a process ended with another failure.
     """
     spawn = multiprocessing.get_context("spawn")
     errors = spawn.SimpleQueue()
@@ -49,13 +52,13 @@ def side_by_side(function: Callable, calls: Sequence[tuple]) -> None:
         for call in calls
     ]
     try:
-        with _unheard(signal.SIGINT):
+        with _ignored(signal.SIGINT):
             for process in processes:
                 process.start()
         running = {process.sentinel: process for process in processes}
         while running:
-            for done in multiprocessing.connection.wait(list(running)):
-                _check(running.pop(done), errors)
+            for ended in multiprocessing.connection.wait(list(running)):
+                _check(running.pop(ended), errors)
     finally:
         for process in processes:
             if process.is_alive():
@@ -66,11 +69,11 @@ def side_by_side(function: Callable, calls: Sequence[tuple]) -> None:
 
 
 @contextlib.contextmanager
-def _unheard(number: signal.Signals) -> Iterator[None]:
-    """Lets the processes started within ignore a signal.
+def _ignored(number: signal.Signals) -> Iterator[None]:
+    """Makes processes that are started within ignore a signal.
 
-    Ctrl-C is sent to all: this process hears it, and asks the others to end,
-    which they do after saving.
+    A terminal sends Ctrl-C to all processes. The calling process alone reacts,
+    and terminates the others, which save first.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -83,15 +86,15 @@ def _unheard(number: signal.Signals) -> Iterator[None]:
 
 
 def _processors() -> int:
-    """Returns how many processors this process may use."""
+    """Returns the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _check(process, errors) -> None:
-    """Raises what there is to say of a process that has ended."""
-    process.join()  # it says that it ends a moment before it has a status
+    """Raises the error of a process that has ended, if there is one."""
+    process.join()  # its sentinel is ready before its exit status
     if not errors.empty():
         raise errors.get()
     if process.exitcode:
@@ -99,7 +102,7 @@ def _check(process, errors) -> None:
 
 
 def _work(packed: bytes, threads: int, errors) -> None:
-    """What a new process does."""
+    """Carries out one call in a new process."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         function, call = _unpack(packed, threads)
@@ -109,18 +112,18 @@ def _work(packed: bytes, threads: int, errors) -> None:
     except Exception as error:
         import tensorflow as tf
 
-        # A failing disk, too, is told by the calling process.
+        # The calling process explains failures of the disk, too.
         if not isinstance(error, InputError | OSError | tf.errors.OpError):
             raise
         errors.put(error)
 
 
 def _unpack(packed: bytes, threads: int) -> tuple[Callable, tuple]:
-    """Loads TensorFlow, with its share of the processors, and the call."""
+    """Loads TensorFlow, limits its threads, and unpickles the call."""
     with silenced():
         import tensorflow as tf
 
-        # It is in use already where a script does so outside its main part.
+        # Too late if the script of the caller uses TensorFlow when imported.
         with contextlib.suppress(RuntimeError):
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(threads)
@@ -128,7 +131,7 @@ def _unpack(packed: bytes, threads: int) -> tuple[Callable, tuple]:
 
 
 def _end_with_parent() -> None:
-    """Asks this process to end when the one that started it is gone."""
+    """Terminates this process when the one that started it has ended."""
     parent = multiprocessing.parent_process()
     multiprocessing.connection.wait([parent.sentinel])
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,17 +1,17 @@
-"""What a person reads on the terminal: progress, warnings, a first verdict."""
+"""Progress and warnings on standard error."""
 
 import sys
 import time
 
 
 class Progress:
-    """A line that tells what runs and how long is left.
+    """Prints the current activity and the time left.
 
-    It is rewritten in place on a terminal; elsewhere each new activity, and
-    each tenth of the work, is a line of its own.
+    A terminal shows one line, which is updated in place. Elsewhere, each new
+    activity and each tenth of the work is printed on a new line.
 
     Args:
-        planned: optimizer steps in all.
+        planned: number of optimizer steps of the whole run.
         quiet: print nothing.
     """
 
@@ -23,13 +23,13 @@ class Progress:
         self.started = time.monotonic()
         self.in_place = sys.stderr.isatty()
 
-    def says(self, activity: str) -> None:
-        """Names what runs now."""
+    def start(self, activity: str) -> None:
+        """Names the current activity."""
         self.activity = activity
         self._print()
 
     def advance(self, steps: int) -> None:
-        """Counts optimizer steps."""
+        """Counts optimizer steps that are done."""
         tenth = 10 * self.done // max(1, self.planned)
         self.done += steps
         if self.in_place or 10 * self.done // max(1, self.planned) > tenth:
@@ -44,10 +44,10 @@ class Progress:
         if self.quiet:
             return
         share = min(1.0, self.done / max(1, self.planned))
-        spent = time.monotonic() - self.started
+        elapsed = time.monotonic() - self.started
         left = "estimating time left"
         if share > 0.01:
-            left = f"{duration(spent * (1 - share) / share)} left"
+            left = f"{duration(elapsed * (1 - share) / share)} left"
         line = f"[{share:4.0%}] {self.activity}, {left}"
         if self.in_place:
             print(f"\r{line:<70}", end="", file=sys.stderr, flush=True)
@@ -62,10 +62,10 @@ def duration(seconds: float) -> str:
 
 
 def note(activity: str) -> None:
-    """Prints what goes on before there is a progress line."""
+    """Prints an activity from before the work can be measured."""
     print(f"[  0%] {activity}", file=sys.stderr, flush=True)
 
 
 def warn(sentence: str) -> None:
-    """Prints a warning for a person."""
+    """Prints a warning."""
     print(f"Warning: {sentence}", file=sys.stderr, flush=True)

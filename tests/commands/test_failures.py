@@ -1,0 +1,86 @@
+import subprocess
+
+import pytest
+import tensorflow as tf
+
+from tests import helpers
+from tf_transfer.commands import failures, main
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Graph execution error:\n\nDetected at node sgd/x (most recent call "
+        f"last):\n{' File' * 99}\n\nCollective ops is aborted by: recvmsg:"
+        "Connection reset by peer\nfrom remote target /job:worker/task:1",
+        "recvmsg:Connection reset by peer\n"
+        "from remote target /job:worker/task:1",
+    ],
+    ids=["graph", "plain"],
+)
+def test_a_lost_worker_is_one_line_that_names_it_and_status_3(
+    monkeypatch, capsys, message
+):
+    def lost(argv):
+        with failures.explained("multi_worker", "run"):
+            raise tf.errors.UnavailableError(
+                None, None, f"{message} {'x ' * 300}"
+            )
+
+    monkeypatch.setattr(main, "run", lost)
+    status, _, err = helpers.call_command(monkeypatch, capsys, "compare")
+    assert status == 3
+    assert err.count("\n") == 1
+    assert "is gone; start all of them again" in err
+    _, cause = err.split("Received: UnavailableError: ")
+    assert cause.startswith(
+        "recvmsg:Connection reset by peer from remote target /job:worker/task:1"
+    )
+    assert len(cause) < 210
+
+
+def in_a_small_disk(tmp_path, options, command):
+    """Runs a command with a small file system on `tmp_path/run`."""
+    (tmp_path / "run").mkdir()
+    mount = f"mount -t tmpfs -o {options} none {tmp_path / 'run'}"
+    script = f'{mount} || exit 99; "$@"; status=$?; ls -R {tmp_path / "run"}'
+    try:
+        finished = subprocess.run(
+            [
+                *("unshare", "-rm", "sh", "-c", f"{script}; exit $status"),
+                "sh",
+                *command,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=400,
+        )
+    except FileNotFoundError:
+        pytest.skip("needs unshare, to mount a small disk")
+    if finished.returncode == 99 or "unshare" in finished.stderr:
+        pytest.skip(f"cannot mount a small disk: {finished.stderr.strip()}")
+    return finished
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["60k", "600k"])
+def test_a_full_disk_is_one_sentence(tmp_path, size):
+    command = helpers.tiny_command(tmp_path)
+    finished = in_a_small_disk(tmp_path, f"size={size}", command)
+    assert finished.returncode == 2, finished.stderr
+    last = finished.stderr.strip().splitlines()[-1]
+    assert "cannot be written (No space left on device" in last
+    assert "Traceback" not in finished.stderr
+    assert "partial-" not in finished.stdout
+
+
+@pytest.mark.slow
+def test_a_read_only_folder_is_one_sentence(tmp_path):
+    command = helpers.tiny_command(tmp_path)
+    finished = in_a_small_disk(tmp_path, "ro", command)
+    assert finished.returncode == 2, finished.stderr
+    last = finished.stderr.strip().splitlines()[-1]
+    assert last == (
+        "tf-transfer: The folder cannot be written (Read-only file system). "
+        f"Received: {tmp_path / 'run'}"
+    )

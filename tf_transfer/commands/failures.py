@@ -1,0 +1,49 @@
+"""What failures of disks and workers mean, in one sentence each."""
+
+import contextlib
+import errno
+import os
+import pathlib
+import textwrap
+from collections.abc import Iterator
+
+from tf_transfer.errors import InputError, WorkerLostError
+
+_CAUSE_LENGTH = 200
+_STORAGE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG, errno.EACCES)
+
+
+@contextlib.contextmanager
+def explained(strategy: str, out: pathlib.Path) -> Iterator[None]:
+    """Explains failures of the disk and of other workers.
+
+    Args:
+        strategy: as in `config.Experiment`.
+        out: the folder that is written to.
+
+    Raises:
+        InputError: if a file cannot be written.
+        WorkerLostError: if another worker of a cluster is gone.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        text = str(error)
+        reasons = [os.strerror(n) for n in _STORAGE if os.strerror(n) in text]
+        if reasons:
+            raise InputError(
+                f"A file cannot be written ({reasons[0]}). When it can, the "
+                f"same command continues the run. Received: {out}"
+            ) from error
+        if strategy == "multi_worker" and isinstance(error, tf.errors.OpError):
+            # The message is long; its cause names the task.
+            cause = error.message.partition("aborted by: ")[2] or error.message
+            cause = textwrap.shorten(cause, _CAUSE_LENGTH)
+            raise WorkerLostError(
+                "Another worker is gone; start all of them again, and they "
+                "continue from the last checkpoint. "
+                f"Received: {type(error).__name__}: {cause}"
+            ) from error
+        raise

@@ -1,0 +1,225 @@
+"""The subcommands: what each is for, its flags, and what it runs.
+
+Imports no TensorFlow before a command runs.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+
+from absl import flags
+
+from tf_transfer.commands import failures
+from tf_transfer.utils.processes import silenced
+
+_QUIET = "print no progress on standard error; warnings are still printed"
+_RUN = "the folder of a finished run of `compare`"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A subcommand of `tf-transfer`.
+
+    Attributes:
+        name: as it is written on the command line.
+        summary: one line on what the command does.
+        flags: the meaning of each flag except `--config`.
+        run: carries the command out, given the flag values and the files.
+        examples: command lines.
+        takes_config: whether the command has `--config`.
+        files: what must follow the flags, if anything.
+        needs: the flag that must be given, if any.
+    """
+
+    name: str
+    summary: str
+    flags: dict[str, str]
+    run: Callable[[flags.FlagValues, list[str]], None]
+    examples: str
+    takes_config: bool = False
+    files: str = ""
+    needs: str = ""
+
+    @property
+    def flag_names(self) -> list[str]:
+        """The names of all its flags."""
+        return ["config"] * self.takes_config + list(self.flags)
+
+
+COMMANDS: dict[str, Command] = {}
+
+
+def _command(summary: str, **facts) -> Callable:
+    """Adds the decorated function to `COMMANDS`."""
+
+    def add(run: Callable) -> Callable:
+        name = run.__name__
+        COMMANDS[name] = Command(name=name, summary=summary, run=run, **facts)
+        return run
+
+    return add
+
+
+@_command(
+    "run methods and controls, print and write a table",
+    takes_config=True,
+    flags={
+        "out": "the folder of the run, by default runs/NAME for a config file "
+        "NAME.py; the same command continues an interrupted run",
+        "quiet": _QUIET,
+        "jobs": "how many seeds are trained at the same time, each in its own "
+        "process; by default 1",
+    },
+    examples="""\
+tf-transfer compare --config=configs/glyphs_to_digits.py
+tf-transfer compare --config.data.labels_per_class=5 --config.seeds=3 \\
+    --out=runs/five_labels
+tf-transfer compare --jobs=2 --quiet
+tf-transfer compare --config.data.source=folder:photos \\
+    --config.data.target=npz:mine.npz --config.data.image_size=32 \\
+    --config.data.channels=3""",
+)
+def compare(values: flags.FlagValues, files: list[str]) -> None:
+    """Prints the table of the methods and what it suggests."""
+    from tf_transfer.commands import compare
+    from tf_transfer.report.text import advice, table
+    from tf_transfer.utils.files import read_json
+
+    config, quiet, jobs = values.config, values.quiet, values.jobs
+    out = pathlib.Path(values.out or f"runs/{_config_name(values)}")
+    with failures.explained(config.strategy, out):
+        rows = compare.compare(config, out, quiet=quiet, jobs=jobs)
+        results = read_json(out / "results.json", list) or []
+        lines = [table(rows, config.seeds), *advice(results, config.methods)]
+        print("\n".join(lines))
+    _print_contents(out)
+
+
+@_command(
+    "write report.html of a finished run again",
+    flags={"run": _RUN},
+    needs="run",
+    examples="""\
+tf-transfer report --run=runs/five_labels""",
+)
+def report(values: flags.FlagValues, files: list[str]) -> None:
+    """Writes the report and prints its path."""
+    from tf_transfer.report import html
+
+    with failures.explained("none", pathlib.Path(values.run)):
+        print(f"Written: {html.rewrite(values.run)}")
+
+
+@_command(
+    "estimate the importance weights only: a cheap first look",
+    takes_config=True,
+    flags={
+        "out": "the folder of the results, by default runs/NAME-weights for a "
+        "config file NAME.py",
+        "quiet": _QUIET,
+    },
+    examples="""\
+tf-transfer weights
+tf-transfer weights --config.data.source=npz:mnist.npz
+tf-transfer weights --config=configs/glyphs_to_digits.py \\
+    --config.datl.estimator=em --out=runs/look""",
+)
+def weights(values: flags.FlagValues, files: list[str]) -> None:
+    """Prints the most and least important classes, and a verdict."""
+    from tf_transfer.commands import weights
+
+    config = values.config
+    default = f"runs/{_config_name(values)}-weights"
+    out = pathlib.Path(values.out or default)
+    with failures.explained(config.strategy, out):
+        print(weights.estimate_weights(config, out, quiet=values.quiet))
+    _print_contents(out)
+
+
+@_command(
+    "write one document from the figures of several runs",
+    flags={
+        "out": "the document, by default RESULTS.md; the plot gains.png is "
+        "written next to the first run",
+    },
+    files="folders of runs",
+    examples="""\
+tf-transfer results runs/five_labels runs/ten_labels
+tf-transfer results --out=RESULTS.md runs/five_labels runs/ten_labels""",
+)
+def results(values: flags.FlagValues, files: list[str]) -> None:
+    """Writes the document and its plot, and prints their paths."""
+    from tf_transfer.report import markdown
+
+    out = pathlib.Path(values.out or "RESULTS.md")
+    for path in markdown.write([pathlib.Path(run) for run in files], out):
+        print(f"Written: {path}")
+
+
+@_command(
+    "export the chosen model of a finished run for a server",
+    flags={
+        "run": _RUN,
+        "method": "the method whose model is exported, by default the one "
+        "that `compare` marks as chosen",
+        "format": "saved_model (the default), tflite or onnx",
+        "int8": "with --format=tflite: use 8 bit integers, calibrated on the "
+        "target's data",
+        "out": "the folder of the versions, by default export, tflite or onnx "
+        "in the run; an existing version is never overwritten",
+    },
+    needs="run",
+    examples="""\
+tf-transfer export --run=runs/five_labels
+tf-transfer export --run=runs/five_labels --method=datl --out=served
+tf-transfer export --run=runs/five_labels --format=tflite --int8
+tf-transfer export --run=runs/five_labels --format=onnx""",
+)
+def export(values: flags.FlagValues, files: list[str]) -> None:
+    """Exports a model and prints where it is."""
+    from tf_transfer.commands import export
+
+    with failures.explained("none", pathlib.Path(values.out or values.run)):
+        release = export.Release(values.run, values.method)
+        with silenced():  # converters print to standard error
+            kind = values.format or "saved_model"
+            folder = release.write(kind, values.int8, values.out)
+        result = release.result
+        print(
+            f"{result['method']}, seed {result['seed']}, validation accuracy "
+            f"{result['validation']['accuracy']:.3f}: written to {folder}"
+        )
+
+
+@_command(
+    "print the class and probability of images, by an exported model",
+    flags={
+        "model": "a version that `export` or `compare` wrote, such as "
+        "runs/NAME/export/1",
+    },
+    needs="model",
+    files="image files",
+    examples="""\
+tf-transfer predict --model=runs/five_labels/export/1 one.png two.jpg""",
+)
+def predict(values: flags.FlagValues, files: list[str]) -> None:
+    """Prints a line for each file."""
+    from tf_transfer.commands import predict
+
+    predictions = predict.predict(values.model, files)
+    for file, (name, probability) in zip(files, predictions, strict=True):
+        print(f"{file}\t{name}\t{probability:.4f}")
+
+
+def _config_name(values: flags.FlagValues) -> str:
+    """Returns the name of the config file."""
+    name = pathlib.Path(values["config"].config_filename).stem
+    return "glyphs_to_digits" if name == "config" else name
+
+
+def _print_contents(out: pathlib.Path) -> None:
+    """Lists the files of a folder of results, if there is one."""
+    if out.is_dir():
+        print(f"Written to {out}:")
+        for path in sorted(out.iterdir()):
+            print(f"  {path}{'/' * path.is_dir()}")
