@@ -116,8 +116,8 @@ def compare(
         rounds = Runner(config, folder, source, target, parts, quiet)
         for trial in rounds.run():
             if set(config.methods) != {"scratch"}:
-                learned = folder.result("l2tl", trial.seed) or {}
-                table += _weight_rows(trial, learned.get("weights"))
+                learned = folder.result("l2tl", trial.seed)
+                table += _weight_rows(trial, learned and learned.weights)
                 if trial.seed == 0:
                     right = trial.source_accuracy  # all workers take part
                     unsure = ignorance(right, trial.source.num_classes)
@@ -193,9 +193,9 @@ def _load(
     if not quiet:
         note("loading the data")
     # The target first: it is small, and its mistakes show at once.
-    settings = dataclasses.asdict(config.data)
-    target = run_data.whole(settings, "target", target or config.data.target)
-    source = run_data.whole(settings, "source", source or config.data.source)
+    settings = config.data
+    target = run_data.whole(settings, "target", target or settings.target)
+    source = run_data.whole(settings, "source", source or settings.source)
     _check_pair(config, source, target)
     _check_devices(config, target)
     prints = run_data.fingerprints(config, source, target)
@@ -266,7 +266,7 @@ def _export_best(
     """Exports the chosen method's best seed, by validation accuracy."""
     export.write_data(folder, target, names)
     if not (folder.path / "export" / "1").exists():
-        export.Release(folder.path).write()
+        export.export(folder.path)
 
 
 def _weight_rows(

@@ -207,30 +207,32 @@ def _experiment(command: str, values: flags.FlagValues) -> None:
 
 def _result(command: str, values: flags.FlagValues, out: pathlib.Path) -> str:
     from tf_transfer.commands import compare, weights
+    from tf_transfer.experiment import results
     from tf_transfer.report.text import advice, table
-    from tf_transfer.utils.files import read_json
 
     if command == "weights":
         return weights.estimate_weights(values.config, out, quiet=values.quiet)
     rows = compare.compare(
         values.config, out, quiet=values.quiet, jobs=values.jobs
     )
-    results = read_json(out / "results.json", list) or []
-    said = advice(results, values.config.methods)
-    return "\n".join([table(rows, values.config.seeds), *said])
+    sentences = advice(results.read(out), values.config.methods)
+    return "\n".join([table(rows, values.config.seeds), *sentences])
 
 
 def _export(values: flags.FlagValues) -> None:
-    from tf_transfer.commands.export import Release
+    from tf_transfer.commands import export
 
-    chosen = Release(values.run, values.method)
     with silenced():  # converters print to standard error
-        kind = values.format or "saved_model"
-        folder = chosen.write(kind, values.int8, values.out)
-    result = chosen.result
+        result, folder = export.export(
+            values.run,
+            values.method,
+            values.format or "saved_model",
+            values.int8,
+            values.out,
+        )
     print(
-        f"{result['method']}, seed {result['seed']}, validation accuracy "
-        f"{result['validation']['accuracy']:.3f}: written to {folder}"
+        f"{result.method}, seed {result.seed}, validation accuracy "
+        f"{result.validation.accuracy:.3f}: written to {folder}"
     )
 
 

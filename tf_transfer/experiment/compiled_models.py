@@ -10,6 +10,7 @@ import numpy as np
 from tf_transfer.config import Experiment
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
+from tf_transfer.experiment.results import Scores
 from tf_transfer.experiment.trainers import L2TLTrainer, State, Trainer
 from tf_transfer.l2tl.model import L2TL
 from tf_transfer.l2tl.policy import FixedPolicy, WeightPolicy
@@ -29,7 +30,7 @@ class Outcome:
 
     state: State
     learning_rate: float
-    validation: dict[str, float]
+    validation: Scores
 
 
 class CompiledModels:

@@ -6,15 +6,17 @@ import os
 import platform
 import time
 from collections.abc import Collection, Iterator
+from typing import Any
 
 import numpy as np
 
 from tf_transfer.config import Experiment
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
-from tf_transfer.experiment import metrics, statistics
+from tf_transfer.experiment import statistics
 from tf_transfer.experiment.compiled_models import CompiledModels
 from tf_transfer.experiment.methods.all_methods import METHODS, steps_left
+from tf_transfer.experiment.results import Result
 from tf_transfer.experiment.run_folder import RunFolder
 from tf_transfer.experiment.seed_run import SeedRun
 from tf_transfer.experiment.statistics import HEADS
@@ -95,9 +97,14 @@ class Runner:
             if method in wanted and self.folder.result(method, seed) is None:
                 self.progress.says(f"seed {seed + 1}/{config.seeds}, {method}")
                 result = trial.measure(method, METHODS[method])
-                result["head"] = HEADS.get(method, trial.head)
-                self.records.result(result, dataclasses.asdict(config))
-                self.folder.add(result | self._origin(result))
+                head = HEADS.get(method, trial.head)
+                result = dataclasses.replace(
+                    result, head=head, **self._origin(result)
+                )
+                self.records.result(
+                    result.to_json(), dataclasses.asdict(config)
+                )
+                self.folder.add(result)
                 self.folder.forget_stages(seed, method)
 
     def _chosen_head(self) -> str:
@@ -127,15 +134,16 @@ class Runner:
         wanted = itertools.product(_FINE_TUNINGS, seeds)
         return any(self.folder.result(*each) is None for each in wanted)
 
-    def _origin(self, result: dict) -> dict:
-        """Returns where a result was made, and how right its weights are."""
+    def _origin(self, result: Result) -> dict[str, Any]:
+        """Returns where a result was made, and the ROC AUC of its weights."""
         cores, kind = os.cpu_count(), platform.machine()
-        found = {
+        origin = {
             "versions": environment.package_versions(),
             "machine": f"{cores} cores, {kind}",
         }
         relevant = np.isin(self.source.class_names, self.config.relevant)
-        if "weights" in result and relevant.any() and not relevant.all():
-            area = metrics.roc_area(relevant, result["weights"])
-            found["weight_area"] = area
-        return found
+        has_weights = result.weights is not None
+        if has_weights and relevant.any() and not relevant.all():
+            area = statistics.roc_area(relevant, result.weights)
+            origin["weight_area"] = area
+        return origin

@@ -14,9 +14,9 @@ from tf_transfer.data.splits import TargetSplit, draw_per_class, hold_out
 from tf_transfer.datl.callback import DATL
 from tf_transfer.datl.estimation import TargetPrior, estimate_target_prior
 from tf_transfer.datl.importance_weights import ImportanceWeights
-from tf_transfer.experiment import metrics
 from tf_transfer.experiment.compiled_models import CompiledModels, Outcome
 from tf_transfer.experiment.pipelines import InputPipelines
+from tf_transfer.experiment.results import Predictions, Result, Scores
 from tf_transfer.experiment.run_folder import RunFolder
 from tf_transfer.experiment.stage_cache import StageCache
 from tf_transfer.experiment.trainers import ProgressCallback, State, Trainer
@@ -245,7 +245,7 @@ class SeedRun:
             tried.append(self.evaluate(self.target.validation))
         best = max(
             range(len(grid)),
-            key=lambda i: (tried[i]["accuracy"], -tried[i]["loss"]),
+            key=lambda i: (tried[i].accuracy, -tried[i].loss),
         )
         state = train(self.target.labelled, grid[best])
         return Outcome(state, grid[best], tried[best])
@@ -301,14 +301,14 @@ class SeedRun:
         self.fit("finetuning", bench, batches, stage)
         return bench.state()
 
-    def evaluate(self, images: ImageData) -> dict[str, float]:
+    def evaluate(self, images: ImageData) -> Scores:
         """Returns the metrics of the target model on images."""
         logits = self.bench.target.logits(images)
-        return metrics.classification_metrics(logits, images.labels)
+        return Scores.of(logits, images.labels)
 
     def measure(
         self, name: str, method: Callable[["SeedRun"], Outcome]
-    ) -> dict[str, Any]:
+    ) -> Result:
         """Runs a method, reads the test images, once, and saves the model.
 
         The seconds are the method's own, without the shared generalist. What
@@ -323,16 +323,16 @@ class SeedRun:
         self.bench.target.load(outcome.state)
         logits = self.bench.target.logits(self.target.test)
         labels = self.target.test.labels
-        said = metrics.predictions(logits, labels)
-        self.folder.save_predictions(said, name, self.seed)
+        predictions = Predictions.of(logits, labels)
+        self.folder.save_predictions(predictions, name, self.seed)
         self.folder.save_model(self.bench.target.model, name, self.seed)
-        return {
-            "method": name,
-            "seed": self.seed,
-            "test": metrics.classification_metrics(logits, labels),
-            "validation": outcome.validation,
-            "learning_rate": outcome.learning_rate,
-            "seconds": round(self.ledger.seconds(), 2),
-            "history": self.ledger.history,
+        return Result(
+            method=name,
+            seed=self.seed,
+            test=Scores.of(logits, labels),
+            validation=outcome.validation,
+            learning_rate=outcome.learning_rate,
+            seconds=round(self.ledger.seconds(), 2),
+            history=self.ledger.history,
             **self.learned,
-        }
+        )

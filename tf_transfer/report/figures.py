@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tf_transfer.datl.diagnostics import top_and_bottom, weight_interval
+from tf_transfer.experiment.results import Result
 from tf_transfer.report.svg import STAGES, shortened
 
 _SHOWN = 12
@@ -127,20 +128,18 @@ def _sheet(data, classes: Sequence[int], columns: int = 8) -> np.ndarray:
     return sheet[..., 0] if sheet.shape[-1] == 1 else sheet
 
 
-def write_curves(
-    folder: pathlib.Path, results: Sequence[dict[str, Any]]
-) -> None:
+def write_curves(folder: pathlib.Path, results: Sequence[Result]) -> None:
     """Draws the training loss of every stage, averaged over seeds."""
     from matplotlib.lines import Line2D
 
     stages = [
         stage
         for stage in STAGES
-        if any(stage in result["history"] for result in results)
+        if any(stage in result.history for result in results)
     ]
     if not stages:
         return
-    methods = [*dict.fromkeys(result["method"] for result in results)]
+    methods = [*dict.fromkeys(result.method for result in results)]
     looks = {}
     for i, method in enumerate(methods):
         # Methods share stages: thinner lines leave those below them in sight.
@@ -150,9 +149,9 @@ def write_curves(
     for axes, stage in zip(panels, stages, strict=True):
         by_method: dict[str, list] = {}
         for result in results:
-            loss = result["history"].get(stage, {}).get("loss")
+            loss = result.history.get(stage, {}).get("loss")
             if loss:
-                by_method.setdefault(result["method"], []).append(loss)
+                by_method.setdefault(result.method, []).append(loss)
         for method, losses in by_method.items():
             count = len(losses[0])
             done = 100 * np.arange(1, count + 1) / count

@@ -1,5 +1,6 @@
-"""report.html: one self-contained page on a run, for who has to decide."""
+"""report.html: one self-contained page with the results of a run."""
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -7,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from tf_transfer.config import Experiment
 from tf_transfer.data import splits
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import run_data, statistics
 from tf_transfer.experiment.methods.all_methods import METHODS
-from tf_transfer.experiment.run_folder import FinishedRun, misfit
-from tf_transfer.experiment.statistics import Result, Row
-from tf_transfer.experiment.weights_file import WeightTable
+from tf_transfer.experiment.results import Result
+from tf_transfer.experiment.run_data import FinishedRun
+from tf_transfer.experiment.statistics import Row
 from tf_transfer.report import mistakes_section, svg, weights_section
 from tf_transfer.report.markdown import stems
 from tf_transfer.report.svg import Dot, Series
@@ -23,7 +25,7 @@ from tf_transfer.utils import progress
 from tf_transfer.utils.files import replacing
 
 NAME = "report.html"
-# Controls have the colour of their method, and a broken line.
+# Controls have the colour of their method, and a dashed or dotted line.
 _FAMILIES = {
     "finetune_related": ("finetune", "dashed"),
     "datl_uniform": ("datl", "dashed"),
@@ -42,15 +44,17 @@ def write(
 
     Args:
         run: the run's folder.
-        source: the source images that were trained on; without them the
-            report shows none.
-        target: the whole target, likewise.
+        source: the source images of the training; without them the report
+            shows no source images.
+        target: the whole target; without it the report shows no target
+            images.
 
     Returns:
         The file, `report.html`.
 
     Raises:
-        InputError: if the folder holds no finished run, or damaged files.
+        InputError: if the folder holds no finished run, or if a file is
+            damaged.
     """
     return _write(FinishedRun.read(run), source, target)
 
@@ -58,10 +62,7 @@ def write(
 def _write(
     run: FinishedRun, source: ImageData | None, target: ImageData | None
 ) -> pathlib.Path:
-    try:
-        page = _page(run, source, target)
-    except (TypeError, AttributeError, LookupError) as error:
-        raise misfit(run.path, error) from error
+    page = _page(run, source, target)
     path = run.path / NAME
     with replacing(path) as partial:
         partial.write_text(page, encoding="utf-8")
@@ -69,22 +70,17 @@ def _write(
 
 
 def rewrite(run: str | os.PathLike) -> pathlib.Path:
-    """Writes the report anew, with images if their data can be loaded.
+    """Writes the report again, with images if the data can be loaded.
 
     For arguments and errors, see `write`.
     """
     finished = FinishedRun.read(run)
-    images: dict[str, ImageData | None] = {}
-    try:
-        for part in ("source", "target"):
-            images[part] = _reloaded(finished, part)
-        if images["source"] is not None:
-            images["source"] = splits.trained_on(
-                images["source"], finished.config["data"]["source_per_class"]
-            )
-    except (KeyError, TypeError) as error:
-        raise misfit(finished.path, error) from error
-    return _write(finished, **images)
+    source = _reloaded(finished, "source")
+    target = _reloaded(finished, "target")
+    if source is not None:
+        count = finished.config.data.source_per_class
+        source = splits.trained_on(source, count)
+    return _write(finished, source, target)
 
 
 def _reloaded(run: FinishedRun, part: str) -> ImageData | None:
@@ -100,42 +96,43 @@ def _page(
 ) -> str:
     """Returns the page."""
     config, results = run.config, run.results
-    methods = config["methods"]
+    methods = config.methods
     rows = statistics.summary(results, methods)
     chosen = next(row for row in rows if row.chosen)
     best = statistics.best_seed(results, chosen.method)
-    split = target and run_data.split(run, target, best["seed"])
-    # Nothing else asks what the source is like.
-    uses_source = set(methods) != {"scratch"}
-    found = WeightTable(run.path) if uses_source else None
-    learned = [r for r in results if r["method"] == "l2tl"]
-    said = mistakes_section.read(run.path, best["method"], best["seed"])
-    names = run.data["class_names"]
+    split = target and run_data.split(run, target, best.seed)
+    table = run.weight_table
+    learned = [r for r in results if r.method == "l2tl"]
+    predictions = run.predictions(best, split and len(split.test.labels))
     return _fill(
-        title=" \u2192 ".join(
-            stems(run.data[part]) for part in ("source", "target")
-        ),
+        title=f"{stems(run.data.source)} \u2192 {stems(run.data.target)}",
         setting=_setting(config, results),
         verdict=_verdict(results, methods, chosen),
         rows=[_cells(row) for row in rows],
-        seeds=config["seeds"],
+        seeds=config.seeds,
         gains=_gains(rows),
         chosen=chosen.method,
         exported=best,
-        weights=found
-        and weights_section.estimated(found, source, split and split.labelled),
+        weights=table
+        and weights_section.estimated(table, source, split and split.labelled),
         learned=learned
-        and weights_section.learned(learned, config, found.names),
-        mistakes=mistakes_section.section(said, names, split and split.test),
+        and weights_section.learned(learned, config.l2tl, table.names),
+        mistakes=mistakes_section.section(
+            predictions, run.data.class_names, split and split.test
+        ),
         curves=_curves(results, methods),
         legend=[(method, *_look(method)) for method in methods],
-        settings=list(_flat(config)),
+        settings=list(
+            _flat(
+                dataclasses.asdict(config) | {"fingerprints": run.fingerprints}
+            )
+        ),
         versions=_versions(results),
     )
 
 
 def _fill(**content) -> str:
-    """Returns the template with its content; names in it are escaped."""
+    """Renders the template; names in the content are escaped."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -148,12 +145,12 @@ def _fill(**content) -> str:
     return environment.get_template("report.html.jinja").render(content)
 
 
-def _setting(config: dict[str, Any], results: Sequence[Result]) -> str:
-    settings, seeds = config["data"], config["seeds"]
-    spent = progress.duration(sum(r["seconds"] for r in results))
+def _setting(config: Experiment, results: Sequence[Result]) -> str:
+    data, seeds = config.data, config.seeds
+    spent = progress.duration(sum(r.seconds for r in results))
     return (
-        f"{settings['labels_per_class']} labelled target images a class "
-        f"({settings['validation_per_class']} of them for validation), "
+        f"{data.labels_per_class} labelled target images per class "
+        f"({data.validation_per_class} of them for validation), "
         f"{seeds} {'seed' if seeds == 1 else 'seeds'}, "
         f"{spent} of training, summed over processes."
     )
@@ -162,35 +159,35 @@ def _setting(config: dict[str, Any], results: Sequence[Result]) -> str:
 def _verdict(
     results: Sequence[Result], methods: Sequence[str], chosen: Row
 ) -> list[str]:
-    """Returns sentences, that with the choice first."""
-    said = advice(results, methods)
-    if not said:
+    """Returns sentences, beginning with the choice."""
+    sentences = advice(results, methods)
+    if not sentences:
         return [
             f"By the validation images {chosen.method} is the choice.",
-            "There is no interval by which a gain over fine-tuning could be "
-            "told from luck: that takes the method finetune and several seeds.",
+            "Whether a gain over fine-tuning is significant is not known: that "
+            "takes the method finetune and several seeds.",
         ]
-    return [_told(sentence) for sentence in (said[-1], *said[:-1])]
+    return [_typeset(s) for s in (sentences[-1], *sentences[:-1])]
 
 
-def _told(text: str) -> str:
+def _typeset(text: str) -> str:
     return text.replace("+-", "\u00b1")
 
 
 def _about(method: str) -> str:
-    """Returns a method's sentence."""
-    found = METHODS.get(method)
-    return (found.__doc__ or "").partition("\n")[0] if found else ""
+    """Returns the first sentence of a method's docstring."""
+    function = METHODS.get(method)
+    return (function.__doc__ or "").partition("\n")[0] if function else ""
 
 
 def _cells(row: Row) -> dict[str, Any]:
     gain = None
     if row.gain:
-        gain = _told(points(row.gain.mean, row.gain.interval, sign=True))
+        gain = _typeset(points(row.gain.mean, row.gain.interval, sign=True))
     return {
         "method": row.method,
         "about": _about(row.method),
-        "accuracy": _told(points(row.accuracy, row.interval)),
+        "accuracy": _typeset(points(row.accuracy, row.interval)),
         "gain": gain,
         "minutes": f"{row.minutes:.1f}"
         if row.minutes >= 1
@@ -200,25 +197,25 @@ def _cells(row: Row) -> dict[str, Any]:
 
 
 def _gains(rows: Sequence[Row]) -> str | None:
-    """Draws the paired gains over fine-tuning, which is at zero."""
-    shown, said = [], []
+    """Draws the paired gains over fine-tuning, which itself is at zero."""
+    dots, texts = [], []
     for row in rows:
         if row.gain:
             gain = row.gain.mean, row.gain.interval
-            said.append(f"{row.method} {points(*gain, sign=True)}")
+            texts.append(f"{row.method} {points(*gain, sign=True)}")
         elif row.method == statistics.BASELINE:
             gain = 0.0, 0.0
         else:
             continue
-        shown.append(Dot(row.method, *(100 * g for g in gain), row.chosen))
-    if not said:
+        dots.append(Dot(row.method, *(100 * g for g in gain), row.chosen))
+    if not texts:
         return None
-    alt = _told(f"Gains over fine-tuning in points: {'; '.join(said)}.")
-    return svg.dots(shown, alt, "points")
+    alt = _typeset(f"Gains over fine-tuning in points: {'; '.join(texts)}.")
+    return svg.dots(dots, alt, "points")
 
 
 def _look(method: str) -> tuple[str, str]:
-    """Returns the colour of a method's lines, and how they are broken."""
+    """Returns the colour and the dash style of a method's lines."""
     return _FAMILIES.get(method, (method, ""))
 
 
@@ -231,9 +228,9 @@ def _curves(
         series = []
         for method in methods:
             losses = [
-                r["history"][stage]["loss"]
+                r.history[stage]["loss"]
                 for r in results
-                if r["method"] == method and stage in r["history"]
+                if r.method == method and "loss" in r.history.get(stage, {})
             ]
             if losses:
                 mean = np.mean(losses, axis=0)
@@ -242,31 +239,31 @@ def _curves(
         if series:
             ends = ", ".join(f"{s.name} at {s.y[-1]:.2f}" for s in series)
             alt = f"Training loss, {title}; at the end {ends}."
-            drawn = svg.lines(
+            chart = svg.lines(
                 series, alt, "% of the stage's steps", "training loss"
             )
-            panels.append({"title": title, "chart": drawn})
+            panels.append({"title": title, "chart": chart})
     return panels
 
 
 def _flat(
     settings: dict[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, str]]:
-    """Yields the settings' full names and values."""
+    """Yields the full names and the values of the settings."""
     for name, value in settings.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, list):
+        elif isinstance(value, tuple):
             yield prefix + name, ", ".join(map(str, value)) or "none"
         else:
             yield prefix + name, str(value)
 
 
 def _versions(results: Sequence[Result]) -> list[tuple[str, str]]:
-    """Returns the packages and machines that results were made with."""
-    found: dict[str, set[str]] = {}
+    """Returns the machines and the package versions of the results."""
+    versions: dict[str, set[str]] = {}
     for result in results:
-        made = {"machine": result["machine"]} | result["versions"]
-        for name, version in made.items():
-            found.setdefault(name, set()).add(version)
-    return [(name, " and ".join(sorted(v))) for name, v in found.items()]
+        machine = {"machine": result.machine or "unknown"}
+        for name, version in (machine | result.versions).items():
+            versions.setdefault(name, set()).add(version)
+    return [(name, " and ".join(sorted(v))) for name, v in versions.items()]

@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from tf_transfer.config import L2tl
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.datl import diagnostics
+from tf_transfer.experiment.results import Result
 from tf_transfer.experiment.weights_file import WeightTable
 from tf_transfer.report import svg
 from tf_transfer.report.svg import Series
@@ -131,26 +133,26 @@ def _sorted(found: WeightTable) -> str:
 
 
 def learned(
-    results: Sequence[dict[str, Any]],
-    config: dict[str, Any],
+    results: Sequence[Result],
+    settings: L2tl,
     names: Sequence[str],
 ) -> dict[str, Any]:
     """Returns what the section on L2TL's learning shows.
 
     Args:
         results: of `l2tl`, one a seed.
-        config: of the run.
+        settings: of the run.
         names: of the source classes.
     """
-    logs = [result["history"]["learning"] for result in results]
+    logs = [result.history["learning"] for result in results]
     logs = {
         name: np.mean([each[name] for each in logs], axis=0) for name in logs[0]
     }
-    steps = config["l2tl"]["steps"]
+    steps = settings.steps
     return {
-        "credit": config["l2tl"]["credit"],
-        "reward": config["l2tl"]["reward"].replace("_", " "),
-        "improvement": config["l2tl"]["improvement"],
+        "credit": settings.credit,
+        "reward": settings.reward.replace("_", " "),
+        "improvement": settings.improvement,
         "has_baseline": "baseline" in logs,
         "scale": _over_time(logs, steps, "expected_scale", "scale"),
         "rewards": _over_time(logs, steps, "reward", "baseline"),
