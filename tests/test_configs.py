@@ -8,7 +8,7 @@ import pytest
 from tests import helpers
 from tf_transfer import config
 from tf_transfer.commands import compare
-from tf_transfer.experiment import config_checks, statistics
+from tf_transfer.experiment import config_checks, results, statistics
 from tf_transfer.report import markdown
 
 CONFIGS = sorted((helpers.REPOSITORY / "configs").glob("*.py"))
@@ -42,10 +42,9 @@ def test_published_figures_are_of_the_config_as_it_is(run):
     present = json.loads(json.dumps(dataclasses.asdict(experiment_now)))
     published = json.loads(json.dumps(config.completed(published)))
     assert config.differences(published, present) == []
-    results = json.loads((run / "results.json").read_text())
-    found = {(result["method"], result["seed"]) for result in results}
+    keys = {(result.method, result.seed) for result in results.read(run)}
     methods, seeds = experiment_now.methods, experiment_now.seeds
-    assert len(found) == len(methods) * seeds >= 5
+    assert len(keys) == len(methods) * seeds >= 5
 
 
 def test_the_published_document_is_what_the_figures_give(monkeypatch):
@@ -60,6 +59,5 @@ def test_fine_tuning_lies_in_its_published_interval(tmp_path):
     few.methods = ("finetune",)
     (row,) = compare.compare(few, tmp_path / "run", quiet=True)
     (run,) = (run for run in PUBLISHED if run.name == "glyphs_to_digits")
-    results = json.loads((run / "results.json").read_text())
-    (published,) = statistics.summary(results, ["finetune"])
+    (published,) = statistics.summary(results.read(run), ["finetune"])
     assert abs(row.accuracy - published.accuracy) <= published.interval

@@ -27,11 +27,7 @@ class SeedRun:
 
     def measure(self, name, method):
         accuracy = ACCURACIES.get((name, self.seed), 0.5)
-        return {
-            "method": name,
-            "seed": self.seed,
-            "validation": {"accuracy": accuracy, "loss": 1.0},
-        }
+        return helpers.result(name, self.seed, accuracy)
 
 
 @pytest.fixture
@@ -58,8 +54,8 @@ def heads(run):
     for _ in run.run():
         pass
     run.folder.refresh()
-    found = sorted(run.folder.results, key=lambda result: result["seed"])
-    return [(r["method"], r["seed"], r["head"]) for r in found]
+    found = sorted(run.folder.results, key=lambda result: result.seed)
+    return [(r.method, r.seed, r.head) for r in found]
 
 
 @pytest.mark.parametrize(
@@ -115,4 +111,4 @@ def test_the_seeds_of_another_process_are_waited_for(made, monkeypatch):
     found = heads(made(methods, seeds=(1,)))
     thread.join(timeout=60)
     assert ("datl", 1, "fresh") in found
-    assert first.folder.result("datl", 0)["head"] == "fresh"
+    assert first.folder.result("datl", 0).head == "fresh"

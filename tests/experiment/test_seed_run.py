@@ -122,11 +122,11 @@ def test_measure_saves_the_model_it_measured(tmp_path):
     test = made.target.test
     right = model.predict(test.images / np.float32(255), verbose=0)
     accuracy = (right.argmax(axis=1) == test.labels).mean()
-    assert result["test"]["accuracy"] == pytest.approx(accuracy)
+    assert result.test.accuracy == pytest.approx(accuracy)
     with np.load(predictions_path(made.folder.path, "scratch", 0)) as said:
         assert (said["predicted"] == right.argmax(axis=1)).all()
         assert (said["label"] == test.labels).all()
-    assert "finetuning" in result["history"]
+    assert "finetuning" in result.history
 
 
 def test_unweighted_pre_training_is_shared_and_each_method_pays(tmp_path):
@@ -138,7 +138,7 @@ def test_unweighted_pre_training_is_shared_and_each_method_pays(tmp_path):
     assert sum(steps) == spent
     assert made.ledger.history["pretraining"] == logs
     result = made.measure("finetune", lambda t: t.finetune(t.unweighted))
-    assert result["seconds"] > made.ledger._shared["unweighted"][2]
+    assert result.seconds > made.ledger._shared["unweighted"][2]
 
 
 def test_some_source_holds_every_class_and_at_most_twenty_images(tmp_path):

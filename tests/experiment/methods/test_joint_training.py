@@ -43,7 +43,7 @@ def test_the_result_is_a_target_model(tmp_path):
     made, _ = helpers.seed_run(tmp_path)
     outcome = joint_training.train_weighted(made, ones(made), scale=0.5)
     made.bench.target.load(outcome.state)
-    assert made.evaluate(made.target.test)["accuracy"] > 0.2
+    assert made.evaluate(made.target.test).accuracy > 0.2
     np.testing.assert_allclose(made.ledger.history["joint"]["scale"], 0.5)
 
 
