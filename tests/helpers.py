@@ -20,6 +20,7 @@ from tf_transfer import config as config_lib
 from tf_transfer.commands import main
 from tf_transfer.data import splits
 from tf_transfer.experiment import compiled_models
+from tf_transfer.experiment.results import Result, Scores
 from tf_transfer.experiment.run_folder import RunFolder
 from tf_transfer.experiment.seed_run import SeedRun
 from tf_transfer.experiment.weights_file import WeightTable
@@ -343,3 +344,36 @@ def call_command(monkeypatch, capsys, *arguments) -> tuple[int, str, str]:
         main.main()
     output = capsys.readouterr()
     return stopped.value.code, output.out, output.err
+
+
+def result(
+    method: str,
+    seed: int = 0,
+    accuracy: float = 0.5,
+    validation: float | None = None,
+    loss: float = 1.0,
+    **changes,
+) -> Result:
+    """A result that was made up; the loss is that on validation images."""
+    by = accuracy if validation is None else validation
+    fields = {
+        "method": method,
+        "seed": seed,
+        "test": Scores(accuracy=accuracy, loss=1.0),
+        "validation": Scores(accuracy=by, loss=loss),
+        "learning_rate": 0.02,
+        "seconds": 30.0,
+        "history": {},
+        "versions": {"keras": "3.15"},
+        "machine": "2 cores, x86_64",
+    }
+    return Result(**fields | changes)
+
+
+def results_of(method, *accuracies, loss=1.0, validation=None) -> list[Result]:
+    """Results of a method, one for each seed."""
+    pairs = zip(accuracies, validation or accuracies, strict=True)
+    return [
+        result(method, seed, *pair, loss=loss, seconds=30.0 + 60 * seed)
+        for seed, pair in enumerate(pairs)
+    ]

@@ -8,7 +8,7 @@ import pytest
 from tests import helpers
 from tf_transfer import config
 from tf_transfer.commands import compare
-from tf_transfer.experiment import config_checks, statistics
+from tf_transfer.experiment import config_checks, results, statistics
 from tf_transfer.experiment.methods import METHODS
 from tf_transfer.report import markdown
 
@@ -43,10 +43,9 @@ def test_published_figures_belong_to_the_current_config(run):
     current = json.loads(json.dumps(dataclasses.asdict(experiment)))
     published = json.loads(json.dumps(config.completed(published)))
     assert config.differences(published, current) == []
-    results = json.loads((run / "results.json").read_text())
-    runs = {(result["method"], result["seed"]) for result in results}
+    keys = {(result.method, result.seed) for result in results.read(run)}
     methods, seeds = experiment.methods, experiment.seeds
-    assert len(runs) == len(methods) * seeds >= 5
+    assert len(keys) == len(methods) * seeds >= 5
 
 
 def test_the_published_document_is_written_from_the_figures(monkeypatch):
@@ -61,6 +60,5 @@ def test_fine_tuning_lies_in_its_published_interval(tmp_path):
     experiment.methods = ("finetune",)
     (row,) = compare.compare(experiment, tmp_path / "run", quiet=True)
     (run,) = (run for run in PUBLISHED if run.name == "glyphs_to_digits")
-    results = json.loads((run / "results.json").read_text())
-    (published,) = statistics.summary(results, ["finetune"])
+    (published,) = statistics.summary(results.read(run), ["finetune"])
     assert abs(row.accuracy - published.accuracy) <= published.interval

@@ -47,7 +47,7 @@ from tf_transfer import config as config_lib
 from tf_transfer.commands import inputs
 from tf_transfer.data import splits
 from tf_transfer.datl import estimation
-from tf_transfer.experiment import metrics
+from tf_transfer.experiment import statistics
 from tf_transfer.experiment.compiled_models import CompiledModels, Outcome
 from tf_transfer.experiment.methods import joint_training
 from tf_transfer.experiment.run_folder import RunFolder
@@ -113,7 +113,7 @@ def accuracy(trial: SeedRun, importance, steps: int = BUDGET) -> float:
 def tested(trial: SeedRun, outcome: Outcome) -> float:
     """Returns the test accuracy of what a method has trained."""
     trial.bench.target.load(outcome.state)
-    return trial.evaluate(trial.target.test)["accuracy"]
+    return trial.evaluate(trial.target.test).accuracy
 
 
 def irrelevant(out: pathlib.Path, seeds: range) -> Curves:
@@ -217,7 +217,7 @@ def areas(out: pathlib.Path, seeds: range) -> Curves:
                     **trial.estimation | {"estimator": kind},
                 )
                 weights = estimate.prior / trial.source.prior
-                values.append(metrics.roc_area(relevant, weights))
+                values.append(statistics.roc_area(relevant, weights))
     return found
 
 

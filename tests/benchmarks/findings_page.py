@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from tf_transfer.experiment import metrics
+from tf_transfer.experiment import statistics
 from tf_transfer.report import figures, text
 
 Curves = dict[str, dict[str, list[float]]]
@@ -54,7 +54,7 @@ def draw(
     figure = figures.new_figure(5.5, 3.6)
     axes = figure.add_subplot()
     for name, points in curves.items():
-        rows = [metrics.mean_interval(values) for values in points.values()]
+        rows = [statistics.mean_interval(values) for values in points.values()]
         means, halves = 100 * np.nan_to_num(np.transpose(rows), posinf=0)
         axes.errorbar(
             list(points), means, halves, marker="o", capsize=3, label=name
@@ -90,7 +90,7 @@ def saving(whole: dict[str, list], weighted: dict[str, list]) -> str:
 def difference(values: list[float], others: list[float]) -> str:
     """Returns the mean paired difference with its interval."""
     pairs = np.subtract(values, others)
-    return f"{text.points(*metrics.mean_interval(pairs), True)} points"
+    return f"{text.points(*statistics.mean_interval(pairs), True)} points"
 
 
 def page(found: dict[str, Curves]) -> str:
@@ -117,7 +117,7 @@ def page(found: dict[str, Curves]) -> str:
             f"|---|{'---:|' * len(places)}",
         ]
         for curve, points in curves.items():
-            rows = [metrics.mean_interval(v) for v in points.values()]
+            rows = [statistics.mean_interval(v) for v in points.values()]
             cells = [text.points(mean, half) for mean, half in rows]
             lines.append(f"| {curve} | {' | '.join(cells)} |")
         if name in ("efficiency", "continued"):

@@ -27,7 +27,7 @@ from sklearn.metrics import roc_auc_score
 
 import tf_transfer as tt
 from tf_transfer.data import image_data, shuffling, splits
-from tf_transfer.experiment import metrics
+from tf_transfer.experiment import statistics
 from tf_transfer.utils import tf_data
 
 SHARED = pathlib.Path(__file__).parents[3] / "shared" / "data"
@@ -141,7 +141,7 @@ def summary(found: dict, runs: dict[str, dict]) -> dict:
             for seed, run in frozen.items()
         ],
     }
-    return {k: metrics.mean_interval(v) for k, v in figures.items() if v}
+    return {k: statistics.mean_interval(v) for k, v in figures.items() if v}
 
 
 def main() -> None:

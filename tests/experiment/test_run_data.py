@@ -1,59 +1,244 @@
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 
 from tests import helpers
-from tf_transfer.data import image_data
+from tf_transfer.data import framing, image_data
 from tf_transfer.errors import InputError
-from tf_transfer.experiment import run_data
-from tf_transfer.experiment.run_folder import FinishedRun
+from tf_transfer.experiment import run_data, weights_file
+from tf_transfer.experiment.results import Predictions
+from tf_transfer.experiment.run_data import DataInfo, FinishedRun, Run
+from tf_transfer.experiment.run_folder import RunFolder, predictions_path
+
+INFO = {
+    "source": None,
+    "target": "digits",
+    "class_names": ["a", "b"],
+    "image_shape": [8, 8, 1],
+    "frame": {
+        "size": 8,
+        "channels": 1,
+        "appearance": {"maximum": 16.0, "background": None, "radius": 0.2},
+    },
+}
+LEARNING = {
+    "loss": [2.0, 1.0],
+    "scale": [0.5, 0.6],
+    "reward": [0.1, 0.2],
+    "expected_scale": [0.5, 0.5, 0.6],
+    "class_weights": [[1.0] * 3] * 3,
+}
+METHODS = ("finetune", "l2tl")
+
+
+def results(**learning):
+    """Results of two methods and seeds; the last has other logs."""
+    return [
+        helpers.result("finetune", 0),
+        helpers.result("finetune", 1),
+        helpers.result(
+            "l2tl", 0, history={"learning": LEARNING}, weights=[1.0] * 3
+        ),
+        helpers.result("l2tl", 1, history={"learning": LEARNING | learning}),
+    ]
 
 
 @pytest.fixture
-def known(tmp_path):
-    """A finished run on a file of images, and these."""
+def folder(tmp_path):
+    """The folder of a finished run that was made up."""
+    config = helpers.tiny_experiment(methods=METHODS, seeds=2)
+    folder = RunFolder(tmp_path / "run", config, {"target": "abc"})
+    for result in results():
+        folder.add(result)
+    folder.write("data.json", INFO)
+    weights_file.write(folder.path, helpers.weight_rows([0.5, 1.0, 1.5]))
+    return folder
+
+
+def test_reads_a_finished_run(folder):
+    run = FinishedRun.read(folder.path)
+    assert run.config == helpers.tiny_experiment(methods=METHODS, seeds=2)
+    assert run.fingerprints == {"target": "abc"}
+    assert run.results == folder.results
+    assert run.data.to_json() == INFO | {"image_shape": (8, 8, 1)}
+    assert isinstance(run.data.frame, framing.Frame)
+    assert run.weight_table.names == ["class 0", "class 1", "class 2"]
+
+
+def test_reads_an_unfinished_run(folder):
+    (folder.path / "data.json").unlink()
+    folder.write("results.json", [results()[0].to_json()])
+    run = Run.read(folder.path)
+    assert run.results == results()[:1]
+    assert run.data is None
+
+
+def test_a_run_without_a_recent_setting_has_its_default(folder):
+    config = json.loads((folder.path / "config.json").read_text())
+    del config["encoder"]["precision"], config["relevant"]
+    (folder.path / "config.json").write_text(json.dumps(config))
+    run = Run.read(folder.path)
+    assert run.config == helpers.tiny_experiment(methods=METHODS, seeds=2)
+
+
+def test_refuses_a_run_that_is_not_finished(tmp_path):
+    with pytest.raises(InputError, match="no run of `compare`"):
+        FinishedRun.read(tmp_path)
+    config = helpers.tiny_experiment(methods=("scratch",))
+    folder = RunFolder(tmp_path / "run", config)
+    folder.write("data.json", INFO)
+    with pytest.raises(InputError, match="is not finished"):
+        FinishedRun.read(folder.path)
+    folder.add(helpers.result("scratch"))
+    run = FinishedRun.read(folder.path)
+    assert run.weight_table is None  # nothing uses the source
+    (folder.path / "data.json").unlink()
+    with pytest.raises(InputError, match="is not finished"):
+        FinishedRun.read(folder.path)
+
+
+@pytest.mark.parametrize(
+    ("learning", "message"),
+    [
+        ({"loss": [2.0]}, "`history.learning.loss` must have one length"),
+        ({"more": [2.0, 1.0]}, "`history.learning` must hold class_weights"),
+    ],
+)
+def test_refuses_seeds_that_cannot_be_averaged(folder, learning, message):
+    entries = [each.to_json() for each in results(**learning)]
+    folder.write("results.json", entries)
+    with pytest.raises(InputError, match=rf"{message}.*Received: .*results"):
+        FinishedRun.read(folder.path)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("scale", [0.5]),
+        ("reward", [[0.5], [0.6]]),
+        ("expected_scale", [0.5] * 4),
+        ("class_weights", [[1.0] * 3] * 2),
+        ("class_weights", [[1.0] * 4] * 3),
+        ("class_weights", [1.0] * 3),
+        ("loss", [2.0] * 3),
+    ],
+)
+def test_refuses_logs_of_other_epochs_or_classes(folder, name, values):
+    history = {"learning": LEARNING | {name: values}}
+    entries = [
+        dataclasses.replace(each, history=history).to_json()
+        for each in results()
+    ]
+    folder.write("results.json", entries)
+    with pytest.raises(
+        InputError, match=r"`history\.learning\.\w+` must have the shape"
+    ):
+        FinishedRun.read(folder.path)
+
+
+def test_refuses_weights_of_other_classes(folder):
+    entries = [each.to_json() for each in results()]
+    entries[2]["weights"] = [1.0] * 4
+    folder.write("results.json", entries)
+    with pytest.raises(InputError, match=r"3 source classes.*Received: 4 of"):
+        FinishedRun.read(folder.path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("source", 3, "`data.source` must be a string"),
+        ("class_names", ["a", 3], "`data.class_names` must be a list of str"),
+        ("class_names", [], "`data.class_names` must be a list of strings"),
+        ("image_shape", [8, 8], "`data.image_shape` must be three"),
+        ("image_shape", [8, 8, 0], "`data.image_shape` must be three"),
+        ("frame", 3, "`data.frame` must be an object"),
+        ("frame", {}, "`data.frame.appearance` must be an object"),
+        (
+            "frame",
+            INFO["frame"] | {"appearance": {"maximum": "16"}},
+            "`data.frame.appearance.maximum` must be a finite number",
+        ),
+        ("frame", INFO["frame"] | {"size": "8"}, "`data.frame.size` must be"),
+    ],
+)
+def test_refuses_data_that_do_not_fit(key, value, message):
+    with pytest.raises(InputError, match=rf"{message}.*Received: "):
+        DataInfo.from_json(INFO | {key: value})
+    with pytest.raises(InputError, match=rf"`data\.{key}` must be"):
+        DataInfo.from_json({k: v for k, v in INFO.items() if k != key})
+
+
+def test_reads_the_predictions_of_a_result(folder):
+    run = FinishedRun.read(folder.path)
+    with pytest.raises(InputError, match="cannot be read"):
+        run.predictions(run.results[0])
+    for classes in (2, 3):
+        predictions = Predictions.of(np.eye(classes), np.arange(classes))
+        folder.save_predictions(predictions, "finetune", classes - 2)
+    predictions = run.predictions(run.results[0], images=2)
+    np.testing.assert_array_equal(predictions.predicted, [0, 1])
+    other = helpers.result("finetune", 1)
+    path = predictions_path(folder.path, "finetune", 1)
+    with pytest.raises(InputError, match=rf"in \[0, 2\).*Received: .*{path}"):
+        run.predictions(other)
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A finished run on a file of images, and these images."""
     images = helpers.blobs(per_class=20)
     path = tmp_path / "target.npz"
     np.savez(path, x_train=images.images, y_train=images.labels)
     name = f"npz:{path}"
-    settings = {
-        "image_size": 8,
-        "channels": 1,
-        "align": True,
-        "max_pixels": 10**6,
-        "labels_per_class": 4,
-        "validation_per_class": 2,
-    }
-    found = image_data.load(name, 8, 1)
-    prints = {"target": found.fingerprint()}
-    config = {"data": settings, "fingerprints": prints}
-    return FinishedRun(tmp_path, config, [], {"target": name}), found
+    target = image_data.load(name, 8, 1)
+    run = Run(
+        path=tmp_path,
+        config=helpers.tiny_experiment(),
+        fingerprints={"target": target.fingerprint()},
+        results=[],
+        data=DataInfo.from_json(INFO | {"target": name}),
+    )
+    return run, target
 
 
-def test_reloads_the_data_of_the_run(known):
-    run, found = known
+def changed(run, target=None, name="", classes=()):
+    """The run with another target."""
+    config = helpers.tiny_experiment()
+    config.data.target_classes = tuple(classes)
+    prints = {"target": target.fingerprint() if target else "another"}
+    data = run.data
+    if name != "":
+        data = dataclasses.replace(data, target=name)
+    return dataclasses.replace(
+        run, config=config, fingerprints=prints, data=data
+    )
+
+
+def test_reloads_the_data_of_the_run(finished):
+    run, target = finished
     again = run_data.reload(run, "target")
-    np.testing.assert_array_equal(again.images, found.images)
+    np.testing.assert_array_equal(again.images, target.images)
     parts = run_data.split(run, again, seed=3)
     assert len(parts.train.labels) == len(parts.validation.labels) == 8
     assert len(parts.test.labels) == 40
 
 
-def test_reloads_the_classes_that_were_chosen(known):
-    run, found = known
-    few = found.class_names[1:3]
-    run.config["data"]["target_classes"] = few
-    run.config["fingerprints"]["target"] = found.only(few).fingerprint()
+def test_reloads_the_classes_that_were_chosen(finished):
+    run, target = finished
+    few = target.class_names[1:3]
+    run = changed(run, target.only(few), classes=few)
     assert run_data.reload(run, "target").class_names == few
 
 
-def test_refuses_what_is_not_the_data_of_the_run(known):
-    run, _ = known
-    run.config["fingerprints"]["target"] = "another"
+def test_refuses_what_is_not_the_data_of_the_run(finished):
+    run, _ = finished
     for name, message in (
-        (run.data["target"], "no longer the data of the run"),
+        ("", "no longer the data of the run"),
         (None, r"as arrays.*Received: target"),
         ("npz:absent.npz", r"Received: .*absent"),
     ):
-        run.data["target"] = name
         with pytest.raises(InputError, match=message):
-            run_data.reload(run, "target")
+            run_data.reload(changed(run, name=name), "target")

@@ -11,18 +11,17 @@ import pytest
 from tests import helpers
 from tf_transfer import config as config_lib
 from tf_transfer.errors import InputError
-from tf_transfer.experiment.run_folder import (
-    FinishedRun,
-    RunFolder,
-    predictions_path,
-)
+from tf_transfer.experiment import results
+from tf_transfer.experiment.results import Predictions
+from tf_transfer.experiment.run_folder import RunFolder, predictions_path
 
 
 def test_continues_the_same_configuration(tmp_path):
     first = RunFolder(tmp_path / "run", helpers.tiny_experiment())
-    first.add({"method": "scratch", "seed": 0})
+    result = helpers.result("scratch")
+    first.add(result)
     again = RunFolder(tmp_path / "run", helpers.tiny_experiment())
-    assert again.result("scratch", 0) == {"method": "scratch", "seed": 0}
+    assert again.result("scratch", 0) == result
     assert again.result("scratch", 1) is None
 
 
@@ -82,7 +81,7 @@ def test_another_worker_may_look_while_the_chief_makes_the_folder(tmp_path):
     ):
         (tmp_path / name).mkdir(parents=True)
         folder = RunFolder(tmp_path, config, writes=False)
-        folder.add({"method": "datl", "seed": 0})
+        folder.add(helpers.result("datl"))
         assert folder.result("datl", 0)
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
@@ -95,11 +94,11 @@ def test_a_start_killed_at_any_step_can_be_repeated(
     owner = os if step == "replace" else pathlib.Path
     real, calls = getattr(owner, step), []
 
-    def killed(*given, **named):
-        calls.append(given)
+    def killed(*arguments, **named):
+        calls.append(arguments)
         if len(calls) == kill:
             raise KeyboardInterrupt
-        return real(*given, **named)
+        return real(*arguments, **named)
 
     kill, whole = 0, False
     while not whole:
@@ -151,22 +150,22 @@ def test_files_are_whole_or_absent(tmp_path):
 
 
 def keys(results):
-    return [(result["method"], result["seed"]) for result in results]
+    return [(result.method, result.seed) for result in results]
 
 
 def test_two_who_add_lose_no_result(tmp_path):
     one, other = (
         RunFolder(tmp_path / "run", helpers.tiny_experiment()) for _ in range(2)
     )
-    one.add({"method": "datl", "seed": 1})
-    other.add({"method": "datl", "seed": 0})
-    one.add({"method": "l2tl", "seed": 0})
-    wanted = [("datl", 0), ("l2tl", 0), ("datl", 1)]
-    assert keys(one.results) == wanted
-    assert keys(one.read("results.json", list)) == wanted
+    one.add(helpers.result("datl", 1))
+    other.add(helpers.result("datl", 0))
+    one.add(helpers.result("l2tl", 0))
+    expected = [("datl", 0), ("l2tl", 0), ("datl", 1)]
+    assert keys(one.results) == expected
+    assert keys(results.read(one.path)) == expected
     assert other.result("l2tl", 0) is None
     other.refresh()
-    assert keys(other.results) == wanted
+    assert keys(other.results) == expected
     names = {path.name for path in one.path.iterdir()}
     assert names == {"config.json", "results.json", "checkpoints"}
 
@@ -174,13 +173,25 @@ def test_two_who_add_lose_no_result(tmp_path):
 ADDER = """
 import sys
 from tf_transfer.config import Experiment
+from tf_transfer.experiment.results import Result, Scores
 from tf_transfer.experiment.run_folder import RunFolder
 
+scores = Scores(accuracy=0.5, loss=1.0)
 folder = RunFolder(sys.argv[1], Experiment())
 print("ready", flush=True)
 sys.stdin.readline()
 for seed in range(100):
-    folder.add({"method": sys.argv[2], "seed": seed})
+    folder.add(
+        Result(
+            method=sys.argv[2],
+            seed=seed,
+            test=scores,
+            validation=scores,
+            learning_rate=0.02,
+            seconds=1.0,
+            history={},
+        )
+    )
 """
 
 
@@ -203,51 +214,37 @@ def test_processes_that_add_at_once_lose_no_result(tmp_path):
     for process in processes:
         process.communicate(timeout=100)
         assert process.returncode == 0
-    found = RunFolder(tmp_path / "run", config_lib.Experiment()).results
-    assert [result["seed"] for result in found] == sorted([*range(100)] * 2)
-    assert len(set(keys(found))) == 200
+    folder = RunFolder(tmp_path / "run", config_lib.Experiment())
+    seeds = [result.seed for result in folder.results]
+    assert seeds == sorted([*range(100)] * 2)
+    assert len(set(keys(folder.results))) == 200
 
 
 def test_a_process_that_does_not_write_keeps_its_results(tmp_path):
     experiment = helpers.tiny_experiment()
     RunFolder(tmp_path / "run", experiment)
     other = RunFolder(tmp_path / "run", experiment, writes=False)
-    other.add({"method": "datl", "seed": 0})
+    other.add(helpers.result("datl"))
     assert other.result("datl", 0)
     assert not (tmp_path / "run" / "results.json").exists()
 
 
 def test_predictions_are_kept_but_by_one_who_does_not_write(tmp_path):
-    said = {"label": np.arange(3)}
+    predictions = Predictions.of(np.eye(3), np.arange(3))
     for writes in (True, False):
         folder = RunFolder(
             tmp_path / "run", helpers.tiny_experiment(), writes=writes
         )
-        folder.save_predictions(said, "datl", int(not writes))
-    (kept,) = (tmp_path / "run" / "predictions").iterdir()
-    assert kept == predictions_path(tmp_path / "run", "datl", 0)
-    with np.load(kept) as file:
-        np.testing.assert_array_equal(file["label"], said["label"])
+        folder.save_predictions(predictions, "datl", int(not writes))
+    (path,) = (tmp_path / "run" / "predictions").iterdir()
+    assert path == predictions_path(tmp_path / "run", "datl", 0)
+    with np.load(path) as file:
+        assert [*file] == ["label", "predicted", "probability"]
+        np.testing.assert_array_equal(file["label"], np.arange(3))
 
 
-def test_reads_a_finished_run_alone(tmp_path):
-    config = helpers.tiny_experiment(methods=("finetune", "datl"))
-    with pytest.raises(InputError, match="no run of `compare`"):
-        FinishedRun.read(tmp_path)
-    folder = RunFolder(tmp_path / "run", config)
-    folder.write("data.json", {"source": None})
-    for method in config.methods:
-        with pytest.raises(InputError, match="is not finished"):
-            FinishedRun.read(folder.path)
-        folder.add({"method": method, "seed": 0})
-    found = FinishedRun.read(folder.path)
-    assert found.config["methods"] == list(config.methods)
-    assert found.results == folder.results
-    assert found.data == {"source": None}
+def test_refuses_damaged_results(tmp_path):
+    folder = RunFolder(tmp_path / "run", helpers.tiny_experiment())
     folder.write("results.json", [3])
-    with pytest.raises(InputError, match="do not fit together"):
-        FinishedRun.read(folder.path)
-    folder.write("results.json", found.results)
-    (folder.path / "data.json").unlink()
-    with pytest.raises(InputError, match="is not finished"):
-        FinishedRun.read(folder.path)
+    with pytest.raises(InputError, match=r"`results\[0\]` must be an object"):
+        RunFolder(folder.path, helpers.tiny_experiment())

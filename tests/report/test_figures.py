@@ -6,17 +6,10 @@ from tests import helpers
 from tf_transfer.experiment.methods import METHODS
 from tf_transfer.report import charts, figures
 
-
-def result(method, seed):
-    return {
-        "method": method,
-        "seed": seed,
-        "history": {"finetuning": {"loss": [2.0, 1.0]}},
-    }
-
-
 RESULTS = [
-    result(method, seed) for method in ("finetune", "datl") for seed in range(2)
+    helpers.result(method, seed, history={"finetuning": {"loss": [2.0, 1.0]}})
+    for method in ("finetune", "datl")
+    for seed in range(2)
 ]
 
 
@@ -69,8 +62,8 @@ def test_every_method_has_a_colour_in_figures_and_in_the_report():
 
 
 def test_curves_show_the_stages_there_were(tmp_path):
-    figures.write_curves(tmp_path, [result("l2tl", 0) | {"history": {}}])
+    figures.write_curves(tmp_path, [helpers.result("l2tl", history={})])
     assert not (tmp_path / "learning_curves.png").exists()
     joint = {"joint": {"loss": [1.0]}, "learning": {"loss": [2.0]}}
-    figures.write_curves(tmp_path, [result("l2tl", 0) | {"history": joint}])
+    figures.write_curves(tmp_path, [helpers.result("l2tl", history=joint)])
     assert (tmp_path / "learning_curves.png").stat().st_size > 1000

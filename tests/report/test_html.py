@@ -3,6 +3,7 @@ import dataclasses
 import itertools
 import json
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ import pytest
 import tf_transfer as tt
 from tests import helpers
 from tf_transfer import config as config_lib
+from tf_transfer.commands import main
 from tf_transfer.errors import InputError
-from tf_transfer.experiment import metrics
+from tf_transfer.experiment.results import Predictions
 from tf_transfer.experiment.run_folder import predictions_path
-from tf_transfer.report import html
+from tf_transfer.report import html, mistakes_section
 
 STRANGE = [
     "<b>bold</b>",
@@ -29,9 +31,8 @@ METHODS = ("finetune", "datl", "l2tl")
 
 
 def result(method, seed):
-    """As `compare` keeps it, of a run that was made up."""
-    accuracy = {"finetune": 0.8, "datl": 0.9, "l2tl": 0.85}[method]
-    figures = {"accuracy": accuracy + 0.01 * seed, "loss": 1.0}
+    """An entry of `results.json`, of a run that was made up."""
+    accuracy = {"finetune": 0.8, "datl": 0.9, "l2tl": 0.85}.get(method, 0.8)
     history = {"finetuning": {"loss": [2.0, 1.0]}}
     if method == "l2tl":
         history["learning"] = {
@@ -41,16 +42,9 @@ def result(method, seed):
             "expected_scale": [0.5, 0.5, 0.6],
             "class_weights": [[1.0] * 8, [1.0] * 8, [0.5, 1.5] * 4],
         }
-    return {
-        "method": method,
-        "seed": seed,
-        "test": figures,
-        "validation": figures,
-        "seconds": 30.0,
-        "history": history,
-        "versions": {"keras": "3.15"},
-        "machine": "2 cores",
-    }
+    return helpers.result(
+        method, seed, accuracy + 0.01 * seed, history=history
+    ).to_json()
 
 
 @pytest.fixture
@@ -60,24 +54,30 @@ def run(tmp_path):
     files = {
         "config.json": dataclasses.asdict(config) | {"fingerprints": {}},
         "results.json": [result(m, s) for m in METHODS for s in range(2)],
-        "data.json": {"source": None, "target": None, "class_names": STRANGE},
+        "data.json": {
+            "source": None,
+            "target": None,
+            "class_names": STRANGE,
+            "image_shape": [8, 8, 1],
+            "frame": None,
+        },
     }
     for name, content in files.items():
         (tmp_path / name).write_text(json.dumps(content))
     table = helpers.weight_table(np.linspace(0, 2, len(STRANGE)))
     table = dataclasses.replace(table, class_names=STRANGE)
     table.write_csv(tmp_path / "weights.csv")
-    said = metrics.predictions(np.eye(3), np.array([0, 1, 1]))
+    predictions = Predictions.of(np.eye(3), np.array([0, 1, 1]))
     (tmp_path / "predictions").mkdir()
     for method, seed in itertools.product(METHODS, range(2)):
-        np.savez(predictions_path(tmp_path, method, seed), **said)
+        predictions.write(predictions_path(tmp_path, method, seed))
     return tmp_path
 
 
-def test_the_report_tells_the_verdict(run):
+def test_the_report_shows_the_verdict(run):
     page = html.write(run).read_text()
     assert "By the validation images datl is the choice." in page
-    assert "Of 3 test images it is wrong on 1 (33.3&nbsp;%)" in page
+    assert "It misclassifies 1 of 3 test images (33.3&nbsp;%)" in page
     assert "datl, seed 1" in page
     assert "1 of 2" in page
     assert "90.5 \u00b1 6.4" in page
@@ -98,11 +98,10 @@ def test_one_seed_and_no_fine_tuning_need_no_interval(run):
     config = json.loads((run / "config.json").read_text())
     config |= {"methods": ["scratch"], "seeds": 1}
     (run / "config.json").write_text(json.dumps(config))
-    found = result("finetune", 0) | {"method": "scratch"}
-    (run / "results.json").write_text(json.dumps([found]))
+    (run / "results.json").write_text(json.dumps([result("scratch", 0)]))
     (run / "weights.csv").unlink()
-    said = predictions_path(run, "finetune", 0)
-    said.rename(predictions_path(run, "scratch", 0))
+    predictions = predictions_path(run, "finetune", 0)
+    predictions.rename(predictions_path(run, "scratch", 0))
     page = html.write(run).read_text()
     assert "several seeds" in page
     assert "none of the methods uses the source" in page
@@ -121,11 +120,11 @@ def test_without_its_data_the_report_is_written_anew_without_images(
     ("name", "content", "message"),
     [
         ("config.json", None, "no run of `compare`"),
-        ("config.json", "{}", "do not fit together"),
+        ("config.json", "{}", "`config.methods` must be a list of strings"),
         ("results.json", "[]", "is not finished"),
         ("data.json", None, "is not finished"),
         ("weights.csv", "", "cannot be read"),
-        ("data.json", '{"source": 3}', "do not fit together"),
+        ("data.json", '{"source": 3}', "`data.image_shape` must be"),
         ("data.json", "{", "cannot be read"),
         ("predictions/datl-1.npz", "", "cannot be read"),
         ("predictions/datl-1.npz", None, "cannot be read"),
@@ -141,6 +140,16 @@ def test_refuses_a_damaged_run_and_leaves_the_report(
     with pytest.raises(InputError, match=rf"{message}.*Received: "):
         html.write(run)
     assert (run / "report.html").read_text() == before
+
+
+def test_a_fault_of_our_own_ends_in_a_traceback(run, monkeypatch):
+    def faulty(*arguments):
+        return arguments[0].no_such_attribute
+
+    monkeypatch.setattr(mistakes_section, "section", faulty)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    with pytest.raises(AttributeError, match="no_such_attribute"):
+        main.run(["tf-transfer", "report", f"--run={run}"])
 
 
 @pytest.fixture(scope="module")
@@ -203,11 +212,11 @@ def browser():
     logs = {"browser": "ALL", "performance": "ALL"}
     options.set_capability("goog:loggingPrefs", logs)
     service = webdriver.ChromeService(driver)
-    found = webdriver.Chrome(options=options, service=service)
+    driver = webdriver.Chrome(options=options, service=service)
     try:
-        yield found
+        yield driver
     finally:
-        found.quit()
+        driver.quit()
 
 
 def show(driver, path, width, scheme):
@@ -250,29 +259,29 @@ return {
 def test_a_browser_shows_the_report(whole):
     path = whole / "report.html"
     with browser() as driver:
-        seen = {}
+        probes = {}
         for width in (1280, 390):
             for scheme in ("light", "dark"):
                 show(driver, path, width, scheme)
-                found = seen[width, scheme] = driver.execute_script(PROBE)
-                assert found["width"] <= width, found["width"]
+                probe = probes[width, scheme] = driver.execute_script(PROBE)
+                assert probe["width"] <= width, probe["width"]
         console = driver.get_log("browser")
         traffic = [
             json.loads(entry["message"])["message"]
             for entry in driver.get_log("performance")
         ]
     assert console == []
-    asked = {
+    requests = {
         message["params"]["request"]["url"].split(",")[0]
         for message in traffic
         if message["method"] == "Network.requestWillBeSent"
     }
-    assert asked == {path.as_uri(), "data:image/png;base64"}
-    assert found["images"] > 10
-    assert found["charts"] >= 6
+    assert requests == {path.as_uri(), "data:image/png;base64"}
+    assert probe["images"] > 10
+    assert probe["charts"] >= 6
     for name in ("broken", "mute", "bare", "bold"):
-        assert found[name] == 0, name
-    assert STRANGE[0] in found["text"]
-    light, dark = seen[390, "light"], seen[390, "dark"]
+        assert probe[name] == 0, name
+    assert STRANGE[0] in probe["text"]
+    light, dark = probes[390, "light"], probes[390, "dark"]
     assert light["paper"] > 200 > 100 > light["ink"]
     assert dark["paper"] < 60 < 150 < dark["ink"]

@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 
+from tests import helpers
 from tf_transfer.config import Experiment
 from tf_transfer.errors import InputError
 from tf_transfer.report import figures, markdown
@@ -19,18 +20,17 @@ AREA = {"datl": (0.90, 0.95, 0.97), "l2tl": (0.8, 0.9, 0.85)}
 
 
 def results_of(accuracies=ACCURACY, areas=AREA):
+    """Entries of `results.json`."""
     return [
-        {
-            "method": method,
-            "seed": seed,
-            "test": {"accuracy": accuracy},
-            "validation": {"accuracy": accuracy, "loss": 1.0},
-            "seconds": 60.0 * (1 + seed),
-            "machine": "2 cores, x86_64",
-        }
-        | ({"weight_area": areas[method][seed]} if method in areas else {})
-        for method, found in accuracies.items()
-        for seed, accuracy in enumerate(found)
+        helpers.result(
+            method,
+            seed,
+            accuracy,
+            seconds=60.0 * (1 + seed),
+            weight_area=areas[method][seed] if method in areas else None,
+        ).to_json()
+        for method, values in accuracies.items()
+        for seed, accuracy in enumerate(values)
     ]
 
 
@@ -70,8 +70,8 @@ def test_every_figure_is_as_by_hand(tmp_path):
         "",
         "## To digits",
         "",
-        "mnist + glyphs -> mine, 10 labels a class (3 of them for validation), "
-        "3 seeds; 0.4 hours of training on 2 cores, x86_64.",
+        "mnist + glyphs -> mine, 10 labels per class (3 of them for "
+        "validation), 3 seeds; 0.4 hours of training on 2 cores, x86_64.",
         "",
         "| method | accuracy | gain over finetune | "
         "gain over finetune_related | area | min |",
@@ -83,8 +83,8 @@ def test_every_figure_is_as_by_hand(tmp_path):
         "| l2tl | 85.0 +- 12.4 | +0.0 +- 0.0 | -1.7 +- 1.4 | 0.850 | 2.0 |",
         "",
         "- datl gains 4.0 +- 2.5 points here; better than finetune_related.",
-        "- l2tl cannot be told from fine-tuning here (+0.0 +- 0.0 points); "
-        "worse than finetune_related.",
+        "- l2tl shows no significant difference from fine-tuning here "
+        "(+0.0 +- 0.0 points); worse than finetune_related.",
         "- By the validation images datl is the choice.",
     ]
 
@@ -134,7 +134,7 @@ def test_without_fine_tuning_there_is_no_gain(tmp_path):
     markdown.plot_gains(tmp_path / "gains.png", [folder])
 
 
-def test_no_errors_cannot_be_reduced(tmp_path):
+def test_no_errors_have_no_relative_change(tmp_path):
     results = results_of({"finetune": (1.0,), "datl": (1.0,)}, {})
     results[1]["validation"]["loss"] = 0.5
     text = markdown.document([run(tmp_path / "run", results)], "")
@@ -164,7 +164,7 @@ def test_gains_are_of_the_test_images(tmp_path):
     assert "| datl | 89.0 +- 13.8 | +4.0 +- 2.5 | +2.3 +- 1.4 |" in text
 
 
-def test_says_what_is_not_finished(tmp_path):
+def test_mentions_an_unfinished_run(tmp_path):
     folder = run(tmp_path / "run", results_of()[:-1], seeds=4)
     assert "3 seeds (not finished: 11 of 16 results);" in markdown.document(
         [folder], ""
@@ -176,7 +176,8 @@ def test_says_what_is_not_finished(tmp_path):
 
 
 def test_names_the_config_that_gives_the_run(tmp_path, monkeypatch):
-    settings = dataclasses.asdict(Experiment(methods=tuple(ACCURACY), seeds=3))
+    experiment = Experiment(methods=tuple(ACCURACY), seeds=3)
+    settings = dataclasses.asdict(experiment)
     folder = run(tmp_path / "runs" / "mine", **settings)
     monkeypatch.chdir(tmp_path)
     command = "`tf-transfer compare --config=configs/mine.py`"
@@ -195,7 +196,7 @@ def test_names_the_config_that_gives_the_run(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("given", "shown"),
+    ("name", "stem"),
     [
         (None, "arrays"),
         ("digits", "digits"),
@@ -204,11 +205,17 @@ def test_names_the_config_that_gives_the_run(tmp_path, monkeypatch):
         ("npz:../a.b/c+d.npz+folder:e", "c+d + e"),
     ],
 )
-def test_names_of_data_sets(tmp_path, given, shown):
+def test_names_of_data_sets(tmp_path, name, stem):
     folder = run(tmp_path / "run")
-    names = {"source": given, "target": "digits"}
-    (folder / "data.json").write_text(json.dumps(names))
-    assert f"\n{shown} -> digits, " in markdown.document([folder], "")
+    info = {
+        "source": name,
+        "target": "digits",
+        "class_names": ["a", "b"],
+        "image_shape": [8, 8, 1],
+        "frame": None,
+    }
+    (folder / "data.json").write_text(json.dumps(info))
+    assert f"\n{stem} -> digits, " in markdown.document([folder], "")
 
 
 def test_writes_the_document_and_a_plot_that_it_finds(tmp_path):
@@ -239,24 +246,24 @@ def test_writes_the_document_and_a_plot_that_it_finds(tmp_path):
 
 
 def test_the_plot_shows_gains_and_intervals_from_below(tmp_path, monkeypatch):
-    drawn, new_figure = [], figures.new_figure
+    plots, new_figure = [], figures.new_figure
 
-    def kept(*size):
-        drawn.append(new_figure(*size))
-        return drawn[-1]
+    def recorded(*size):
+        plots.append(new_figure(*size))
+        return plots[-1]
 
-    monkeypatch.setattr(figures, "new_figure", kept)
+    monkeypatch.setattr(figures, "new_figure", recorded)
     results = results_of(ACCURACY | {"scratch": (0.1, 0.1, 0.1)})
     markdown.plot_gains(tmp_path / "gains.png", [run(tmp_path / "a", results)])
-    axes = drawn[0].axes[0]
+    axes = plots[0].axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == ["l2tl", "datl", "finetune_related"]
-    found = [
+    points = [
         (*point.get_xydata()[0], *np.ptp(bar.get_segments()[0][:, 0:1], axis=0))
         for point, _, (bar,) in axes.containers
     ]
     expected = [(0, 0, 0), (4, 1, 2 * 2.484), (1.667, 2, 2 * 1.434)]
-    np.testing.assert_allclose(found, expected, atol=1e-3)
+    np.testing.assert_allclose(points, expected, atol=1e-3)
 
 
 def changed(path, value):
@@ -270,46 +277,53 @@ def changed(path, value):
     return json.dumps(results)
 
 
+def settings(**changes):
+    """A run's `config.json` with some changes."""
+    return json.dumps({"methods": ["datl"], "seeds": 3, "data": {}} | changes)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("config.json", None, "no results of `compare`"),
+        ("config.json", None, "no run of `compare`"),
         ("config.json", "{", "cannot be read"),
         ("config.json", "[]", "cannot be read"),
         ("config.json", b"\xff", "cannot be read"),
-        ("config.json", "{}", r"do not fit together \(KeyError\('methods'\)"),
-        ("config.json", '{"methods": 3}', "do not fit together"),
-        ("config.json", '{"methods": []}', "do not fit together"),
-        ("config.json", '{"methods": ["joint"]}', "do not fit together"),
-        ("config.json", '{"methods": ["datl"]}', r"KeyError\('data'\)"),
-        (
-            "config.json",
-            '{"methods": ["datl"], "data": 3}',
-            "do not fit together",
-        ),
-        ("results.json", None, "no results of `compare`"),
-        ("results.json", "[]", "no results of `compare`"),
+        ("config.json", "{}", "`config.methods` must be a list of strings"),
+        ("config.json", settings(methods=3), "`config.methods` must be"),
+        ("config.json", settings(methods=[]), "`config.methods` must be"),
+        ("config.json", settings(methods=["joint"]), "no results of the run"),
+        ("config.json", '{"methods": ["datl"]}', "`config.seeds` must be"),
+        ("config.json", settings(seeds=0), "`config.seeds` must be an integer"),
+        ("config.json", settings(data=3), "`config.data` must be an object"),
+        ("config.json", settings(data={"align": 3}), "`data.align` must be"),
+        ("config.json", settings(data={"x": 3}), "`config.data.x` must be abs"),
+        ("config.json", settings(datl=[]), "`config.datl` must be an object"),
+        ("config.json", settings(relevant="a"), "`relevant` must be"),
+        ("config.json", settings(fingerprints=[]), "`config.fingerprints` mu"),
+        ("results.json", None, "no results of the run"),
+        ("results.json", "[]", "no results of the run"),
         ("results.json", "{}", "cannot be read"),
         ("results.json", "null", "cannot be read"),
         ("results.json", "3", "cannot be read"),
-        ("results.json", "[3]", "do not fit together"),
-        ("results.json", "[{}]", "do not fit together"),
-        ("results.json", '[{"method": "datl"}]', "do not fit together"),
-        ("results.json", '[{"method": []}]', "do not fit together"),
-        ("results.json", changed("test", {}), "do not fit together"),
-        ("results.json", changed("test", []), "do not fit together"),
-        ("results.json", changed("test.accuracy", "0.9"), "do not fit"),
-        ("results.json", changed("test.accuracy", None), "do not fit"),
-        ("results.json", changed("test.accuracy", []), "do not fit"),
-        ("results.json", changed("test.accuracy", np.nan), "no finite number"),
-        ("results.json", changed("seconds", np.inf), "no finite number"),
-        ("results.json", changed("weight_area", np.nan), "no finite number"),
-        ("results.json", changed("validation.loss", np.nan), "no finite"),
-        ("results.json", changed("validation.accuracy", np.nan), "no finite"),
-        ("results.json", changed("machine", 3), "do not fit together"),
+        ("results.json", "[3]", r"`results\[0\]` must be an object"),
+        ("results.json", "[{}]", "must be an object"),
+        ("results.json", '[{"method": "datl"}]', "must be an object"),
+        ("results.json", changed("method", []), "must be a string"),
+        ("results.json", changed("seed", 1), "must have one result"),
+        ("results.json", changed("test", {}), "test.accuracy` must be a fini"),
+        ("results.json", changed("test", []), "must be an object"),
+        ("results.json", changed("test.accuracy", "0.9"), "a finite number"),
+        ("results.json", changed("test.accuracy", None), "a finite number"),
+        ("results.json", changed("test.accuracy", []), "a finite number"),
+        ("results.json", changed("test.accuracy", np.nan), "a finite number"),
+        ("results.json", changed("seconds", np.inf), "a finite number"),
+        ("results.json", changed("weight_area", np.nan), "a finite number"),
+        ("results.json", changed("validation.loss", np.nan), "a finite num"),
+        ("results.json", changed("validation.accuracy", np.nan), "a finite"),
+        ("results.json", changed("machine", 3), "must be a string"),
         ("data.json", "[]", "cannot be read"),
-        ("data.json", '{"source": "a"}', "do not fit together"),
-        ("data.json", '{"source": 3, "target": 4}', "do not fit together"),
+        ("data.json", '{"source": "a"}', "`data.image_shape` must be three"),
     ],
 )
 def test_a_damaged_run_is_refused_and_nothing_is_written(
@@ -328,7 +342,7 @@ def test_a_damaged_run_is_refused_and_nothing_is_written(
 
 def test_refuses_what_is_no_folder_of_a_run(tmp_path):
     (tmp_path / "file").write_text("")
-    for name, message in (("absent", "no results"), ("file", "cannot be read")):
+    for name, message in (("absent", "no run"), ("file", "cannot be read")):
         with pytest.raises(InputError, match=rf"{message}.*Received: .*{name}"):
             markdown.write([tmp_path / name], tmp_path / "RESULTS.md")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tests import helpers
+from tf_transfer.config import L2tl
 from tf_transfer.report import weights_section
 
 
@@ -48,14 +49,7 @@ def test_explains_the_sample_size(values, words):
     assert words in section["meaning"]
 
 
-SETTINGS = {
-    "l2tl": {
-        "steps": 20,
-        "credit": "reinforce",
-        "reward": "negative_loss",
-        "improvement": False,
-    }
-}
+SETTINGS = L2tl(steps=20, credit="reinforce", reward="negative_loss")
 LOGS = {
     "loss": [2.0, 1.0],
     "scale": [0.5, 0.6],
@@ -64,7 +58,8 @@ LOGS = {
 
 
 def learned(**more):
-    results = [{"history": {"learning": LOGS | more}}] * 2
+    history = {"learning": LOGS | more}
+    results = [helpers.result("l2tl", seed, history=history) for seed in (0, 1)]
     return weights_section.learned(results, SETTINGS, ["a", "b", "c"])
 
 

@@ -186,11 +186,11 @@ def _learned(folder: RunFolder, seed: int) -> dict[str, list[float]]:
         for name, method in METHODS.items()
         if method.learns_weights
     )
-    return {r["method"]: r["weights"] for r in results if r}
+    return {r.method: r.weights for r in results if r}
 
 
 def _uses_source(config: Experiment) -> bool:
-    return any(METHODS[name].uses_source(config) for name in config.methods)
+    return any(METHODS[name].uses_source for name in config.methods)
 
 
 def publish(

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tf_transfer.config import Experiment
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
+from tf_transfer.experiment.results import Scores
 from tf_transfer.experiment.trainers import L2TLTrainer, State, Trainer
 from tf_transfer.l2tl.model import L2TL
 from tf_transfer.l2tl.policy import FixedPolicy, WeightPolicy
@@ -25,12 +26,12 @@ class Outcome:
     Attributes:
         state: values of the variables of `CompiledModels.target`.
         learning_rate: chosen on the validation images.
-        validation: metrics on them, after training without them.
+        validation: scores on them, after training without them.
     """
 
     state: State
     learning_rate: float
-    validation: dict[str, float]
+    validation: Scores
 
 
 class CompiledModels:

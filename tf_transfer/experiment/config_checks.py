@@ -1,11 +1,15 @@
 """Checks the settings of an experiment. Imports no TensorFlow."""
 
 import dataclasses
+import os
 import typing
 from collections.abc import Iterator
+from typing import Any
 
+from tf_transfer import config as config_lib
 from tf_transfer.config import Experiment, Rule
 from tf_transfer.errors import InputError
+from tf_transfer.utils.json_fields import Fields
 
 _LARGEST = {int: 1e9, float: 1e6}
 
@@ -110,3 +114,43 @@ def _check_together(experiment: Experiment) -> None:
             "joint. "
             f"Received: {l2tl.joint_share} of {tuning.steps}"
         )
+
+
+def from_json(content: Any, path: str | os.PathLike) -> Experiment:
+    """Returns the experiment that a run's `config.json` describes.
+
+    Fields that are younger than the file get their defaults.
+
+    Args:
+        content: the settings in the file.
+        path: the file, for the error message.
+
+    Raises:
+        InputError: for a setting that is unknown, of a wrong type or out of
+            range.
+    """
+    settings = config_lib.completed(content)
+    experiment = _dataclass(Experiment, Fields(settings, "config", path))
+    try:
+        check(experiment)
+    except InputError as error:
+        raise InputError(f"{error} in {path}") from error
+    return experiment
+
+
+def _dataclass(kind: type, fields: Fields) -> Any:
+    """Returns a dataclass of settings; their types are checked later."""
+    names = [field.name for field in dataclasses.fields(kind)]
+    for name in fields.content:
+        if name not in names:
+            fields.refuse(name, "absent: there is no such setting")
+    values = dict(fields.content)
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(field.type):
+            inner = fields.object(field.name)
+            values[field.name] = _dataclass(field.type, inner)
+        elif typing.get_origin(field.type) is tuple and isinstance(
+            values[field.name], list
+        ):
+            values[field.name] = tuple(values[field.name])
+    return kind(**values)

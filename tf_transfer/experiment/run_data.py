@@ -1,37 +1,291 @@
-"""The data of a run by name, also of one that is finished."""
+"""What a run has written, all of it checked, and its data by name."""
 
+import dataclasses
 import hashlib
+import os
 import pathlib
 from typing import Any
 
-from tf_transfer.config import Experiment
-from tf_transfer.data import image_data, splits
+import numpy as np
+
+from tf_transfer.config import Data, Experiment
+from tf_transfer.data import framing, image_data, splits
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
 from tf_transfer.errors import InputError
-from tf_transfer.experiment.run_folder import FinishedRun
+from tf_transfer.experiment import config_checks, results, weights_file
+from tf_transfer.experiment.methods import METHODS
+from tf_transfer.experiment.results import Predictions, Result
+from tf_transfer.experiment.run_folder import predictions_path
+from tf_transfer.experiment.weights_file import WeightTable
+from tf_transfer.utils.files import read_json
+from tf_transfer.utils.json_fields import Fields
+
+_LEARNING_LOGS = ("loss", "class_weights", "scale", "reward")
 
 
-def whole(
-    settings: dict[str, Any], part: str, given: ImageData | str
-) -> ImageData:
-    """Returns the whole source or target, as the settings shape it.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataInfo:
+    """`data.json`: the names of the data, and what a server needs to know.
+
+    Attributes:
+        source, target: names of the data; None if they were given as arrays.
+        class_names: of the target.
+        image_shape: height, width and channels of the framed images.
+        frame: what maps raw target images to framed ones; None if the target
+            was given as framed arrays.
+    """
+
+    source: str | None
+    target: str | None
+    class_names: list[str]
+    image_shape: tuple[int, ...]
+    frame: framing.Frame | None
+
+    @classmethod
+    def from_json(
+        cls, content: Any, path: str | os.PathLike | None = None
+    ) -> "DataInfo":
+        """Reads `data.json`; raises InputError where a field does not fit."""
+        fields = Fields(content, "data", path)
+        shape = fields.content.get("image_shape")
+        if (
+            not isinstance(shape, list)
+            or len(shape) != 3
+            or not all(type(side) is int and side > 0 for side in shape)
+        ):
+            fields.refuse("image_shape", "three positive integers")
+        return cls(
+            source=_name(fields, "source"),
+            target=_name(fields, "target"),
+            class_names=fields.texts("class_names"),
+            image_shape=tuple(shape),
+            frame=_frame(fields),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the content of `data.json`."""
+        return dataclasses.asdict(self)
+
+
+def _name(fields: Fields, part: str) -> str | None:
+    """Returns the name of the data; null stands for arrays."""
+    if part in fields.content and fields.content[part] is None:
+        return None
+    return fields.text(part)
+
+
+def _frame(fields: Fields) -> framing.Frame | None:
+    """Returns the framing; null stands for images given as arrays."""
+    if "frame" in fields.content and fields.content["frame"] is None:
+        return None
+    frame = fields.object("frame")
+    look = frame.object("appearance")
+    background = look.content.get("background")
+    return framing.Frame(
+        frame.integer("size"),
+        frame.integer("channels"),
+        framing.Appearance(
+            maximum=look.number("maximum"),
+            background=None
+            if background is None
+            else look.number("background"),
+            radius=look.number("radius"),
+        ),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """The settings and results of a run, finished or not.
+
+    Attributes:
+        path: its folder.
+        config: the settings.
+        fingerprints: of the data, by name.
+        results: those of the configured methods.
+        data: names of the data and more; None if the run has no `data.json`.
+    """
+
+    path: pathlib.Path
+    config: Experiment
+    fingerprints: dict[str, str]
+    results: list[Result]
+    data: DataInfo | None
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> "Run":
+        """Reads a run's folder.
+
+        Raises:
+            InputError: if it holds no run, or if a file is damaged.
+        """
+        path = pathlib.Path(path)
+        content = read_json(path / "config.json", dict)
+        if content is None:
+            raise InputError(
+                f"There is no run of `compare` in the folder. Received: {path}"
+            )
+        config, fingerprints = _settings(content, path / "config.json")
+        data = read_json(path / "data.json", dict)
+        if data is not None:
+            data = DataInfo.from_json(data, path / "data.json")
+        all_results = results.read(path)
+        keys = [(result.method, result.seed) for result in all_results]
+        if len(set(keys)) < len(keys):
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise InputError(
+                "A method and seed must have one result. "
+                f"Received: {twice} in {path / results.NAME}"
+            )
+        return cls(
+            path=path,
+            config=config,
+            fingerprints=fingerprints,
+            results=[r for r in all_results if r.method in config.methods],
+            data=data,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinishedRun(Run):
+    """All that a finished run has written.
+
+    Attributes:
+        weight_table: the weights of the source classes; None if no method
+            uses the source.
+    """
+
+    weight_table: WeightTable | None
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> "FinishedRun":
+        """Reads a run's folder.
+
+        Raises:
+            InputError: if it holds no finished run, or if a file is damaged.
+        """
+        run = Run.read(path)
+        keys = {(result.method, result.seed) for result in run.results}
+        seeds = range(run.config.seeds)
+        expected = {(m, s) for m in run.config.methods for s in seeds}
+        if run.data is None or not expected <= keys:
+            raise InputError(
+                "The run is not finished; give its `compare` command again. "
+                f"Received: {path}"
+            )
+        table = None
+        if any(METHODS[name].uses_source for name in run.config.methods):
+            table = WeightTable.read_csv(run.path / weights_file.NAME)
+        classes = len(table.class_names) if table else 0
+        _check_histories(run, classes)
+        for result in run.results:
+            if result.weights is not None and len(result.weights) != classes:
+                raise InputError(
+                    f"`weights` must have one entry for each of {classes} "
+                    f"source classes. Received: {len(result.weights)} of "
+                    f"{result.method} in {run.path / results.NAME}"
+                )
+        return cls(**vars(run), weight_table=table)
+
+    def predictions(
+        self, result: Result, images: int | None = None
+    ) -> Predictions:
+        """Returns the predictions of one result's model.
+
+        Args:
+            result: which one.
+            images: number of test images, if they are at hand.
+
+        Raises:
+            InputError: if the file cannot be read, or does not fit the run.
+        """
+        path = predictions_path(self.path, result.method, result.seed)
+        return Predictions.read(path, len(self.data.class_names), images)
+
+
+def _settings(
+    content: dict[str, Any], path: pathlib.Path
+) -> tuple[Experiment, dict[str, str]]:
+    """Returns the experiment and the fingerprints in a `config.json`."""
+    fields = Fields(content, "config", path)
+    fields.texts("methods")
+    fields.integer("seeds", smallest=1)
+    fields.object("data")
+    prints = fields.object("fingerprints", {})
+    prints = {name: prints.text(name) for name in prints.content}
+    settings = {k: v for k, v in content.items() if k != "fingerprints"}
+    experiment = config_checks.from_json(settings, path)
+    return experiment, prints
+
+
+def _check_histories(run: Run, classes: int) -> None:
+    """Raises InputError unless the logs of all seeds can be averaged."""
+    path = run.path / results.NAME
+    shapes: dict[tuple[str, ...], tuple[int, ...]] = {}
+    for result in run.results:
+        for stage, logs in result.history.items():
+            for name, values in logs.items():
+                shape = np.shape(values)
+                key = result.method, stage, name
+                if shapes.setdefault(key, shape) != shape:
+                    raise InputError(
+                        f"`history.{stage}.{name}` must have one length for "
+                        f"all seeds of a method. Received: {shapes[key]} and "
+                        f"{shape} for {result.method} in {path}"
+                    )
+    learned = [r for r in run.results if METHODS[r.method].learns_weights]
+    for result in learned:
+        logs = result.history.get("learning", {})
+        expected = {*_LEARNING_LOGS, *learned[0].history.get("learning", {})}
+        if set(logs) != expected:
+            raise InputError(
+                f"`history.learning` must hold {', '.join(sorted(expected))}. "
+                f"Received: {', '.join(sorted(logs)) or 'nothing'} in {path}"
+            )
+        _check_learning(logs, classes, path)
+
+
+def _check_learning(
+    logs: dict[str, list], classes: int, path: pathlib.Path
+) -> None:
+    """Raises InputError unless there is a value for every epoch.
+
+    A log may have one more value, for the start.
+    """
+    epochs = len(logs["loss"])
+    for name, values in logs.items():
+        shape = np.shape(values)
+        sizes = f"({epochs},) or ({epochs + 1},)"
+        fits = shape in ((epochs,), (epochs + 1,))
+        if name == "class_weights":
+            sizes = f"({epochs + 1}, {classes})"
+            fits = shape == (epochs + 1, classes)
+        if not fits:
+            raise InputError(
+                f"`history.learning.{name}` must have the shape {sizes}. "
+                f"Received: {shape} in {path}"
+            )
+
+
+def whole(settings: Data, part: str, data: ImageData | str) -> ImageData:
+    """Returns the whole source or target, with the configured classes.
 
     Args:
-        settings: the fields of `config.Data`.
+        settings: of the data.
         part: `"source"` or `"target"`.
-        given: the images, or the name of the data.
+        data: the images, or their name.
     """
-    if isinstance(given, str):
-        given = image_data.load(
-            given,
-            settings["image_size"],
-            settings["channels"],
-            settings["align"],
-            settings["max_pixels"],
+    if isinstance(data, str):
+        data = image_data.load(
+            data,
+            settings.image_size,
+            settings.channels,
+            settings.align,
+            settings.max_pixels,
         )
-    classes = settings.get(f"{part}_classes")
-    return given.only(classes) if classes else given
+    classes = getattr(settings, f"{part}_classes")
+    return data.only(classes) if classes else data
 
 
 def fingerprints(
@@ -50,36 +304,37 @@ def fingerprints(
     return prints
 
 
-def reload(run: FinishedRun, part: str) -> ImageData:
+def reload(run: Run, part: str) -> ImageData:
     """Returns the whole source or target of a run.
 
     Args:
-        run: of which.
+        run: the run.
         part: `"source"` or `"target"`.
 
     Raises:
-        InputError: if it was given as arrays, is gone, or has changed since.
+        InputError: if the data were given as arrays, are absent, or have
+            changed since.
     """
-    name = run.data[part]
+    name = getattr(run.data, part)
     if name is None:
         raise InputError(
             f"The run was given its {part} as arrays, which cannot be loaded "
             f"again. Received: {part}"
         )
-    found = whole(run.config["data"], part, name)
-    if found.fingerprint() != run.config["fingerprints"][part]:
+    data = whole(run.config.data, part, name)
+    if data.fingerprint() != run.fingerprints.get(part):
         raise InputError(
             f"The {part} is no longer the data of the run. Received: {name!r}"
         )
-    return found
+    return data
 
 
-def split(run: FinishedRun, target: ImageData, seed: int) -> TargetSplit:
-    """Returns the parts of the target that a seed of a run had."""
-    settings = run.config["data"]
+def split(run: Run, target: ImageData, seed: int) -> TargetSplit:
+    """Returns the parts of the target that one seed of a run was given."""
+    settings = run.config.data
     return splits.split_target(
         target,
-        settings["labels_per_class"],
-        settings["validation_per_class"],
+        settings.labels_per_class,
+        settings.validation_per_class,
         seed,
     )

@@ -5,18 +5,18 @@ import os
 import platform
 import time
 from collections.abc import Collection, Iterator
-from typing import Any
 
 import numpy as np
 
 from tf_transfer.config import Experiment
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
-from tf_transfer.experiment import metrics, statistics
+from tf_transfer.experiment import statistics
 from tf_transfer.experiment.compiled_models import CompiledModels
 from tf_transfer.experiment.methods import METHODS, Method
 from tf_transfer.experiment.methods.base import GENERALIST, planned_steps
 from tf_transfer.experiment.methods.baselines import BY_HEAD
+from tf_transfer.experiment.results import Predictions, Result, Scores
 from tf_transfer.experiment.run_folder import RunFolder
 from tf_transfer.experiment.seed_run import SeedRun
 from tf_transfer.training.tensorboard import TensorBoardWriter
@@ -112,10 +112,11 @@ class Runner:
                 self.progress.start(
                     f"seed {run.seed + 1}/{config.seeds}, {name}"
                 )
-                result = measure(METHODS[name], run)
-                result["head"] = METHODS[name].head or run.head
-                self.tensorboard.result(result, dataclasses.asdict(config))
-                self.folder.add(result | self._origin(result))
+                result = self._add_area(measure(METHODS[name], run))
+                self.tensorboard.result(
+                    result.to_json(), dataclasses.asdict(config)
+                )
+                self.folder.add(result)
                 self.folder.forget_stages(run.seed, name)
 
     def _chosen_head(self) -> str:
@@ -152,27 +153,22 @@ class Runner:
             for seed in range(self.config.seeds)
         )
 
-    def _origin(self, result: dict[str, Any]) -> dict[str, Any]:
-        """Returns where a result was made, and how well its weights rank."""
-        cores, kind = os.cpu_count(), platform.machine()
-        origin = {
-            "versions": environment.package_versions(),
-            "machine": f"{cores} cores, {kind}",
-        }
+    def _add_area(self, result: Result) -> Result:
+        """Adds the ROC AUC of the weights, if relevant classes are named."""
         relevant = np.isin(self.source.class_names, self.config.relevant)
-        if "weights" in result and relevant.any() and not relevant.all():
-            area = metrics.roc_area(relevant, result["weights"])
-            origin["weight_area"] = area
-        return origin
+        if not result.weights or not relevant.any() or relevant.all():
+            return result
+        area = statistics.roc_area(relevant, result.weights)
+        return dataclasses.replace(result, weight_area=area)
 
 
-def measure(method: Method, run: SeedRun) -> dict[str, Any]:
+def measure(method: Method, run: SeedRun) -> Result:
     """Runs a method, reads the test images, once, and saves the model.
 
     The seconds are the method's own, without the shared generalist. What an
     interrupted process has trained is not trained again.
     """
-    if method.uses_source(run.config):
+    if method.uses_source:
         run.train_generalist()
     run.cache.begin_method()
     run.learned = {}
@@ -181,17 +177,19 @@ def measure(method: Method, run: SeedRun) -> dict[str, Any]:
     labels, target = run.target.test.labels, run.models.target
     with target.loaded(outcome.state) as model:
         logits = target.logits(run.target.test.batches())
-        run.folder.save_predictions(
-            metrics.predictions(logits, labels), method.name, run.seed
-        )
+        predictions = Predictions.of(logits, labels)
+        run.folder.save_predictions(predictions, method.name, run.seed)
         run.folder.save_model(model, method.name, run.seed)
-    return {
-        "method": method.name,
-        "seed": run.seed,
-        "test": metrics.classification_metrics(logits, labels),
-        "validation": outcome.validation,
-        "learning_rate": outcome.learning_rate,
-        "seconds": round(run.cache.seconds(), 2),
-        "history": run.cache.history,
+    return Result(
+        method=method.name,
+        seed=run.seed,
+        test=Scores.of(logits, labels),
+        validation=outcome.validation,
+        learning_rate=outcome.learning_rate,
+        seconds=round(run.cache.seconds(), 2),
+        history=run.cache.history,
+        head=method.head or run.head,
+        versions=environment.package_versions(),
+        machine=f"{os.cpu_count()} cores, {platform.machine()}",
         **run.learned,
-    }
+    )

@@ -18,9 +18,9 @@ from tf_transfer.data.splits import (
 from tf_transfer.datl.callback import DATL
 from tf_transfer.datl.estimation import TargetPrior, estimate_target_prior
 from tf_transfer.datl.importance_weights import ImportanceWeights
-from tf_transfer.experiment import metrics
 from tf_transfer.experiment.compiled_models import CompiledModels, Outcome
 from tf_transfer.experiment.pipelines import BatchesFrom, InputPipelines
+from tf_transfer.experiment.results import Scores
 from tf_transfer.experiment.run_folder import RunFolder
 from tf_transfer.experiment.stage_cache import StageCache
 from tf_transfer.experiment.trainers import ProgressCallback, State, Trainer
@@ -268,7 +268,7 @@ class SeedRun:
                 scores.append(self.evaluate(Part.VALIDATION))
         best = max(
             range(len(grid)),
-            key=lambda i: (scores[i]["accuracy"], -scores[i]["loss"]),
+            key=lambda i: (scores[i].accuracy, -scores[i].loss),
         )
         state = train(Part.LABELLED, grid[best])
         return Outcome(state, grid[best], scores[best])
@@ -345,8 +345,8 @@ class SeedRun:
         keras.utils.set_random_seed(self.seed)
         return self.models.fresh_head()
 
-    def evaluate(self, part: Part) -> dict[str, float]:
-        """Returns the metrics of the present target model on a part."""
+    def evaluate(self, part: Part) -> Scores:
+        """Returns the scores of the present target model on a part."""
         images = self.target.part(part)
         logits = self.models.target.logits(images.batches())
-        return metrics.classification_metrics(logits, images.labels)
+        return Scores.of(logits, images.labels)

@@ -1,17 +1,39 @@
-"""What the results of several methods and seeds say, with their intervals."""
+"""Compares methods over seeds: gains, confidence intervals, the choice."""
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from tf_transfer.experiment import metrics
 from tf_transfer.experiment.methods import METHODS
 from tf_transfer.experiment.methods.baselines import BASELINE
+from tf_transfer.experiment.results import Result
 
-Result = dict[str, Any]
-"""One method and seed: `method`, `seed`, and metrics of `test` and others."""
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Returns the mean and the half width of its 95 % confidence interval.
+
+    The interval is Student's; that of a single value is infinite.
+    """
+    from scipy.stats import sem, t
+
+    values = np.asarray(values, np.float64)
+    n = len(values)
+    if n < 2:
+        return float(values.mean()), float("inf")
+    return float(values.mean()), float(t.ppf(0.975, n - 1) * sem(values))
+
+
+def roc_area(relevant: np.ndarray, scores: np.ndarray) -> float:
+    """Returns the area under the ROC curve, in 0..1; chance gives 0.5.
+
+    Args:
+        relevant: `[N]` bool, with both values.
+        scores: `[N]`, which should be larger where `relevant` is True.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(relevant, scores))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +42,7 @@ class Gain:
 
     Attributes:
         mean: over seeds.
-        interval: half width of its 95 % interval.
+        interval: half width of its 95 % confidence interval.
         error: its standard error.
     """
 
@@ -29,8 +51,8 @@ class Gain:
     error: float
 
     @property
-    def told(self) -> bool:
-        """Whether the interval leaves out zero."""
+    def significant(self) -> bool:
+        """Whether the interval excludes zero."""
         return abs(self.mean) > self.interval
 
 
@@ -40,59 +62,65 @@ def gain(
     """Returns the paired difference between two methods over seeds.
 
     Args:
-        results: of both, among others.
-        method: the one.
-        base: the other.
+        results: of these and other methods.
+        method: the method.
+        base: the method to compare it with.
         part: `"test"` or `"validation"`.
 
     Returns:
-        None if they have no seed in common.
+        The accuracy of `method` minus that of `base`; None if they have no
+        seed in common.
     """
-    found, other = (
-        {r["seed"]: r[part]["accuracy"] for r in results if r["method"] == name}
+    from scipy.stats import sem
+
+    accuracies, base_accuracies = (
+        {r.seed: getattr(r, part).accuracy for r in results if r.method == name}
         for name in (method, base)
     )
-    pairs = [found[seed] - other[seed] for seed in found if seed in other]
-    if not pairs or method == base:
+    differences = [
+        accuracy - base_accuracies[seed]
+        for seed, accuracy in accuracies.items()
+        if seed in base_accuracies
+    ]
+    if not differences or method == base:
         return None
-    mean, interval = metrics.mean_interval(pairs)
-    error = float("inf")
-    if len(pairs) > 1:
-        error = float(np.std(pairs, ddof=1) / np.sqrt(len(pairs)))
-    return Gain(mean, interval, error)
+    error = float(sem(differences)) if len(differences) > 1 else float("inf")
+    return Gain(*mean_interval(differences), error)
 
 
 def choose(results: Sequence[Result], methods: Sequence[str]) -> str:
     """Returns the method to use, by the validation images alone.
 
-    That with the largest gain over fine-tuning less its standard error, after
-    the one-standard-error rule of Breiman et al. 1984, section 3.4.3;
-    fine-tuning itself if that is below zero for all. Between equals the
-    smaller loss decides. Without fine-tuning or with one seed, the most
-    accurate. Controls are no candidates unless there is nothing else.
+    It follows the one-standard-error rule of Breiman et al. 1984, section
+    3.4.3. The choice is the method with the largest difference between its
+    gain over fine-tuning and the standard error of that gain, or fine-tuning
+    itself if the difference is negative for all others. Of equal methods the
+    one with the smaller loss is chosen. Without fine-tuning, or with a single
+    seed, the most accurate method is chosen. Controls are chosen only if
+    there is nothing else.
     """
     candidates = [m for m in methods if METHODS[m].candidate] or methods
-    if BASELINE not in methods or len({r["seed"] for r in results}) < 2:
+    if BASELINE not in methods or len({r.seed for r in results}) < 2:
         return most_accurate(results, candidates)
     merits = dict.fromkeys(candidates, -np.inf) | {BASELINE: 0.0}
     for method in candidates:
-        found = gain(results, method, BASELINE, "validation")
-        if found:
-            # Equal but for rounding is equal.
-            merits[method] = round(found.mean - found.error, 9)
+        over_base = gain(results, method, BASELINE, "validation")
+        if over_base:
+            # Rounded, so that equal merits stay equal.
+            merits[method] = round(over_base.mean - over_base.error, 9)
     best = [m for m in candidates if merits[m] == max(merits.values())]
     return min(best, key=lambda method: _mean_validation(results, method)[1])
 
 
 def most_accurate(results: Sequence[Result], methods: Sequence[str]) -> str:
-    """Returns the method of the largest mean validation accuracy.
+    """Returns the method with the largest mean validation accuracy.
 
-    Between equals the smaller loss decides.
+    Of equal methods it is the one with the smaller loss.
     """
 
     def merit(method: str) -> tuple[float, float]:
         accuracy, loss = _mean_validation(results, method)
-        return round(accuracy, 9), -loss  # equal but for rounding is equal
+        return round(accuracy, 9), -loss  # equal accuracies stay equal
 
     return max(methods, key=merit)
 
@@ -101,25 +129,25 @@ def _mean_validation(
     results: Sequence[Result], method: str
 ) -> tuple[float, float]:
     """Returns a method's mean accuracy and loss on validation images."""
-    mine = [r["validation"] for r in results if r["method"] == method]
-    return tuple(
-        float(np.mean([found[name] for found in mine]))
-        for name in ("accuracy", "loss")
+    scores = [r.validation for r in results if r.method == method]
+    return (
+        float(np.mean([each.accuracy for each in scores])),
+        float(np.mean([each.loss for each in scores])),
     )
 
 
 def best_seed(results: Sequence[Result], method: str) -> Result:
-    """Returns a method's result whose model is exported.
+    """Returns the result of the seed whose model is exported.
 
-    That of the best seed by validation accuracy; between equals the smaller
-    loss decides.
+    It is the seed with the largest validation accuracy; of equal seeds the
+    one with the smaller loss.
     """
 
     def score(result: Result) -> tuple[float, float]:
-        return result["validation"]["accuracy"], -result["validation"]["loss"]
+        return result.validation.accuracy, -result.validation.loss
 
-    mine = [r for r in results if r["method"] == method]
-    return max(sorted(mine, key=lambda r: r["seed"]), key=score)
+    seeds = [r for r in results if r.method == method]
+    return max(sorted(seeds, key=lambda r: r.seed), key=score)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,10 +156,10 @@ class Row:
 
     Attributes:
         method: its name.
-        accuracy, interval: mean test accuracy over seeds, half width of its
-            95 % interval.
-        gain: paired difference to `finetune`; None for `finetune` itself or
-            where it was not run.
+        accuracy, interval: mean test accuracy over seeds, and the half width
+            of its 95 % confidence interval.
+        gain: paired difference to `finetune`; None for `finetune` itself, or
+            if it was not run.
         minutes: mean minutes per seed.
         chosen: whether it is the method that `choose` returns.
     """
@@ -145,13 +173,13 @@ class Row:
 
 
 def summary(results: Sequence[Result], methods: Sequence[str]) -> list[Row]:
-    """Returns a row per method from the results of all seeds."""
+    """Returns one row per method, from the results of all seeds."""
     chosen = choose(results, methods)
     rows = []
     for method in methods:
-        found = [r for r in results if r["method"] == method]
-        accuracy = metrics.mean_interval([r["test"]["accuracy"] for r in found])
-        minutes = float(np.mean([r["seconds"] for r in found])) / 60
+        seeds = [r for r in results if r.method == method]
+        accuracy = mean_interval([r.test.accuracy for r in seeds])
+        minutes = float(np.mean([r.seconds for r in seeds])) / 60
         rows.append(
             Row(
                 method,
@@ -165,12 +193,13 @@ def summary(results: Sequence[Result], methods: Sequence[str]) -> list[Row]:
 
 
 def against_controls(results: Sequence[Result], method: str) -> dict[str, Gain]:
-    """Returns what a method gains over each of its controls that was run."""
-    # A control with another head would count the head as the method's gain.
-    heads = {r.get("head", "related") for r in results if r["method"] == method}
+    """Returns the gains of a method over each of its controls that was run."""
+    # With another head, a control would attribute the head's gain to the
+    # method.
+    heads = {r.head or "related" for r in results if r.method == method}
     gains = {
         control: gain(results, method, control)
         for control in METHODS[method].controls
         if METHODS[control].head in (None, *heads)
     }
-    return {control: found for control, found in gains.items() if found}
+    return {control: each for control, each in gains.items() if each}

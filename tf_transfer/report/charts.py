@@ -5,7 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tf_transfer.experiment.statistics import BASELINE, Result, Row
+from tf_transfer.experiment.methods import METHODS
+from tf_transfer.experiment.methods.baselines import BASELINE
+from tf_transfer.experiment.results import Result
+from tf_transfer.experiment.statistics import Row
 from tf_transfer.experiment.weights_file import WeightTable
 from tf_transfer.report.text import points
 
@@ -17,14 +20,8 @@ STAGES = {
 }
 """Titles of the stages of a method, in their order."""
 
-# Controls have the colour of their method, and a broken line.
-_FAMILIES = {
-    "finetune_related": ("finetune", "dashed"),
-    "datl_uniform": ("datl", "dashed"),
-    "datl_reversed": ("datl", "dotted"),
-    "joint": ("l2tl", "dotted"),
-    "l2tl_frozen": ("l2tl", "dashed"),
-}
+_PALETTE = ("brown", "green", "blue", "red", "violet", "teal")
+_DASHES = ("dashed", "dotted")
 _POINTS = 300  # of a line, at most
 
 
@@ -66,14 +63,14 @@ class Series:
     Attributes:
         name: of the line.
         x, y: of its points; points where `y` is not finite are left out.
-        kind: of its colour; see `figures.COLOURS` and the style sheet.
+        colour: a name in `figures.COLOURS` and the style sheet.
         dash: `"dashed"`, `"dotted"`, or empty for a solid line.
     """
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
-    kind: str = "soft"
+    colour: str = "soft"
     dash: str = ""
 
 
@@ -137,8 +134,21 @@ def gains(rows: Sequence[Row]) -> DotChart:
 
 
 def look(method: str) -> tuple[str, str]:
-    """Returns the `kind` and `dash` of a method's lines."""
-    return _FAMILIES.get(method, (method, ""))
+    """Returns the `colour` and `dash` of a method's lines.
+
+    Each family of methods has a colour. The method that it is named after has
+    a solid line, the others have broken ones.
+    """
+    families: dict[str, list[str]] = {}
+    for name, facts in METHODS.items():
+        families.setdefault(facts.family or name, [])
+        if facts.family:
+            families[facts.family].append(name)
+    family = METHODS[method].family or method
+    colour = _PALETTE[[*families].index(family) % len(_PALETTE)]
+    if method == family:
+        return colour, ""
+    return colour, _DASHES[families[family].index(method) % len(_DASHES)]
 
 
 def learning_curves(
@@ -155,9 +165,9 @@ def learning_curves(
         series = []
         for method in methods:
             losses = [
-                r["history"][stage]["loss"]
+                r.history[stage]["loss"]
                 for r in results
-                if r["method"] == method and stage in r["history"]
+                if r.method == method and "loss" in r.history.get(stage, {})
             ]
             if losses:
                 mean = np.mean(losses, axis=0)
@@ -194,9 +204,13 @@ def sorted_weights(table: WeightTable) -> LineChart:
     ends = [1, max(2, count)]
     series = [Series("equal weights", ends, [1.0, 1.0], "soft", "dashed")]
     ranks = np.unique(np.linspace(0, count - 1, _POINTS).astype(int))
-    for method, column in {"datl": "weight", **table.learned()}.items():
+    columns = {"estimated": ("weight", "blue", "")} | {
+        method: (column, *look(method))
+        for method, column in table.learned().items()
+    }
+    for name, (column, *style) in columns.items():
         values = np.sort(table.mean(column))[::-1]
-        series.append(Series(method, 1 + ranks, values[ranks], *look(method)))
+        series.append(Series(name, 1 + ranks, values[ranks], *style))
     weights = table.mean("weight")
     alt = (
         f"Weights of all {count} source classes in falling order, "

@@ -6,19 +6,23 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tf_transfer.data.image_data import ImageData
-from tf_transfer.experiment.statistics import Result, Row
+from tf_transfer.experiment.methods import METHODS
+from tf_transfer.experiment.results import Result
+from tf_transfer.experiment.statistics import Row
 from tf_transfer.experiment.weights_file import WeightTable
 from tf_transfer.report import charts
 from tf_transfer.report.charts import DotChart, LineChart, shortened
 
 COLOURS = {
-    "datl": "#3b6ea5",
-    "l2tl": "#b5482a",
-    "finetune": "#4a7a4f",
-    "scratch": "#8a6d1f",
+    "blue": "#3b6ea5",
+    "red": "#b5482a",
+    "green": "#4a7a4f",
+    "brown": "#8a6d1f",
+    "violet": "#7a4f8a",
+    "teal": "#2f7f86",
     "soft": "#5f656b",
 }
-"""By the `kind` of a series."""
+"""By the `colour` of a series."""
 _DASHES = {"": "-", "dashed": "--", "dotted": ":"}
 _LISTED = 12
 _LONGEST_NAME = 30
@@ -90,7 +94,7 @@ def plot_weights(
         between = {"x": large + 0.5, "y": height.max() / 2, "s": text}
         style = {"rotation": 90, "fontsize": 8, "color": "#666"}
         axes.text(**between, **style, ha="center", va="center")
-    axes.bar(place, height, color=COLOURS["datl"])
+    axes.bar(place, height, color=COLOURS["blue"])
     if method is None:
         low, high = np.transpose([(bar.low, bar.high) for bar in bars])
         errors = height - low, high - height
@@ -183,8 +187,8 @@ def write_gains(
 
 
 def _has_place(row: Row) -> bool:
-    """Whether a method is drawn; `scratch` is too far from the others."""
-    return row.gain is not None and row.method != "scratch"
+    """Whether a method is drawn: those without the source are too far off."""
+    return row.gain is not None and METHODS[row.method].uses_source
 
 
 def _dots(axes, chart: DotChart) -> None:
@@ -195,7 +199,7 @@ def _dots(axes, chart: DotChart) -> None:
             place,
             xerr=np.nan_to_num(dot.half, posinf=0),
             fmt="o",
-            color=COLOURS["l2tl" if dot.chosen else "datl"],
+            color=COLOURS["red" if dot.chosen else "blue"],
         )
     axes.set_yticks(range(len(dots)), [dot.name for dot in dots], fontsize=8)
     axes.axvline(0, color="#999", lw=0.8)
@@ -208,7 +212,7 @@ def write_curves(folder: pathlib.Path, results: Sequence[Result]) -> None:
         folder: to write `learning_curves.png` to, if there is any loss.
         results: of all methods and seeds.
     """
-    methods = [*dict.fromkeys(result["method"] for result in results)]
+    methods = [*dict.fromkeys(result.method for result in results)]
     drawn = charts.learning_curves(results, methods)
     if not drawn:
         return
@@ -226,9 +230,8 @@ def write_curves(folder: pathlib.Path, results: Sequence[Result]) -> None:
     figure.savefig(folder / "learning_curves.png", dpi=120)
 
 
-def _style(kind: str, dash: str) -> dict[str, str | float]:
-    colour = COLOURS.get(kind, COLOURS["soft"])
-    return {"color": colour, "ls": _DASHES[dash], "alpha": 0.6}
+def _style(colour: str, dash: str) -> dict[str, str | float]:
+    return {"color": COLOURS[colour], "ls": _DASHES[dash], "alpha": 0.6}
 
 
 def _lines(axes, chart: LineChart, styles: Mapping[str, dict]) -> None:

@@ -1,24 +1,21 @@
-"""report.html: one self-contained page on a run, for who has to decide."""
+"""report.html: one self-contained page with the results of a run."""
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tf_transfer.config import Experiment
 from tf_transfer.data import splits
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
-from tf_transfer.experiment import run_data, statistics, weights_file
+from tf_transfer.experiment import run_data, statistics
 from tf_transfer.experiment.methods import METHODS
-from tf_transfer.experiment.run_folder import FinishedRun, misfit
-from tf_transfer.experiment.statistics import Result, Row
-from tf_transfer.experiment.weights_file import WeightTable
-from tf_transfer.report import (
-    charts,
-    mistakes_section,
-    svg,
-    weights_section,
-)
+from tf_transfer.experiment.results import Result
+from tf_transfer.experiment.run_data import FinishedRun
+from tf_transfer.experiment.statistics import Row
+from tf_transfer.report import charts, mistakes_section, svg, weights_section
 from tf_transfer.report.markdown import stems
 from tf_transfer.report.text import advice, points
 from tf_transfer.utils import progress
@@ -36,15 +33,17 @@ def write(
 
     Args:
         run: the run's folder.
-        source: the source images that were trained on; without them the
-            report shows none.
-        target: the whole target, likewise.
+        source: the source images of the training; without them the report
+            shows no source images.
+        target: the whole target; without it the report shows no target
+            images.
 
     Returns:
         The file, `report.html`.
 
     Raises:
-        InputError: if the folder holds no finished run, or damaged files.
+        InputError: if the folder holds no finished run, or if a file is
+            damaged.
     """
     return _write(FinishedRun.read(run), source, target)
 
@@ -52,10 +51,7 @@ def write(
 def _write(
     run: FinishedRun, source: ImageData | None, target: ImageData | None
 ) -> pathlib.Path:
-    try:
-        page = _page(run, source, target)
-    except (TypeError, AttributeError, LookupError) as error:
-        raise misfit(run.path, error) from error
+    page = _page(run, source, target)
     path = run.path / NAME
     with replacing(path) as partial:
         partial.write_text(page, encoding="utf-8")
@@ -63,22 +59,17 @@ def _write(
 
 
 def rewrite(run: str | os.PathLike) -> pathlib.Path:
-    """Writes the report anew, with images if their data can be loaded.
+    """Writes the report again, with images if the data can be loaded.
 
     For arguments and errors, see `write`.
     """
     finished = FinishedRun.read(run)
-    images: dict[str, ImageData | None] = {}
-    try:
-        for part in ("source", "target"):
-            images[part] = _reloaded(finished, part)
-        if images["source"] is not None:
-            images["source"] = splits.trained_on(
-                images["source"], finished.config["data"]["source_per_class"]
-            )
-    except (KeyError, TypeError) as error:
-        raise misfit(finished.path, error) from error
-    return _write(finished, **images)
+    source = _reloaded(finished, "source")
+    target = _reloaded(finished, "target")
+    if source is not None:
+        count = finished.config.data.source_per_class
+        source = splits.trained_on(source, count)
+    return _write(finished, source, target)
 
 
 def _reloaded(run: FinishedRun, part: str) -> ImageData | None:
@@ -94,44 +85,43 @@ def _page(
 ) -> str:
     """Returns the page."""
     config, results = run.config, run.results
-    methods = config["methods"]
+    methods = config.methods
     rows = statistics.summary(results, methods)
     chosen = next(row for row in rows if row.chosen)
     best = statistics.best_seed(results, chosen.method)
-    split = target and run_data.split(run, target, best["seed"])
-    # Nothing else asks what the source is like.
-    uses_source = set(methods) != {"scratch"}
-    table = None
-    if uses_source:
-        table = WeightTable.read_csv(run.path / weights_file.NAME)
-    learned = [r for r in results if r["method"] == "l2tl"]
-    said = mistakes_section.read(run.path, best["method"], best["seed"])
-    names = run.data["class_names"]
+    split = target and run_data.split(run, target, best.seed)
+    table = run.weight_table
+    learned = [r for r in results if METHODS[r.method].learns_weights]
+    predictions = run.predictions(best, split and len(split.test.labels))
     return _fill(
-        title=" \u2192 ".join(
-            stems(run.data[part]) for part in ("source", "target")
-        ),
+        title=f"{stems(run.data.source)} \u2192 {stems(run.data.target)}",
         setting=_setting(config, results),
         verdict=_verdict(results, methods, chosen),
         rows=[_cells(row) for row in rows],
-        seeds=config["seeds"],
+        seeds=config.seeds,
         gains=_gains(rows),
         chosen=chosen.method,
         exported=best,
         weights=table
         and weights_section.estimated(table, source, split and split.labelled),
         learned=learned
-        and weights_section.learned(learned, config, table.class_names),
-        mistakes=mistakes_section.section(said, names, split and split.test),
+        and weights_section.learned(learned, config.l2tl, table.class_names),
+        mistakes=mistakes_section.section(
+            predictions, run.data.class_names, split and split.test
+        ),
         curves=_curves(results, methods),
         legend=[(method, *charts.look(method)) for method in methods],
-        settings=list(_flat(config)),
+        settings=list(
+            _flat(
+                dataclasses.asdict(config) | {"fingerprints": run.fingerprints}
+            )
+        ),
         versions=_versions(results),
     )
 
 
 def _fill(**content) -> str:
-    """Returns the template with its content; names in it are escaped."""
+    """Renders the template; names in the content are escaped."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -144,12 +134,12 @@ def _fill(**content) -> str:
     return environment.get_template("report.html.jinja").render(content)
 
 
-def _setting(config: dict[str, Any], results: Sequence[Result]) -> str:
-    settings, seeds = config["data"], config["seeds"]
-    spent = progress.duration(sum(r["seconds"] for r in results))
+def _setting(config: Experiment, results: Sequence[Result]) -> str:
+    data, seeds = config.data, config.seeds
+    spent = progress.duration(sum(r.seconds for r in results))
     return (
-        f"{settings['labels_per_class']} labelled target images a class "
-        f"({settings['validation_per_class']} of them for validation), "
+        f"{data.labels_per_class} labelled target images per class "
+        f"({data.validation_per_class} of them for validation), "
         f"{seeds} {'seed' if seeds == 1 else 'seeds'}, "
         f"{spent} of training, summed over processes."
     )
@@ -158,35 +148,29 @@ def _setting(config: dict[str, Any], results: Sequence[Result]) -> str:
 def _verdict(
     results: Sequence[Result], methods: Sequence[str], chosen: Row
 ) -> list[str]:
-    """Returns sentences, that with the choice first."""
-    said = advice(results, methods)
-    if not said:
+    """Returns sentences, beginning with the choice."""
+    sentences = advice(results, methods)
+    if not sentences:
         return [
             f"By the validation images {chosen.method} is the choice.",
-            "There is no interval by which a gain over fine-tuning could be "
-            "told from luck: that takes the method finetune and several seeds.",
+            "Whether a gain over fine-tuning is significant is not known: that "
+            "takes the method finetune and several seeds.",
         ]
-    return [_told(sentence) for sentence in (said[-1], *said[:-1])]
+    return [_typeset(s) for s in (sentences[-1], *sentences[:-1])]
 
 
-def _told(text: str) -> str:
+def _typeset(text: str) -> str:
     return text.replace("+-", "\u00b1")
-
-
-def _about(method: str) -> str:
-    """Returns a method's sentence."""
-    found = METHODS.get(method)
-    return found.about if found else ""
 
 
 def _cells(row: Row) -> dict[str, Any]:
     gain = None
     if row.gain:
-        gain = _told(points(row.gain.mean, row.gain.interval, sign=True))
+        gain = _typeset(points(row.gain.mean, row.gain.interval, sign=True))
     return {
         "method": row.method,
-        "about": _about(row.method),
-        "accuracy": _told(points(row.accuracy, row.interval)),
+        "about": METHODS[row.method].about,
+        "accuracy": _typeset(points(row.accuracy, row.interval)),
         "gain": gain,
         "minutes": f"{row.minutes:.1f}"
         if row.minutes >= 1
@@ -215,21 +199,21 @@ def _curves(
 def _flat(
     settings: dict[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, str]]:
-    """Yields the settings' full names and values."""
+    """Yields the full names and the values of the settings."""
     for name, value in settings.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, list):
+        elif isinstance(value, tuple):
             yield prefix + name, ", ".join(map(str, value)) or "none"
         else:
             yield prefix + name, str(value)
 
 
 def _versions(results: Sequence[Result]) -> list[tuple[str, str]]:
-    """Returns the packages and machines that results were made with."""
-    found: dict[str, set[str]] = {}
+    """Returns the machines and the package versions of the results."""
+    versions: dict[str, set[str]] = {}
     for result in results:
-        made = {"machine": result["machine"]} | result["versions"]
-        for name, version in made.items():
-            found.setdefault(name, set()).add(version)
-    return [(name, " and ".join(sorted(v))) for name, v in found.items()]
+        machine = {"machine": result.machine or "unknown"}
+        for name, version in (machine | result.versions).items():
+            versions.setdefault(name, set()).add(version)
+    return [(name, " and ".join(sorted(v))) for name, v in versions.items()]

@@ -1,7 +1,7 @@
 """Charts of the report as inline SVG, and images as data URIs.
 
 The SVG names no colours: the style sheet sets those of the classes
-`series-KIND`, `rule`, `soft` and `chosen`, for light and for dark pages.
+`series-COLOUR`, `rule`, `soft` and `chosen`, for light and for dark pages.
 Every chart has a text alternative.
 """
 
@@ -106,7 +106,7 @@ def lines(chart: LineChart) -> str:
         points = zip(each.x, each.y, strict=True)
         _curve(svg, each, [place(x, y) for x, y in points if np.isfinite(y)])
     if chart.named:
-        named = [s for s in chart.series if s.kind != "soft"]
+        named = [s for s in chart.series if s.colour != "soft"]
         ends = [place(s.x[-1], s.y[-1]) for s in named]
         _name_ends(svg, named, ends, bottom)
     return _as_text(svg)
@@ -114,7 +114,7 @@ def lines(chart: LineChart) -> str:
 
 def _curve(svg, each: Series, points: Sequence[tuple[float, float]]) -> None:
     """Draws one line through points in pixels; a single one as a dot."""
-    group = _add(svg, "g", class_=f"series-{each.kind} {each.dash}")
+    group = _add(svg, "g", class_=f"series-{each.colour} {each.dash}")
     _add(group, "title").text = each.name
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     _add(group, "polyline", points=path)
@@ -140,7 +140,7 @@ def _name_ends(
         most = heights[k] - _LINE
     for i, y in zip(order, heights, strict=True):
         name = shortened(series[i].name, _LONGEST_NAME)
-        kind = f"series-{series[i].kind}"
+        kind = f"series-{series[i].colour}"
         _text(svg, ends[i][0] + 6, y, name, "start", kind)
 
 

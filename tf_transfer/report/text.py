@@ -1,14 +1,14 @@
-"""What a run shows, in sentences and a table for the terminal."""
+"""The results of a run as sentences, and as a table for the terminal."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from tf_transfer.experiment.methods import METHODS
+from tf_transfer.experiment.methods.baselines import BASELINE
+from tf_transfer.experiment.results import Result
 from tf_transfer.experiment.statistics import (
-    BASELINE,
     Gain,
-    Result,
     Row,
     against_controls,
     choose,
@@ -17,15 +17,15 @@ from tf_transfer.experiment.statistics import (
 
 
 def table(rows: Sequence[Row], seeds: int) -> str:
-    """Lays the closing table out as text; accuracies in per cent."""
+    """Formats the closing table as text, with accuracies in per cent."""
     lines = [f"{'method':<17}{'target accuracy %':>19}{'gain':>15}{'min':>7}"]
     for row in rows:
-        shown = "-"
+        over_base = "-"
         if row.gain:
-            shown = points(row.gain.mean, row.gain.interval, sign=True)
+            over_base = points(row.gain.mean, row.gain.interval, sign=True)
         lines.append(
             f"{row.method:<17}{points(row.accuracy, row.interval):>19}"
-            f"{shown:>15}{row.minutes:>7.2f}{'  chosen' * row.chosen}"
+            f"{over_base:>15}{row.minutes:>7.2f}{'  chosen' * row.chosen}"
         )
     seed = "seed" if seeds == 1 else "seeds"
     lines.append(
@@ -38,49 +38,52 @@ def table(rows: Sequence[Row], seeds: int) -> str:
 
 
 def advice(results: Sequence[Result], methods: Sequence[str]) -> list[str]:
-    """Says in sentences what the intervals on the test images show."""
-    if BASELINE not in methods or len({r["seed"] for r in results}) < 2:
+    """Summarises the gains on the test images; the choice comes last."""
+    if BASELINE not in methods or len({r.seed for r in results}) < 2:
         return []
     sentences, helped = [], False
     chosen = choose(results, methods)
     judged = [method for method in methods if METHODS[method].controls]
     for method in judged + [chosen] * (chosen not in judged):
-        found = gain(results, method, BASELINE)
-        if found is None:
+        over_base = gain(results, method, BASELINE)
+        if over_base is None:
             continue
-        helped |= found.told and found.mean > 0
-        sentences.append(_sentence(method, found) + _controls(results, method))
+        helped |= over_base.significant and over_base.mean > 0
+        sentences.append(
+            _sentence(method, over_base) + _controls(results, method)
+        )
     if sentences and not helped:
         sentences.append(
-            "Nothing is shown to help here: more labels, more seeds or another "
-            "source may."
+            "No method shows a significant gain here: more labels, more seeds "
+            "or another source may help."
         )
     return [*sentences, *_heads(results), _choice(results, chosen, helped)]
 
 
 def _choice(results: Sequence[Result], chosen: str, helped: bool) -> str:
-    """Names the choice, and where the test images do not bear it out."""
+    """Names the choice, and says if the test images do not confirm it."""
     if chosen == BASELINE:
         but = ", though others gain on the test images" if helped else ""
         return f"By the validation images plain fine-tuning is the choice{but}."
-    found = gain(results, chosen, BASELINE)
-    borne_out = found is None or (found.told and found.mean > 0)
-    but = "" if borne_out else ", which the test images do not confirm"
+    over_base = gain(results, chosen, BASELINE)
+    confirmed = over_base is None or (
+        over_base.significant and over_base.mean > 0
+    )
+    but = "" if confirmed else ", which the test images do not confirm"
     return f"By the validation images {chosen} is the choice{but}."
 
 
 def _heads(results: Sequence[Result]) -> list[str]:
-    """Says from which heads the methods start."""
-    heads = {
-        r.get("head") for r in results if METHODS[r["method"]].head is None
-    }
+    """Names the heads that the methods start from."""
+    methods = dict.fromkeys(r.method for r in results)
+    own = {name: METHODS[name].head for name in methods}
+    heads = {r.head for r in results if own[r.method] is None}
     if heads == {"fresh"}:
-        related = any(r["method"] == "finetune_related" for r in results)
-        but = " but finetune_related" if related else ""
+        related = [name for name, head in own.items() if head == "related"]
+        but = f" except {' and '.join(related)}" if related else ""
         return [f"All methods{but} start from a fresh head."]
     if heads == {"related"}:
-        run = {r["method"] for r in results}
-        fresh = [m for m in METHODS if METHODS[m].head == "fresh" and m in run]
+        fresh = [name for name, head in own.items() if head == "fresh"]
         return [
             f"{' and '.join(fresh)} {'start' if len(fresh) > 1 else 'starts'} "
             "from a fresh head, the other methods from a related one."
@@ -88,35 +91,38 @@ def _heads(results: Sequence[Result]) -> list[str]:
     return []
 
 
-def _sentence(method: str, found: Gain) -> str:
-    amount = points(abs(found.mean), found.interval)
-    if not found.told:
-        amount = points(found.mean, found.interval, sign=True)
+def _sentence(method: str, over_base: Gain) -> str:
+    amount = points(abs(over_base.mean), over_base.interval)
+    if not over_base.significant:
+        amount = points(over_base.mean, over_base.interval, sign=True)
         return (
-            f"{method} cannot be told from fine-tuning here ({amount} points)"
+            f"{method} shows no significant difference from fine-tuning here "
+            f"({amount} points)"
         )
-    verb = "gains" if found.mean > 0 else "loses"
+    verb = "gains" if over_base.mean > 0 else "loses"
     return f"{method} {verb} {amount} points here"
 
 
 def _controls(results: Sequence[Result], method: str) -> str:
-    """Says than which controls a method is better, and than which worse."""
-    better, worse, neither = [], [], []
-    for control, found in against_controls(results, method).items():
-        told = better if found.mean > 0 else worse
-        (told if found.told else neither).append(control)
+    """Lists the controls a method beats, loses to, or does not differ from."""
+    better, worse, equal = [], [], []
+    for control, difference in against_controls(results, method).items():
+        if not difference.significant:
+            equal.append(control)
+        else:
+            (better if difference.mean > 0 else worse).append(control)
     parts = {
         "better than": better,
         "worse than": worse,
-        "not shown better than": neither,
+        "no significant difference from": equal,
     }
-    said = (
+    clauses = (
         f"; {how} {', '.join(names)}" for how, names in parts.items() if names
     )
-    return "".join(said) + "."
+    return "".join(clauses) + "."
 
 
 def points(mean: float, half: float, sign: bool = False) -> str:
-    """Lays out a share and its interval in per cent, e.g. `90.1 +- 1.2`."""
-    shown = f"{100 * mean:+.1f}" if sign else f"{100 * mean:.1f}"
-    return f"{shown} +- {100 * half:.1f}" if np.isfinite(half) else shown
+    """Formats a share and its interval in per cent, e.g. `90.1 +- 1.2`."""
+    text = f"{100 * mean:+.1f}" if sign else f"{100 * mean:.1f}"
+    return f"{text} +- {100 * half:.1f}" if np.isfinite(half) else text

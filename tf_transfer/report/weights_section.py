@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from tf_transfer.config import L2tl
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.datl import diagnostics
+from tf_transfer.experiment.results import Result
 from tf_transfer.experiment.weights_file import WeightTable
 from tf_transfer.report import charts, svg
 from tf_transfer.report.charts import Bar, LineChart, Series
@@ -105,26 +107,26 @@ def _target(labelled: ImageData) -> dict[str, Any]:
 
 
 def learned(
-    results: Sequence[dict[str, Any]],
-    config: dict[str, Any],
+    results: Sequence[Result],
+    settings: L2tl,
     names: Sequence[str],
 ) -> dict[str, Any]:
     """Returns the content of the section on L2TL's learning.
 
     Args:
-        results: of `l2tl`, one for each seed.
-        config: of the run.
+        results: of a method that learns weights, one for each seed.
+        settings: of L2TL in the run.
         names: of the source classes.
     """
-    logs = [result["history"]["learning"] for result in results]
+    logs = [result.history["learning"] for result in results]
     logs = {
         name: np.mean([each[name] for each in logs], axis=0) for name in logs[0]
     }
-    steps = config["l2tl"]["steps"]
+    steps = settings.steps
     return {
-        "credit": config["l2tl"]["credit"],
-        "reward": config["l2tl"]["reward"].replace("_", " "),
-        "improvement": config["l2tl"]["improvement"],
+        "credit": settings.credit,
+        "reward": settings.reward.replace("_", " "),
+        "improvement": settings.improvement,
         "has_baseline": "baseline" in logs,
         "scale": _over_time(logs, steps, "expected_scale", "scale"),
         "rewards": _over_time(logs, steps, "reward", "baseline"),
@@ -141,10 +143,10 @@ def _times(values: np.ndarray, epochs: int, steps: int) -> np.ndarray:
 
 
 _NAMES = {
-    "expected_scale": ("source-loss scale, expected", "l2tl"),
+    "expected_scale": ("source-loss scale, expected", "red"),
     "scale": ("source-loss scale, drawn", "soft"),
-    "reward": ("reward", "l2tl"),
-    "baseline": ("baseline", "base"),
+    "reward": ("reward", "red"),
+    "baseline": ("baseline", "green"),
 }
 
 
@@ -155,10 +157,10 @@ def _over_time(logs: dict, steps: int, *columns: str) -> str:
     for column in columns:
         if column in logs:
             values = logs[column]
-            name, kind = _NAMES[column]
+            name, colour = _NAMES[column]
             x = _times(values, epochs, steps)
             dash = "dashed" if column == "baseline" else ""
-            series.append(Series(name, x, values, kind, dash))
+            series.append(Series(name, x, values, colour, dash))
     ends = ", ".join(
         f"{s.name} from {s.y[0]:.3g} to {s.y[-1]:.3g}" for s in series
     )
@@ -180,8 +182,8 @@ def _moves(
     ]
     x = _times(weights, len(weights) - 1, steps)
     series = [
-        Series(names[c], x, weights[:, c], kind)
-        for kind, classes in (("soft", some), ("down", down), ("up", up))
+        Series(names[c], x, weights[:, c], colour)
+        for colour, classes in (("soft", some), ("blue", down), ("red", up))
         for c in classes
     ]
     moves = ", ".join(

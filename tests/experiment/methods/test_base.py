@@ -31,8 +31,7 @@ def test_which_methods_can_be_chosen_and_which_learn_weights():
         "l2tl",
     }
     assert [name for name, m in METHODS.items() if m.learns_weights] == ["l2tl"]
-    config = config_lib.Experiment()
-    blind = [n for n, m in METHODS.items() if not m.uses_source(config)]
+    blind = [name for name, m in METHODS.items() if not m.uses_source]
     assert blind == ["scratch"]
 
 

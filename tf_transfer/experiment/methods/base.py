@@ -59,9 +59,10 @@ class Method:
     def __call__(self, run: "SeedRun") -> "Outcome":
         return self.train(run)
 
-    def uses_source(self, config: Experiment) -> bool:
-        """Returns whether it starts from a model trained on the source."""
-        return GENERALIST in self.stages(config)
+    @property
+    def uses_source(self) -> bool:
+        """Whether it starts from a model trained on the source."""
+        return GENERALIST in self.stages(Experiment())
 
 
 METHODS: dict[str, Method] = {}
