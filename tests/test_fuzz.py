@@ -233,7 +233,7 @@ def test_bytes_to_the_exported_model(serve_bytes, content):
         assert np.isfinite(found["probabilities"]).all()
     except tf.errors.InvalidArgumentError as error:
         sentence = str(error)
-    named = "image_bytes[1] is no readable JPEG or PNG"
+    named = "image_bytes[1] is not a readable JPEG or PNG"
     assert not sentence or named in sentence
 
 
