@@ -45,12 +45,11 @@ def export_tflite(
 
     Returns:
         The folder of the new version. It also holds `class_names.json` and
-        `provenance.json`, whose `check` is the largest difference between
-        LiteRT and Keras.
+        `provenance.json`, whose `check` says how far LiteRT is from Keras.
 
     Raises:
         InputError: as `export_serving`; if LiteRT is not installed; if the
-            model cannot be converted, or then predicts differently.
+            model cannot be converted, or the result predicts differently.
 
     Example:
 

@@ -12,7 +12,7 @@ from tf_transfer.errors import InputError
 def publish(
     root: str | os.PathLike, write: Callable[[pathlib.Path], None]
 ) -> pathlib.Path:
-    """Writes the next version, `root/1`, `root/2`, ..., completely or not.
+    """Writes the next version, `root/1`, `root/2`, ..., or nothing at all.
 
     Args:
         root: the folder of the versions; created if it does not exist.
