@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import functools
+import json
 import os
 import pathlib
 import subprocess
@@ -377,3 +378,25 @@ def results_of(method, *accuracies, loss=1.0, validation=None) -> list[Result]:
         result(method, seed, *pair, loss=loss, seconds=30.0 + 60 * seed)
         for seed, pair in enumerate(pairs)
     ]
+
+
+FRAME = tt.Frame(8, 1, tt.Appearance(255.0, 0.0, 0.3))
+
+
+def raw_images() -> list[np.ndarray]:
+    """Raw images of several sizes and channels, float32 in 0..255."""
+    rng = np.random.default_rng(0)
+    shapes = (1, 28, 28, 3), (5, 9, 40, 1), (64, 8, 8, 4)
+    return [rng.integers(0, 256, s).astype(np.float32) for s in shapes]
+
+
+def framed_outputs(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """The probabilities of a model for raw images, prepared by `FRAME`."""
+    prepared = FRAME(images).numpy() / np.float32(255)
+    return keras.ops.softmax(model(prepared)).numpy()
+
+
+def export_check(folder: pathlib.Path, names: list[str]) -> dict[str, float]:
+    """Returns how a converted model compares with Keras; checks its names."""
+    assert json.loads((folder / "class_names.json").read_text()) == names
+    return json.loads((folder / "provenance.json").read_text())["check"]

@@ -1,4 +1,4 @@
-"""The benchmarks run, and what they found still holds. No time is asserted."""
+"""The benchmarks run, and their findings hold. No time is asserted."""
 
 import argparse
 import importlib.util
@@ -30,11 +30,11 @@ def load(name):
 def test_every_part_of_the_table_is_measured(name):
     script = load(name)
     options = script.parser().parse_args(speed.PARTS[name].split())
-    found = script.run(options)
-    assert found["rows"] or found["absent"]
-    for row in found["rows"]:
+    figures = script.run(options)
+    assert figures["rows"] or figures["absent"]
+    for row in figures["rows"]:
         assert row["ratio"] > 0
-        assert row["what"] in speed.table({name: found})
+        assert row["what"] in speed.table({name: figures})
 
 
 def test_a_part_that_fails_or_takes_too_long_is_named():
@@ -45,11 +45,11 @@ def test_a_part_that_fails_or_takes_too_long_is_named():
     assert "No such file" in text
 
 
-def test_findings_say_what_the_weights_save():
+def test_the_page_of_findings():
     findings = load("findings_page")
     whole = {"75": [0.5, 0.6], "300": [0.7, 0.8]}
-    found = findings.saving(whole, {"75": [0.7, 0.7], "150": [0.75, 0.76]})
-    assert found == (
+    sentence = findings.saving(whole, {"75": [0.7, 0.7], "150": [0.75, 0.76]})
+    assert sentence == (
         "The whole source ends at 75.0 % after 300 steps; the weighted source "
         "is there after 150, 0.50 of them (+0.5 +- 57.2 points), those of the "
         "generalist not counted."
@@ -77,17 +77,17 @@ def test_the_policy_finds_the_useful_classes(shared_data):
     assert source.num_classes == 30
     assert len(source.labels) == 18000
     split = splits.split_target(benchmark.load("usps"), 10, 5, seed=0)
-    found = benchmark.train(source, split, "feature", seed=0)
-    assert found["area"]["all"] > 0.85
-    assert found["mean_weight"][0] > 1.5
+    figures = benchmark.train(source, split, "feature", seed=0)
+    assert figures["area"]["all"] > 0.85
+    assert figures["mean_weight"][0] > 1.5
 
 
 @pytest.mark.slow
 def test_three_kills_leave_no_trace(tmp_path):
     command = helpers.tiny_command(tmp_path)
     settings = [part for part in command if part.startswith("--config.")]
-    found = load("crash").run(3, 0, settings)
-    assert found == {
+    figures = load("crash").run(3, 0, settings)
+    assert figures == {
         "kills": 3,
         "resumed": 3,
         "identical": True,
@@ -97,9 +97,9 @@ def test_three_kills_leave_no_trace(tmp_path):
 
 @pytest.mark.slow
 def test_memory_stays_flat():
-    found = load("scale").run(400_000, 2_000)
-    assert found["resample"]["growth_mb"] < 50
-    assert found["resample"]["share_error"] < 0.02
+    figures = load("scale").run(400_000, 2_000)
+    assert figures["resample"]["growth_mb"] < 50
+    assert figures["resample"]["share_error"] < 0.02
 
 
 @pytest.mark.slow
@@ -113,6 +113,6 @@ def test_the_cost_of_serving_is_measured():
         rounds=1,
         count=2,
     )
-    found = load("serving").run(options)["batch 2"]
-    assert all(ratio > 0 for ratio in found["ratio"].values())
-    assert found["requests"]["serve_bytes"]["p99_ms"] > 0
+    figures = load("serving").run(options)["batch 2"]
+    assert all(ratio > 0 for ratio in figures["ratio"].values())
+    assert figures["requests"]["serve_bytes"]["p99_ms"] > 0

@@ -1,4 +1,4 @@
-"""Whole flows, as a user of Python composes them."""
+"""Whole flows, as a user composes them in Python."""
 
 import keras
 import numpy as np
@@ -74,9 +74,9 @@ def test_l2tl_and_its_refit(tmp_path):
     assert names
     assert not any("policy" in name or "logits" in name for name in names)
     images = target.images[:3] / np.float32(255)
-    found = served.signatures["serving_default"](images=tf.constant(images))
+    outputs = served.signatures["serving_default"](images=tf.constant(images))
     np.testing.assert_allclose(
-        found["probabilities"],
+        outputs["probabilities"],
         keras.ops.softmax(refit.predict(images, verbose=0)),
         atol=1e-5,
     )
@@ -84,14 +84,14 @@ def test_l2tl_and_its_refit(tmp_path):
 
 @pytest.mark.slow
 def test_the_embedded_default_shows_the_papers_pattern(tmp_path):
-    """Adaptive beats reversed, and the source beats no source."""
+    """DATL beats reversed weights, and pre-training beats none."""
     config = config_lib.get_config()
     config.seeds = 3
     config.methods = ("scratch", "datl", "datl_reversed")
     rows = tt.compare(config, tmp_path / "run", quiet=True)
-    found = {row.method: row.accuracy for row in rows}
-    assert found["datl"] > found["datl_reversed"]
-    assert found["datl"] > found["scratch"] > 0.7
+    accuracies = {row.method: row.accuracy for row in rows}
+    assert accuracies["datl"] > accuracies["datl_reversed"]
+    assert accuracies["datl"] > accuracies["scratch"] > 0.7
     lines = (tmp_path / "run" / "weights.csv").read_text().splitlines()[1:]
     ranked = sorted(lines, key=lambda line: -float(line.split(",")[-1]))
     top = {line.split(",")[2] for line in ranked[:30]}

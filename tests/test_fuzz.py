@@ -235,7 +235,7 @@ def test_bytes_to_the_exported_model(serve_bytes, content):
         assert np.isfinite(outputs["probabilities"]).all()
     except tf.errors.InvalidArgumentError as error:
         sentence = str(error)
-    reason = "image_bytes[1] is no readable JPEG or PNG"
+    reason = "image_bytes[1] is not a readable JPEG or PNG"
     assert not sentence or reason in sentence
 
 

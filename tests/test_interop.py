@@ -1,4 +1,4 @@
-"""What users bring from the world of Keras works with both methods."""
+"""Both methods work with callbacks, tuners and encoders of Keras."""
 
 import functools
 
@@ -65,7 +65,7 @@ def test_the_callbacks_of_keras(method, tmp_path):
         shuffle=False,
         callbacks=[
             *callbacks,
-            # Nothing is that much better: the first epoch stays the best.
+            # No epoch is that much better, so the first stays the best.
             keras.callbacks.EarlyStopping(
                 "val_loss", 1e9, patience=2, restore_best_weights=True
             ),
@@ -83,25 +83,27 @@ def test_the_callbacks_of_keras(method, tmp_path):
     assert {"val_loss", "val_accuracy"} <= set(history)
     assert "val_reward" not in history
     np.testing.assert_allclose(history["learning_rate"], [0.05, 0.05, 0.025])
-    kept = model.get_weights()
+    restored = model.get_weights()
     model.load_weights(tmp_path / "epoch-1.weights.h5")
-    for one, other in zip(kept, model.get_weights(), strict=True):
+    for one, other in zip(restored, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     loaded = keras.saving.load_model(best)
     worst = int(np.argmax(history["val_loss"]))
     model.load_weights(tmp_path / f"epoch-{worst + 1}.weights.h5")
     np.testing.assert_allclose(loaded(IMAGES), model(IMAGES), atol=1e-6)
-    found = event_accumulator.EventAccumulator(str(tmp_path / "logs" / "train"))
-    found.Reload()
+    events = event_accumulator.EventAccumulator(
+        str(tmp_path / "logs" / "train")
+    )
+    events.Reload()
     recorded = [
         float(tf.make_ndarray(event.tensor_proto))
-        for event in found.Tensors("epoch_loss")
+        for event in events.Tensors("epoch_loss")
     ]
     np.testing.assert_allclose(recorded, history["loss"], rtol=1e-5)
 
 
 @pytest.mark.slow
-# KerasTuner 1.4 itself uses what Python has renamed.
+# KerasTuner 1.4 uses names that Python has deprecated.
 @pytest.mark.filterwarnings("ignore:(currentThread|getName):DeprecationWarning")
 def test_keras_tuner_searches_over_l2tl(tmp_path):
     def build_model(hp):
@@ -124,15 +126,15 @@ def test_keras_tuner_searches_over_l2tl(tmp_path):
     rates = {t.hyperparameters["rate"] for t in tuner.oracle.trials.values()}
     assert rates == {0.01, 0.1}
     (best,) = tuner.get_best_models(1)
-    found = best.evaluate(VALIDATION.batches(16), verbose=0, return_dict=True)
+    logs = best.evaluate(VALIDATION.batches(16), verbose=0, return_dict=True)
     scores = [trial.score for trial in tuner.oracle.trials.values()]
-    assert found["accuracy"] == pytest.approx(max(scores))
+    assert logs["accuracy"] == pytest.approx(max(scores))
     assert best.importance_weights().shape == (8,)
 
 
 @keras.saving.register_keras_serializable("test_interop")
 class Subclassed(keras.Model):
-    """An encoder whose shapes no one has been told."""
+    """An encoder whose shapes are unknown until it is called."""
 
     def __init__(self, units=6, **settings):
         super().__init__(**settings)
@@ -152,7 +154,7 @@ def test_a_subclassed_model_may_be_the_generalist():
     model = Subclassed(units=4)
     relation = tt.class_relation(model, target, 4)
     prior = tt.estimate_target_prior(model, target, np.full(4, 0.25)).prior
-    # As many images of every class.
+    # The target has the same number of images of every class.
     np.testing.assert_allclose(prior, relation.mean(axis=0), rtol=1e-5)
     with pytest.raises(InputError, match="must be functional or Sequential"):
         tt.replace_head(model, 3)
@@ -177,7 +179,7 @@ def subclassed():
 
 
 def hub():
-    """An object of keras-hub, pooled to features."""
+    """A backbone of keras-hub, pooled to features."""
     backbone = keras_hub.models.VGGBackbone(
         stackwise_num_repeats=[1],
         stackwise_num_filters=[6],
@@ -195,7 +197,7 @@ def hub():
     ],
 )
 def test_any_encoder(build, tmp_path):
-    """Through both methods, saved, and with another head."""
+    """It trains by both methods, is saved, and takes another head."""
     source = tt.classifier(build(), 8)
     source.build((None, 8, 8, 1))
     source.compile("sgd", helpers.LOSS)
@@ -214,8 +216,8 @@ def test_any_encoder(build, tmp_path):
     np.testing.assert_allclose(
         again.importance_weights(), model.importance_weights(), rtol=1e-6
     )
-    found = model.classifier()(IMAGES)
-    np.testing.assert_allclose(found, model(IMAGES), atol=1e-6)
+    logits = model.classifier()(IMAGES)
+    np.testing.assert_allclose(logits, model(IMAGES), atol=1e-6)
 
 
 @pytest.mark.slow

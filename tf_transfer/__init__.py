@@ -1,9 +1,13 @@
 """Which source data should a model learn from, and does it help?
 
-Importing this package is cheap: TensorFlow loads with the first name used.
+Importing this package is fast: TensorFlow is loaded when a name is first used.
 """
 
 import importlib
+
+import wrapt
+
+from tf_transfer.utils import registration
 
 __version__ = "0.1.0"
 
@@ -53,6 +57,8 @@ _HOMES = {
     "streams": "data.streams",
 }
 __all__ = sorted(_HOMES)
+
+wrapt.when_imported("keras")(registration.register)
 
 
 def __getattr__(name: str):

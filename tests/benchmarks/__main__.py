@@ -2,14 +2,14 @@
 
 python -m tests.benchmarks --out=FOLDER
 
-Runs the scripts beside this file one after another, each in a process of its
-own, and leaves in the folder `NAME.json` of each and, from all of these that
-are there, `speed.json` and `speed.md`. A part that fails or takes too long is
-named in the table, and the others go on. Half an hour on two quiet cores.
+Runs the scripts of this folder one after another, each in its own process,
+and writes `NAME.json` for each. `speed.json` and `speed.md` are made from all
+such files in the output folder. A part that fails or takes too long is listed
+in the table, and the others continue. It takes half an hour on two idle cores.
 
-`--only=NAME` runs some (several names with commas); `--quick` a few small
-steps of each, to see that they run. `label_shift` needs adapt and skada: run it
-with a Python that has them, into the same folder.
+`--only=NAME` runs some parts (several names with commas); `--quick` runs a few
+small steps of each, to check that they work. `label_shift` needs adapt and
+skada: run it with a Python that has them, into the same folder.
 """
 
 import argparse
@@ -44,7 +44,7 @@ LIMIT = 900
 
 
 def measure(name: str, quick: bool, limit: float) -> dict:
-    """Runs one script; returns what it printed, or why it did not."""
+    """Runs one script; returns its figures, or why there are none."""
     command = [sys.executable, str(HERE / f"{name}.py")]
     command += PARTS[name].split() if quick else []
     path = os.pathsep.join([str(HERE.parents[1]), *sys.path])
@@ -57,29 +57,29 @@ def measure(name: str, quick: bool, limit: float) -> dict:
             timeout=limit,
             env=os.environ | {"PYTHONPATH": path},
         )
-        found = json.loads(done.stdout)
+        figures = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
-        found = {"rows": [], "failed": f"took more than {limit:.0f} seconds"}
+        figures = {"rows": [], "failed": f"took more than {limit:.0f} seconds"}
     except ValueError:
         last = done.stderr.strip().splitlines()[-1:] or ["no output"]
-        found = {"rows": [], "failed": last[0]}
-    return found | {"seconds": round(time.monotonic() - started, 1)}
+        figures = {"rows": [], "failed": last[0]}
+    return figures | {"seconds": round(time.monotonic() - started, 1)}
 
 
 def goal(row: dict) -> str:
-    """Returns a row's goal in words."""
+    """Describes the goal of a row."""
     if row["most"] is not None:
         return f"at most {row['most']:g}"
     return "" if row["least"] is None else f"at least {row['least']:g}"
 
 
 def table(parts: dict[str, dict]) -> str:
-    """Returns the parts as a table in Markdown."""
+    """Returns the parts as a Markdown table."""
     lines = [
         "| what | against | ratio | quartiles | pairs | goal | reached |",
         "|---|---|---|---|---|---|---|",
     ]
-    said = {True: "yes", False: "**no**", None: ""}
+    words = {True: "yes", False: "**no**", None: ""}
     for name, part in parts.items():
         for row in part["rows"]:
             low, high = row["quartiles"]
@@ -90,7 +90,7 @@ def table(parts: dict[str, dict]) -> str:
                 f"{low:g} .. {high:g}" if row["pairs"] > 1 else "",
                 row["pairs"],
                 goal(row),
-                said[row["reached"]],
+                words[row["reached"]],
             )
             lines.append(f"| {' | '.join(map(str, cells))} |")
         for reason in [*part.get("absent", []), part.get("failed")]:
@@ -114,9 +114,9 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name in names:
         print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
-        found = measure(name, options.quick, options.limit)
-        print(f"{found['seconds']} s", file=sys.stderr)
-        text = json.dumps(found, indent=1)
+        figures = measure(name, options.quick, options.limit)
+        print(f"{figures['seconds']} s", file=sys.stderr)
+        text = json.dumps(figures, indent=1)
         (out / f"{name}.json").write_text(text + "\n")
     files = {name: out / f"{name}.json" for name in PARTS}
     parts = {

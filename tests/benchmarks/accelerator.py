@@ -1,18 +1,17 @@
-"""How fast an accelerator trains with DATL and with L2TL. JSON.
+"""The speed of training with DATL and L2TL on an accelerator. Prints JSON.
 
 python tests/benchmarks/accelerator.py
 
-A ResNet50 at 224, trained by `fit` on random images that lie in the host's
-memory: plain, with DATL's weights (images drawn by them, as in `compare`,
-framed images resampled, or in the loss), on source and target jointly with
-equal weights, and by L2TL. Ratios are of seconds per step, DATL's to plain
-training on as large batches, L2TL's to joint training. With every row: images
-that a second trains on (those of validation do not count), the share of the
-time in which the accelerator was busy, and the most of its memory that was
-held.
+A ResNet50 at 224 is trained by `fit` on random images in the host's memory:
+plainly; with DATL's weights (images drawn by weight, as in `compare`; framed
+images resampled; or weights in the loss); on source and target jointly with
+equal weights; and by L2TL. Ratios are of seconds per step: DATL against plain
+training with the same batch size, L2TL against joint training. Every row also
+has the images trained per second (without those of validation), the share of
+the time in which the accelerator was busy, and its peak memory.
 
-`--jit` compiles the steps by XLA, as Keras does by itself on one accelerator;
-`--cpu` measures the processor where there is no accelerator.
+`--jit` compiles the steps with XLA, as Keras does by default on a single
+accelerator; `--cpu` measures the processor instead.
 """
 
 import argparse
@@ -46,12 +45,12 @@ def images(count: int, classes: int, options: argparse.Namespace):
 
 
 def encoder(options: argparse.Namespace) -> keras.Model:
-    """Returns an encoder of random weights."""
+    """Returns an encoder with random weights."""
     return tt.encoder(options.encoder, (options.side, options.side, 3))
 
 
 class Data:
-    """The batches that every training takes.
+    """The batches of every training.
 
     Args:
         options: the flags.
@@ -94,7 +93,7 @@ def single(options: argparse.Namespace) -> keras.Model:
 
 
 def joint(credit: str | None, options: argparse.Namespace) -> tt.L2TL:
-    """Returns a compiled L2TL; without a credit its weights are fixed."""
+    """Returns a compiled L2TL, with fixed weights if there is no credit."""
     policy = tt.FixedPolicy(options.classes)
     if credit:
         policy = tt.WeightPolicy(options.classes)
@@ -115,9 +114,9 @@ def joint(credit: str | None, options: argparse.Namespace) -> tt.L2TL:
 def trainings(
     options: argparse.Namespace,
 ) -> dict[str, tuple[keras.Model, tf.data.Dataset]]:
-    """Returns every training: a model and its batches."""
+    """Returns the model and the batches of every training."""
     data = Data(options)
-    found = {
+    models = {
         "plain": (single(options), data.whole()),
         "DATL, drawn": (single(options), data.drawn()),
         "DATL, resampled": (
@@ -131,14 +130,14 @@ def trainings(
         "joint": (joint(None, options), data.joint),
     }
     for credit in options.credits:
-        found[f"L2TL, {credit}"] = joint(credit, options), data.joint
-    return found
+        models[f"L2TL, {credit}"] = joint(credit, options), data.joint
+    return models
 
 
 class Busy:
-    """How busy the first accelerator is while the block runs, in per cent.
+    """Measures how busy the first accelerator is in the block, in per cent.
 
-    None without `nvidia-smi`.
+    The share is None without `nvidia-smi`.
     """
 
     def __enter__(self):
@@ -156,13 +155,13 @@ class Busy:
         if self._sampler is None:
             return
         self._sampler.terminate()
-        found = self._sampler.communicate()[0].split()
-        if found:
-            self.share = round(float(np.mean([float(s) for s in found])), 1)
+        samples = self._sampler.communicate()[0].split()
+        if samples:
+            self.share = round(float(np.mean([float(s) for s in samples])), 1)
 
 
 def on_accelerator(function: Callable) -> dict[str, float | None]:
-    """Returns how busy a function keeps the accelerator, and the memory."""
+    """Returns how busy a function keeps the accelerator, and peak memory."""
     devices = tf.config.list_logical_devices("GPU")
     if devices:
         tf.config.experimental.reset_memory_stats("GPU:0")
@@ -175,9 +174,9 @@ def on_accelerator(function: Callable) -> dict[str, float | None]:
 
 
 def run(options: argparse.Namespace) -> dict[str, object]:
-    """Returns all rows, with the device that they were measured on."""
+    """Returns all rows."""
     if not options.cpu and not tf.config.list_logical_devices("GPU"):
-        return {"rows": [], "absent": ["there is no accelerator here"]}
+        return {"rows": [], "absent": ["there is no accelerator"]}
     keras.mixed_precision.set_dtype_policy(options.precision)
     steps, functions = options.steps, {}
     for name, (model, batches) in trainings(options).items():
@@ -188,7 +187,7 @@ def run(options: argparse.Namespace) -> dict[str, object]:
 
 
 def fitting(model: keras.Model, data: tf.data.Dataset, steps: int) -> Callable:
-    """Returns a function that trains some more steps."""
+    """Returns a function that trains for some more steps."""
     return lambda: model.fit(
         data, steps_per_epoch=steps, shuffle=False, verbose=0
     )
@@ -200,7 +199,7 @@ def row(
     seconds: pairs.Times,
     options: argparse.Namespace,
 ) -> pairs.Row:
-    """Returns the row of one training, whose figures its name repeats."""
+    """Returns the row of one training; its name includes the figures."""
     against = "joint" if name.startswith("L2TL") else "plain"
     trained = options.batch * options.steps / np.median(seconds[name])
     speed = f"{trained:.0f} images/s"
@@ -223,11 +222,11 @@ def row(
 
 def device() -> str:
     """Returns the name of the accelerator, or "CPU"."""
-    found = tf.config.list_physical_devices("GPU")
-    if not found:
+    devices = tf.config.list_physical_devices("GPU")
+    if not devices:
         return "CPU"
-    details = tf.config.experimental.get_device_details(found[0])
-    return details.get("device_name", found[0].name)
+    details = tf.config.experimental.get_device_details(devices[0])
+    return details.get("device_name", devices[0].name)
 
 
 def parser() -> argparse.ArgumentParser:

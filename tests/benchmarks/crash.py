@@ -1,13 +1,13 @@
-"""Kills a run again and again, and looks whether that left a trace. JSON.
+"""Kills a run many times and compares it with an uninterrupted one. JSON.
 
 python tests/benchmarks/crash.py --kills=20
 
-A run of `tf-transfer compare` in a child process is killed with SIGKILL at
-random moments, every other time at the moment when a checkpoint or result is
-being written, and started again. `resumed` counts the starts after a kill that
-went on with it; `identical` says whether weights of all models, results and
-importance weights are bitwise those of a run that was never killed (but for
-seconds). Some ten minutes on two cores.
+A run of `tf-transfer compare` in a child process is killed with SIGKILL and
+started again. Every other kill comes while a checkpoint or result is being
+written, the others at random moments. `resumed` counts the restarts that
+continued the run; `identical` says whether the weights of all models, the
+results (except seconds) and the importance weights equal those of a run that
+was never killed, bit for bit. It takes about ten minutes on two cores.
 """
 
 import argparse
@@ -24,11 +24,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
-LIMIT = 900.0  # seconds of waiting after which something is wrong
+LIMIT = 900.0  # seconds to wait before giving up
 
 
 def start(out: pathlib.Path, settings: list[str]) -> subprocess.Popen:
-    """Starts the command in a process of its own."""
+    """Starts the command in a new process."""
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "tf_transfer.cli", "compare", "--quiet"),
@@ -41,25 +41,25 @@ def start(out: pathlib.Path, settings: list[str]) -> subprocess.Popen:
 
 
 def finish(child: subprocess.Popen) -> None:
-    """Waits for the end, which must be a good one."""
+    """Waits for the command to end successfully."""
     _, errors = child.communicate(timeout=LIMIT)
     if child.returncode:
         raise RuntimeError(errors.decode())
 
 
 def written(out: pathlib.Path) -> dict[str, int]:
-    """Returns when every file of the run was last written."""
-    found = {}
+    """Returns the time of the last change of every file of the run."""
+    times = {}
     for path in out.rglob("*"):
         try:
-            found[str(path)] = path.stat().st_mtime_ns
+            times[str(path)] = path.stat().st_mtime_ns
         except FileNotFoundError:
             continue
-    return found
+    return times
 
 
 def wait(child: subprocess.Popen, reached, pause: float) -> bool:
-    """Waits until something is reached; False if the child ended before."""
+    """Waits for a condition; returns False if the child ended before."""
     until = time.monotonic() + LIMIT
     while not reached():
         if child.poll() is not None or time.monotonic() > until:
@@ -69,19 +69,19 @@ def wait(child: subprocess.Popen, reached, pause: float) -> bool:
 
 
 def saving(out: pathlib.Path) -> bool:
-    """Whether something is only half written."""
+    """Whether a file is being written."""
     return any("_temp" in name or "partial" in name for name in written(out))
 
 
 def kill(out, settings, rng, in_saving: bool) -> bool:
-    """Starts the run, lets it get somewhere, and kills it.
+    """Starts the run, lets it make progress, and kills it.
 
     Returns:
-        Whether it went on, and was killed before its end.
+        Whether it made progress and was killed before its end.
     """
     child = start(out, settings)
     before = written(out)
-    # Its first checkpoint or result shows that it has gone on.
+    # Its first checkpoint or result shows that it has continued.
     alive = wait(child, lambda: written(out) != before, pause=0.01)
     if alive and in_saving:
         alive = wait(child, lambda: saving(out), pause=0)
@@ -96,26 +96,26 @@ def kill(out, settings, rng, in_saving: bool) -> bool:
 
 
 def content(out: pathlib.Path) -> dict[str, object]:
-    """Returns what a run must leave by name, without its seconds."""
-    found = {path.name: path.read_text() for path in out.glob("*.csv")}
+    """Returns the results and weights of a run by name, without seconds."""
+    contents = {path.name: path.read_text() for path in out.glob("*.csv")}
     for result in json.loads((out / "results.json").read_text()):
         del result["seconds"]
         for name, value in result.items():
-            found[f"{result['method']}-{result['seed']} {name}"] = value
+            contents[f"{result['method']}-{result['seed']} {name}"] = value
     for path in sorted((out / "checkpoints").glob("*.keras")):
         model = keras.saving.load_model(path, compile=False)
-        found[path.name] = [w.tobytes() for w in model.get_weights()]
-    return found
+        contents[path.name] = [w.tobytes() for w in model.get_weights()]
+    return contents
 
 
 def differences(one: dict, other: dict) -> list[str]:
-    """Names what two runs left that is not the same, bit for bit."""
+    """Names the contents that differ between two runs, bit for bit."""
     names = sorted(one.keys() | other.keys())
     return [name for name in names if one.get(name) != other.get(name)]
 
 
 def run(kills: int, seed: int, settings: list[str]) -> dict:
-    """Returns kills, how often the run went on, and whether it matters."""
+    """Returns the numbers of kills and restarts, and the differences."""
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         whole, broken = (pathlib.Path(folder) / n for n in ("whole", "broken"))

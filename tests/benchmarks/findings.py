@@ -1,24 +1,25 @@
-"""DATL's findings, each as one figure, and what the weights save.
+"""DATL's findings, one figure each, and the steps that the weights save.
 
 python tests/benchmarks/findings.py --out=runs/findings
 
-The paper's own protocol: pre-training from random weights on the weighted or
-the whole source, then fine-tuning with a fresh head. Draws a picture of each
-and prints JSON; writes `findings.json` and `findings.md` beside them.
+This is the paper's own protocol: pre-training from random weights on the
+weighted or the whole source, then fine-tuning with a fresh head. It draws a
+picture of each finding, writes `findings.json` and `findings.md` beside them,
+and prints JSON.
 
 - irrelevant.png: the gain against the share of irrelevant source images.
 - temper.png: the gain against how far the weights are tempered.
 - labels.png: fine against coarse source labels (CIFAR-100's 20 superclasses).
 - efficiency.png: accuracy against source steps, weighted and unweighted.
-- continued.png: likewise, but from the generalist, as `compare` does.
-- right.png: joint training as `joint` does it, by equal weights, and as `l2tl`
-  does, but on the classes that are known to be right alone: what its learning
-  has to gain. From the generalist and a related head, as in `compare`.
-- areas.png: area under the ROC curve of every estimator's class weights, for
-  telling the source classes that are known to be right from the others.
+- continued.png: the same, but from the generalist, as in `compare`.
+- right.png: joint training with equal weights, as `joint` does it, and as
+  `l2tl` does it on the relevant classes alone, which is the most that learned
+  weights can gain. From the generalist and a related head, as in `compare`.
+- areas.png: the area under the ROC curve with which the class weights of each
+  estimator separate the relevant source classes from the others.
 
-Per seed about 15 minutes on two cores; needs `../shared/data`, from the
-project's root.
+It takes about 15 minutes a seed on two cores, and needs `../shared/data`. Run
+it from the project's root.
 """
 
 import argparse
@@ -34,7 +35,7 @@ import numpy as np
 from findings_page import (
     EQUAL,
     RIGHT,
-    SHOWN,
+    TITLES,
     WEIGHTED,
     WHOLE,
     Curves,
@@ -49,7 +50,7 @@ from tf_transfer.data import splits
 from tf_transfer.datl import estimation
 from tf_transfer.experiment import statistics
 from tf_transfer.experiment.compiled_models import CompiledModels, Outcome
-from tf_transfer.experiment.methods import joint_training
+from tf_transfer.experiment.methods import l2tl
 from tf_transfer.experiment.run_folder import RunFolder
 from tf_transfer.experiment.seed_run import SeedRun
 
@@ -68,7 +69,7 @@ SUPERCLASSES = (
 
 
 def load_config(name: str, **data) -> config_lib.Experiment:
-    """Returns a config of the repository, from the paper's start."""
+    """Returns a config of the repository, with the paper's start."""
     path = CONFIGS / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
@@ -81,144 +82,143 @@ def load_config(name: str, **data) -> config_lib.Experiment:
     return config
 
 
-def trials(
+def seed_runs(
     config: config_lib.Experiment,
     out: pathlib.Path,
     seeds: range,
     coarse: bool = False,
 ) -> Iterator[SeedRun]:
-    """Yields the trial of every seed."""
+    """Yields the run of every seed."""
     source, target, prints = inputs.load(config, None, None, quiet=True)
     if coarse:
         groups = np.array(SUPERCLASSES.split(), np.int32)
         names = [f"superclass {c}" for c in range(groups.max() + 1)]
         source = tt.ImageData(source.images, groups[source.labels], names)
-    bench = CompiledModels.of(config, source, target)
+    models = CompiledModels.of(config, source, target)
     head = config.finetuning.head
     labels = config.data.labels_per_class, config.data.validation_per_class
     with RunFolder(out, config, prints) as folder:
         for seed in seeds:
             split = splits.split_target(target, *labels, seed)
             yield SeedRun(
-                bench, source, split, seed, folder, lambda steps: None, head
+                models, source, split, seed, folder, lambda steps: None, head
             )
 
 
-def accuracy(trial: SeedRun, importance, steps: int = BUDGET) -> float:
+def accuracy(run: SeedRun, importance, steps: int = BUDGET) -> float:
     """Returns the test accuracy after weighted (None: whole) pre-training."""
-    trial.config.pretraining.steps = steps
-    return tested(trial, trial.finetune(trial.pretrain(importance)))
+    run.config.pretraining.steps = steps
+    return tested(run, run.finetune(run.pretrain(importance)))
 
 
-def tested(trial: SeedRun, outcome: Outcome) -> float:
-    """Returns the test accuracy of what a method has trained."""
-    trial.bench.target.load(outcome.state)
-    return trial.evaluate(trial.target.test).accuracy
+def tested(run: SeedRun, outcome: Outcome) -> float:
+    """Returns the test accuracy of the outcome of a method."""
+    with run.models.target.loaded(outcome.state):
+        return run.evaluate(splits.Part.TEST).accuracy
 
 
 def irrelevant(out: pathlib.Path, seeds: range) -> Curves:
     """Gains of the weights by the share of irrelevant images in the source."""
-    found = {}
+    gains_by_share = {}
     for count in range(1, len(PARTS) + 1):
         parts = [f"npz:../shared/data/{part}.npz" for part in PARTS[:count]]
         config = load_config("mixture_to_usps", source="+".join(parts))
         gains, share = [], 0.0
-        for trial in trials(config, out / f"irrelevant-{count}", seeds):
-            share = 1 - 10 / trial.source.num_classes
-            gains.append(
-                accuracy(trial, trial.importance()) - accuracy(trial, None)
-            )
-        found[f"{share:.2f}"] = gains
-    return {"mixture_to_usps": found}
+        for run in seed_runs(config, out / f"irrelevant-{count}", seeds):
+            share = 1 - 10 / run.source.num_classes
+            gains.append(accuracy(run, run.importance()) - accuracy(run, None))
+        gains_by_share[f"{share:.2f}"] = gains
+    return {"mixture_to_usps": gains_by_share}
 
 
 def temper(out: pathlib.Path, seeds: range) -> Curves:
     """Gains of the weights by the exponent of P_t / P_s."""
-    found = {str(temper): [] for temper in TEMPERS}
+    gains_by_temper = {str(temper): [] for temper in TEMPERS}
     config = load_config("mixture_to_usps")
-    for trial in trials(config, out / "temper", seeds):
-        base = accuracy(trial, None)
-        for name, gains in found.items():
-            weighted = trial.importance(temper=float(name))
-            gains.append(accuracy(trial, weighted) - base)
-    return {"mixture_to_usps": found}
+    for run in seed_runs(config, out / "temper", seeds):
+        base = accuracy(run, None)
+        for name, gains in gains_by_temper.items():
+            weighted = run.importance(temper=float(name))
+            gains.append(accuracy(run, weighted) - base)
+    return {"mixture_to_usps": gains_by_temper}
 
 
 def labels(out: pathlib.Path, seeds: range) -> Curves:
     """Accuracy by how fine the labels of the same source images are."""
-    found = {}
+    curves = {}
     for coarse in (True, False):
         name = "20 superclasses" if coarse else "100 classes"
         config = load_config("cifar100_to_cifar10")
         folder = out / f"labels-{'coarse' if coarse else 'fine'}"
-        found[name] = [
-            accuracy(trial, None, steps=max(STEPS))
-            for trial in trials(config, folder, seeds, coarse)
+        curves[name] = [
+            accuracy(run, None, steps=max(STEPS))
+            for run in seed_runs(config, folder, seeds, coarse)
         ]
-    return {"cifar100_to_cifar10": found}
+    return {"cifar100_to_cifar10": curves}
 
 
 def efficiency(
     out: pathlib.Path, seeds: range, start: str = "random"
 ) -> Curves:
     """Accuracy by source steps, weighted and unweighted."""
-    found = {}
+    curves = {}
     for name in ("mixture_to_usps", "cifar100_to_vehicles"):
         whole, weighted = ({str(n): [] for n in STEPS} for _ in range(2))
         config = load_config(name)
         config.datl.start = start
-        for trial in trials(config, out / f"{start}-{name}", seeds):
+        for run in seed_runs(config, out / f"{start}-{name}", seeds):
             for steps in STEPS:
-                importance = trial.importance()
-                whole[str(steps)].append(accuracy(trial, None, steps))
-                weighted[str(steps)].append(accuracy(trial, importance, steps))
-        found |= {name + WHOLE: whole, name + WEIGHTED: weighted}
-    return found
+                importance = run.importance()
+                whole[str(steps)].append(accuracy(run, None, steps))
+                weighted[str(steps)].append(accuracy(run, importance, steps))
+        curves |= {name + WHOLE: whole, name + WEIGHTED: weighted}
+    return curves
 
 
 def continued(out: pathlib.Path, seeds: range) -> Curves:
-    """Accuracy by the steps after those of the generalist, likewise."""
+    """Accuracy by the steps after those of the generalist."""
     return efficiency(out, seeds, "generalist")
 
 
 def right(out: pathlib.Path, seeds: range) -> Curves:
-    """Accuracies of joint training by equal and by the right weights."""
-    found = {}
+    """Accuracies of joint training with equal and with the right weights."""
+    curves = {}
     for name in ("mixture_to_usps", "cifar100_to_vehicles"):
         config = load_config(name)
         config.datl.start, config.finetuning.head = "generalist", "related"
-        equal, known = [], []
-        for trial in trials(config, out / f"right-{name}", seeds):
-            relevant = np.isin(trial.source.class_names, config.relevant)
+        equal, weighted = [], []
+        for run in seed_runs(config, out / f"right-{name}", seeds):
+            relevant = np.isin(run.source.class_names, config.relevant)
             for values, outcome in (
-                (equal, joint_training.train_uniform(trial)),
-                (known, joint_training.train_weighted(trial, relevant, 1.0)),
+                (equal, l2tl.train_uniform(run)),
+                (weighted, l2tl.train_weighted(run, relevant, 1.0)),
             ):
-                values.append(tested(trial, outcome))
-        found[name] = {EQUAL: equal, RIGHT: known}
-    return found
+                values.append(tested(run, outcome))
+        curves[name] = {EQUAL: equal, RIGHT: weighted}
+    return curves
 
 
 def areas(out: pathlib.Path, seeds: range) -> Curves:
-    """Areas of the class weights by estimator."""
-    found = {}
+    """ROC areas of the class weights by estimator."""
+    curves = {}
     for name in ("mixture_to_usps", "cifar100_to_vehicles"):
         config = load_config(name)
-        config.datl.estimator = "bbse"  # holds source images out
-        found[name] = {kind: [] for kind in estimation.ESTIMATORS}
-        for trial in trials(config, out / f"areas-{name}", seeds):
-            relevant = np.isin(trial.source.class_names, config.relevant)
-            trial.bench.generalist.load(trial.generalist)
-            for kind, values in found[name].items():
-                estimate = estimation.estimate_target_prior(
-                    trial.bench.generalist.model,
-                    trial.target.labelled.batches(),
-                    trial.source.prior,
-                    **trial.estimation | {"estimator": kind},
-                )
-                weights = estimate.prior / trial.source.prior
-                values.append(statistics.roc_area(relevant, weights))
-    return found
+        config.datl.estimator = "bbse"  # holds out source images
+        curves[name] = {kind: [] for kind in estimation.ESTIMATORS}
+        for run in seed_runs(config, out / f"areas-{name}", seeds):
+            relevant = np.isin(run.source.class_names, config.relevant)
+            state = run.train_generalist()
+            with run.models.generalist.loaded(state) as generalist:
+                for kind, values in curves[name].items():
+                    estimate = estimation.estimate_target_prior(
+                        generalist,
+                        run.target.labelled.batches(),
+                        run.source.prior,
+                        **run.estimation_settings() | {"estimator": kind},
+                    )
+                    weights = estimate.prior / run.source.prior
+                    values.append(statistics.roc_area(relevant, weights))
+    return curves
 
 
 FIGURES = {
@@ -233,7 +233,7 @@ FIGURES = {
 
 
 def main() -> None:
-    """Runs what is asked for, and draws and prints all that is there."""
+    """Runs the chosen parts; draws and prints all that have been run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)
@@ -244,15 +244,15 @@ def main() -> None:
     out = options.out
     out.mkdir(parents=True, exist_ok=True)
     path = out / "findings.json"
-    found = json.loads(path.read_text()) if path.exists() else {}
+    findings = json.loads(path.read_text()) if path.exists() else {}
     for name in options.only:
-        found[name] = FIGURES[name](out, range(options.seeds))
-        path.write_text(json.dumps(found, indent=1) + "\n")
-    found = {name: found[name] for name in FIGURES if name in found}
-    for name, curves in found.items():
-        draw(out / f"{name}.png", curves, *SHOWN[name][1:])
-    (out / "findings.md").write_text(page(found))
-    print(json.dumps(found, indent=1))
+        findings[name] = FIGURES[name](out, range(options.seeds))
+        path.write_text(json.dumps(findings, indent=1) + "\n")
+    findings = {name: findings[name] for name in FIGURES if name in findings}
+    for name, curves in findings.items():
+        draw(out / f"{name}.png", curves, *TITLES[name][1:])
+    (out / "findings.md").write_text(page(findings))
+    print(json.dumps(findings, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pictures and a document of the findings, from their figures."""
+"""Draws the figures of the findings and writes their document."""
 
 import pathlib
 
@@ -8,15 +8,15 @@ from tf_transfer.experiment import statistics
 from tf_transfer.report import figures, text
 
 Curves = dict[str, dict[str, list[float]]]
-"""By curve and place along it, one value for every seed."""
+"""By curve and point, one value for each seed."""
 
 WHOLE, WEIGHTED = ", whole", ", weighted"
 EQUAL = "joint: equal weights"
 RIGHT = "as l2tl: the right classes alone"
 _GAIN = "gain of the weights, points"
 _ACCURACY = "target accuracy, %"
-# Of each finding: title, and what the axes show.
-SHOWN = {
+# The title of each finding and the labels of its axes.
+TITLES = {
     "irrelevant": (
         "Gain of the weights by the share of irrelevant source data",
         "share of irrelevant source images",
@@ -50,7 +50,7 @@ SHOWN = {
 def draw(
     path: pathlib.Path, curves: Curves, x_label: str, y_label: str
 ) -> None:
-    """Draws curves of means with their intervals, in per cent."""
+    """Draws curves of means and their intervals, in per cent."""
     figure = figures.new_figure(5.5, 3.6)
     axes = figure.add_subplot()
     for name, points in curves.items():
@@ -67,20 +67,22 @@ def draw(
 
 
 def saving(whole: dict[str, list], weighted: dict[str, list]) -> str:
-    """Says how many steps the weighted source takes for the same accuracy."""
+    """Says after how many steps the weighted source is as accurate."""
     most = max(map(int, whole))
-    wanted = np.mean(whole[str(most)])
+    accuracy = np.mean(whole[str(most)])
     enough = []
     for steps in sorted(map(int, weighted), reverse=True):
-        if np.mean(weighted[str(steps)]) < wanted:
+        if np.mean(weighted[str(steps)]) < accuracy:
             break
         enough.append(steps)
-    said = f"The whole source ends at {100 * wanted:.1f} % after {most} steps; "
+    sentence = (
+        f"The whole source ends at {100 * accuracy:.1f} % after {most} steps; "
+    )
     if not enough:
-        return f"{said}the weighted source does not end there."
+        return f"{sentence}the weighted source does not end there."
     least = min(enough)
     return (
-        f"{said}the weighted source is there after {least}, "
+        f"{sentence}the weighted source is there after {least}, "
         f"{least / most:.2f} of them "
         f"({difference(weighted[str(least)], whole[str(most)])}), those of "
         "the generalist not counted."
@@ -93,8 +95,8 @@ def difference(values: list[float], others: list[float]) -> str:
     return f"{text.points(*statistics.mean_interval(pairs), True)} points"
 
 
-def page(found: dict[str, Curves]) -> str:
-    """Returns the document: a picture and a table of each finding."""
+def page(findings: dict[str, Curves]) -> str:
+    """Returns the document, with a picture and a table for each finding."""
     lines = [
         "# Findings",
         "",
@@ -105,8 +107,8 @@ def page(found: dict[str, Curves]) -> str:
         "training goes on from that generalist.",
         "Means over seeds with 95 % intervals, test images read once a value.",
     ]
-    for name, curves in found.items():
-        title, x_label, y_label = SHOWN[name]
+    for name, curves in findings.items():
+        title, x_label, y_label = TITLES[name]
         places = list(next(iter(curves.values())))
         seeds = len(curves[next(iter(curves))][places[0]])
         lines += ["", f"## {title}", "", f"![]({name}.png)", ""]
@@ -122,10 +124,10 @@ def page(found: dict[str, Curves]) -> str:
             lines.append(f"| {curve} | {' | '.join(cells)} |")
         if name in ("efficiency", "continued"):
             for task in (c.removesuffix(WHOLE) for c in curves if WHOLE in c):
-                said = saving(curves[task + WHOLE], curves[task + WEIGHTED])
-                lines += ["", f"{task}: {said}"]
+                sentence = saving(curves[task + WHOLE], curves[task + WEIGHTED])
+                lines += ["", f"{task}: {sentence}"]
         if name == "right":
             for task, points in curves.items():
-                said = difference(points[RIGHT], points[EQUAL])
-                lines += ["", f"{task}: {said} by the right weights."]
+                sentence = difference(points[RIGHT], points[EQUAL])
+                lines += ["", f"{task}: {sentence} by the right weights."]
     return "\n".join(lines) + "\n"

@@ -1,11 +1,12 @@
-"""What `fit` adds to the steps of our models. JSON.
+"""The overhead of `fit` over the steps of our models. Prints JSON.
 
 python tests/benchmarks/fit_overhead.py
 
-`fit` of an `L2TL` model on `streams`, over a loop written by hand that calls
-the same `train_step`, as one tf.function, on the same data; with
-`L2TLTrainer.fit`, what the command line runs: schedule, progress and the
-watch over the loss included. `passes`: the median milliseconds of a step.
+Compares `fit` of an `L2TL` model on `streams` with a loop written by hand,
+which calls the same `train_step` as one tf.function on the same data. It also
+measures `L2TLTrainer.fit`, which the command line runs and which includes the
+schedule, the progress and the check of the loss. `step_ms` and `loop_ms` are
+the median milliseconds of a step.
 """
 
 import argparse
@@ -39,7 +40,7 @@ def images(count: int, classes: int, options: argparse.Namespace):
 
 
 def streams(options: argparse.Namespace) -> tf.data.Dataset:
-    """Returns endless batches of random images."""
+    """Returns infinite batches of random images."""
     parts = []
     for count, classes in ((2000, SOURCES), (100, TARGETS), (99, TARGETS)):
         batches = images(count, classes, options).batches(options.batch)
@@ -48,7 +49,7 @@ def streams(options: argparse.Namespace) -> tf.data.Dataset:
 
 
 def make(credit: str, options: argparse.Namespace) -> tt.L2TL:
-    """Returns a model of random weights."""
+    """Returns a model with random weights."""
     return tt.L2TL(
         tt.small_encoder((options.side, options.side, 1), options.width),
         SOURCES,
@@ -78,7 +79,7 @@ def compare(credit: str, options: argparse.Namespace) -> list[pairs.Row]:
     for model in (by_hand, fitted):
         model.compile(keras.optimizers.SGD(0.01), metrics=["accuracy"])
     reusable = L2TLTrainer(ours, [steps])
-    found = pairs.in_turn(
+    seconds = pairs.in_turn(
         {
             "loop": loop(by_hand, data, steps),
             "fit": lambda: fitted.fit(
@@ -96,10 +97,10 @@ def compare(credit: str, options: argparse.Namespace) -> list[pairs.Row]:
         pairs.row(
             f"{what}, {credit} credit",
             "the same step in a loop written by hand",
-            found[name] / found["loop"],
+            seconds[name] / seconds["loop"],
             most=1.05,
-            step_ms=pairs.rounded(1e3 * np.median(found[name]) / steps),
-            loop_ms=pairs.rounded(1e3 * np.median(found["loop"]) / steps),
+            step_ms=pairs.rounded(1e3 * np.median(seconds[name]) / steps),
+            loop_ms=pairs.rounded(1e3 * np.median(seconds["loop"]) / steps),
         )
         for name, what in (("fit", "fit"), ("ours", "fit in `compare`"))
     ]

@@ -2,11 +2,11 @@
 
 python tests/benchmarks/growth.py
 
-Each curve times one function for growing classes, images, batches or devices,
-in turn; `curve` is the time over that of the smallest. The row is the growth
-from end to end over the promised one: at most 1, and a tenth for noise.
-Devices are logical ones, which share the processors: they are no faster, and
-the row shows what running on several costs.
+Each curve times one function for a growing number of classes, images or
+devices, or a growing batch. `curve` is the time relative to the smallest. The
+row is the measured growth over the promised growth: at most 1, with a tenth
+allowed for noise. The devices are logical ones that share the processors, so
+the row shows the overhead of several devices, not a gain.
 """
 
 import argparse
@@ -35,11 +35,11 @@ class Curve(NamedTuple):
     """A function of a size.
 
     Attributes:
-        make: from a size to what is timed.
-        order: the promise, as the docstring has it.
-        promised: the promise as a number, up to a factor.
-        sizes: of the curve, ascending.
-        of: what they count.
+        make: a function from a size to the function that is timed.
+        order: the promise, as the docstring states it.
+        promised: a function from a size to the promised cost, up to a factor.
+        sizes: the sizes, in ascending order.
+        of: what the sizes count.
     """
 
     make: Callable[[int], Callable]
@@ -58,7 +58,7 @@ def weights_of(classes: int) -> tt.ImportanceWeights:
 
 
 def reads(dataset: tf.data.Dataset, batches: int) -> Callable:
-    """Returns a function that reads some batches further."""
+    """Returns a function that reads the next batches."""
     iterator = iter(quiet(dataset))
 
     def read():
@@ -199,8 +199,8 @@ def trace(name: str, curve: Curve, rounds: int) -> pairs.Row:
     """Times one curve."""
     first, last = curve.sizes[0], curve.sizes[-1]
     calls = {str(size): curve.make(size) for size in curve.sizes}
-    found = pairs.in_turn(calls, rounds)
-    grown = found[str(last)] / found[str(first)]
+    seconds = pairs.in_turn(calls, rounds)
+    grown = seconds[str(last)] / seconds[str(first)]
     promised = curve.promised(last) / curve.promised(first)
     goal = None if curve.of == "devices" else NOISE
     return pairs.row(
@@ -210,8 +210,8 @@ def trace(name: str, curve: Curve, rounds: int) -> pairs.Row:
         most=goal,
         promised=pairs.rounded(promised),
         curve={
-            size: pairs.rounded(np.median(times / found[str(first)]))
-            for size, times in found.items()
+            size: pairs.rounded(np.median(times / seconds[str(first)]))
+            for size, times in seconds.items()
         },
     )
 

@@ -1,16 +1,16 @@
-"""What a step of L2TL costs, over the passes it cannot do without. JSON.
+"""The cost of an L2TL step, relative to the passes that it needs. JSON.
 
 python tests/benchmarks/l2tl_step.py
 
-`passes`: what no L2TL can do without, as bare tf.functions, called in turn: a
-plain training step on the batch of kept source and target images, and a
+`passes` are the passes that every L2TL needs, as plain tf.functions called one
+after another: a training step on a batch of source and target images, and a
 forward pass on the validation batch; for the gradient credit also the backward
-pass from there and the forward-mode pass on the source batch. `together`: the
-same in one tf.function, source and target each in a batch of its own, which
-TensorFlow runs side by side. `plain`: the training step of `together` alone.
-Everything else in a step, policy and metrics, costs the same for every encoder:
-so for two widths. The last rows are for more classes and levels, with the
-memory of policy and credit and the peak of the process.
+pass from there and the forward-mode pass on the source batch. `together` is
+the same in one tf.function, with source and target in separate batches, which
+TensorFlow runs in parallel. `plain` is the training step of `together` alone.
+The rest of a step, policy and metrics, costs the same for every encoder, so
+two widths are measured. The last rows have more classes and levels. Every row
+has the memory of policy and credit, and the peak memory of the process.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def joint_step(model: tt.L2TL, data: dict, joined: bool) -> None:
 
 
 def look(model: tt.L2TL, data: dict, credit: str) -> tf.Tensor:
-    """Passes over the validation images, and what else a credit needs."""
+    """Runs the validation pass, and the other passes that a credit needs."""
     (xs, ys), _, (xv, yv) = data.values()
     if credit != "gradient":
         return model(xv, training=False)
@@ -90,7 +90,7 @@ def look(model: tt.L2TL, data: dict, credit: str) -> tf.Tensor:
 
 
 def bare(model: tt.L2TL, data: dict, credit: str) -> dict[str, Callable]:
-    """Returns what a step is compared to."""
+    """Returns the functions that a step is compared with."""
     joined = tf.function(lambda: joint_step(model, data, joined=True))
     apart = tf.function(lambda: joint_step(model, data, joined=False))
     looking = tf.function(lambda: look(model, data, credit))
@@ -108,7 +108,7 @@ def bare(model: tt.L2TL, data: dict, credit: str) -> dict[str, Callable]:
 
 
 def repeated(function, steps: int):
-    """Returns a function that calls another several times."""
+    """Returns a function that calls another one several times."""
 
     def run():
         for _ in range(steps):
@@ -134,7 +134,7 @@ def compare(
     model = make(credit, classes, levels, width)
     whole = tf.function(model.train_step)
     calls = {"step": lambda: whole(data)} | bare(model, data, credit)
-    found = pairs.in_turn(
+    seconds = pairs.in_turn(
         {name: repeated(call, options.steps) for name, call in calls.items()},
         options.rounds,
     )
@@ -142,7 +142,7 @@ def compare(
     state += model.policy_optimizer.variables
     more = {
         "step_ms": pairs.rounded(
-            1e3 * np.median(found["step"]) / options.steps
+            1e3 * np.median(seconds["step"]) / options.steps
         ),
         "state_mb": round(sum(4 * np.prod(v.shape) for v in state) / 2**20, 1),
         "peak_mb": pairs.peak_mb(),
@@ -156,7 +156,7 @@ def compare(
         pairs.row(
             f"{what}, {levels} levels",
             AGAINST[other],
-            found["step"] / found[other],
+            seconds["step"] / seconds[other],
             most=goals.get(other) if few else None,
             **more,
         )

@@ -2,17 +2,18 @@
 
 python tests/benchmarks/label_shift.py
 
-Features of 10 classes, of which the target has other shares than the source:
-a known label shift, drawn anew in every round, in which all run in turn on the
-same rows. Ours is `estimate_target_prior` with the head of a generalist;
-theirs are the adapters' `fit_weights` or `fit` and `compute_weights`, of which
-the mean over each class is taken. `error`: mean distance of the class weights
-from the true ones, ours over theirs; `seconds`: likewise, ours less the pass
-of the rows through the head (`seconds_with_forward` is with it). Kernels have
-the median distance as their width. Those that need a matrix of all pairs of
-rows, or its inverse, run on few rows alone.
+Features of 10 classes, whose shares differ between source and target: a known
+label shift, drawn anew in every round, in which all estimators run in turn on
+the same rows. Ours is `estimate_target_prior` with the head of a generalist;
+theirs are the adapters' `fit_weights`, or `fit` and `compute_weights`,
+averaged over each class. `error` is the mean distance of the class weights
+from the true ones, ours over theirs. `seconds` is the same ratio of times, but
+ours are without the pass of the rows through the head (`seconds_with_forward`
+are with it). The width of kernels is the median distance. Adapters that need a
+matrix of all pairs of rows, or its inverse, run only on few rows.
 
-Needs `pip install adapt==0.4.5 skada`; what is absent is left out, and said.
+Needs `pip install adapt==0.4.5 skada`; a package that is not installed is left
+out, and listed in `absent`.
 """
 
 import argparse
@@ -42,7 +43,7 @@ ALL_PAIRS = ("adapt KMM", "skada KMM", "skada MMDTarS")
 
 
 def draw(rows: int, share: np.ndarray, rng: np.random.Generator):
-    """Returns features `[rows, FEATURES]` and labels of these shares."""
+    """Returns features `[rows, FEATURES]` and labels with these shares."""
     centres = np.random.default_rng(0).normal(size=(CLASSES, FEATURES))
     labels = rng.choice(CLASSES, rows, p=share)
     noise = SPREAD * rng.normal(size=(rows, FEATURES))
@@ -61,11 +62,11 @@ def head(rng: np.random.Generator) -> keras.Model:
 
 
 def ours(estimator: str, model: keras.Model, held_out) -> Callable:
-    """Returns the package's way to class weights."""
+    """Returns the package's estimator of class weights."""
 
     def weigh(source, labels, target):
         prior = tt.source_prior(labels, CLASSES)
-        found = tt.estimate_target_prior(
+        estimate = tt.estimate_target_prior(
             model,
             target,
             prior,
@@ -73,7 +74,7 @@ def ours(estimator: str, model: keras.Model, held_out) -> Callable:
             held_out=held_out,
             bootstrap=0,
         )
-        return tt.importance_weights(found.prior, prior)
+        return tt.importance_weights(estimate.prior, prior)
 
     return weigh
 
@@ -88,11 +89,11 @@ class ForwardPass:
         outputs = stream_outputs(model, batches)
         while True:
             started = time.perf_counter()
-            found = next(outputs, None)
+            batch = next(outputs, None)
             self.seconds += time.perf_counter() - started
-            if found is None:
+            if batch is None:
                 return
-            yield found
+            yield batch
 
 
 def gamma_of(rows: np.ndarray) -> float:
@@ -103,7 +104,7 @@ def gamma_of(rows: np.ndarray) -> float:
 
 
 def rivals_of_adapt() -> dict[str, Callable]:
-    """Returns what adapt has."""
+    """Returns the estimators of adapt."""
     from adapt.instance_based import IWC, KLIEP, KMM
 
     def weigh(make):
@@ -122,7 +123,7 @@ def rivals_of_adapt() -> dict[str, Callable]:
 
 
 def rivals_of_skada() -> dict[str, Callable]:
-    """Returns what skada has."""
+    """Returns the estimators of skada."""
     from skada import (
         DiscriminatorReweightAdapter,
         KLIEPReweightAdapter,
@@ -134,12 +135,14 @@ def rivals_of_skada() -> dict[str, Callable]:
         def run(source, labels, target):
             rows = np.concatenate([source, target])
             unknown = np.full(len(target), -1)
-            known = np.concatenate([labels, unknown])
-            domain = np.where(known < 0, -2, 1)
+            partial = np.concatenate([labels, unknown])
+            domain = np.where(partial < 0, -2, 1)
             adapter = make(gamma_of(source))
-            adapter.fit(rows, known, sample_domain=domain)
-            found = adapter.compute_weights(rows, known, sample_domain=domain)
-            return of_classes(found[: len(source)], labels)
+            adapter.fit(rows, partial, sample_domain=domain)
+            weights = adapter.compute_weights(
+                rows, partial, sample_domain=domain
+            )
+            return of_classes(weights[: len(source)], labels)
 
         return run
 
@@ -160,7 +163,7 @@ def of_classes(weights: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def measure(
     ways: dict[str, Callable], rows: int, rounds: int
 ) -> tuple[pairs.Times, pairs.Times, pairs.Times]:
-    """Runs all ways in turn, in another order every round.
+    """Runs all estimators in turn, in a new order every round.
 
     Returns:
         Seconds with and without the forward pass, and errors.
@@ -178,15 +181,15 @@ def measure(
             forward = ForwardPass()
             with mock.patch.object(estimation, "stream_outputs", forward):
                 started = time.perf_counter()
-                found = ways[name](source, labels, target)
+                weights = ways[name](source, labels, target)
                 whole[name][i] = time.perf_counter() - started
             beyond[name][i] = whole[name][i] - forward.seconds
-            errors[name][i] = np.abs(found - share / flat).mean()
+            errors[name][i] = np.abs(weights - share / flat).mean()
     return whole, beyond, errors
 
 
 def run(options: argparse.Namespace) -> dict:
-    """Returns all rows, and what could not run."""
+    """Returns all rows, and the packages that are absent."""
     rivals, absent = {}, []
     for package, make in (
         ("adapt", rivals_of_adapt),
@@ -203,7 +206,7 @@ def run(options: argparse.Namespace) -> dict:
 
     batches = tf.data.Dataset.from_tensor_slices(held_out).batch(256)
     mine = {name: ours(name, model, batches) for name in ("em", "mean", "bbse")}
-    measure(mine, FEW, 1)  # traces
+    measure(mine, FEW, 1)  # traces the functions
     rows = []
     for count in options.rows:
         others = {
@@ -211,9 +214,9 @@ def run(options: argparse.Namespace) -> dict:
             for name, way in rivals.items()
             if count <= FEW or name not in ALL_PAIRS
         }
-        whole, *found = measure(mine | others, count, options.rounds)
+        whole, *figures = measure(mine | others, count, options.rounds)
         for other in others:
-            for what, values in zip(WHAT, found, strict=True):
+            for what, values in zip(WHAT, figures, strict=True):
                 rows.append(
                     pairs.row(
                         f"DATL's weights (em), {count:,} rows: {what}",

@@ -1,13 +1,13 @@
-"""Where the time of the main job goes. JSON.
+"""Where the time of the main job goes. Prints JSON.
 
 python tests/benchmarks/main_job.py
 
-Runs `compare` with every method, and the training functions of Keras timed, on
-the embedded data and on real images (about eight minutes on two cores; needs
-`../shared/data`), each in a process of its own. `parts`: seconds of the
-process, which end up in `rest` where nothing else is named; `tracing` is the
-first call of each training function. The rows are the shares of `steps`. Seeds
-share the tracing, and larger steps the rest.
+Runs `compare` with every method and times the training functions of Keras, on
+the embedded data and on real images, each in its own process. It takes about
+eight minutes on two cores, and needs `../shared/data`. `parts` are the seconds
+of the process; `rest` is the time that no part covers, and `tracing` the first
+call of each training function. The rows are the shares of `steps`. More seeds
+lower the share of tracing, larger steps that of the rest.
 """
 
 import argparse
@@ -45,7 +45,7 @@ from tf_transfer.training import checkpoint
 CONFIGS = ("glyphs_to_digits", "mixture_to_usps")
 WATCHED = (
     (inputs, "load", "loading the data"),
-    (compiled_models.Workbench, "of", "making the models"),
+    (compiled_models.CompiledModels, "of", "making the models"),
     (compare, "_export_best", "export"),
     (html, "write", "report"),
     (checkpoint.Resume, "save", "checkpoints"),
@@ -58,7 +58,7 @@ WATCHED = (
 
 
 class Clock:
-    """Seconds by name; what is timed inside something else leaves that."""
+    """Seconds by name, without those of parts timed inside a part."""
 
     def __init__(self):
         self.seconds: dict[str, float] = {}
@@ -75,7 +75,7 @@ class Clock:
         self.seconds[name] = self.seconds.get(name, 0.0) + own
 
     def watch(self, owner: object, attribute: str, name: str):
-        """Times every call of a function of a module or class, in a context."""
+        """Times every call of a function of a module or class in the block."""
         function = getattr(owner, attribute)
 
         def timed(*args, **kwargs):
@@ -85,13 +85,13 @@ class Clock:
         return mock.patch.object(owner, attribute, timed)
 
     def watch_steps(self):
-        """Times every call of the training functions of Keras, likewise."""
+        """Times every call of the training functions of Keras in the block."""
         make = keras.Model.make_train_function
 
         def timed_make(model, force=False):
-            known = model.train_function
+            before = model.train_function
             make(model, force)
-            if model.train_function is known and not force:
+            if model.train_function is before and not force:
                 return
             run, first = model.train_function, [True]
 
@@ -117,9 +117,9 @@ def run(options: argparse.Namespace) -> dict:
             reason = done.stderr.strip().splitlines()[-1]
             absent.append(f"{name} ({reason})")
             continue
-        found = json.loads(done.stdout)
-        rows += found["rows"]
-        parts[name] = found["parts"]
+        figures = json.loads(done.stdout)
+        rows += figures["rows"]
+        parts[name] = figures["parts"]
     return {"rows": rows, "parts": parts, "absent": absent}
 
 

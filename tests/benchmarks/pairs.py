@@ -1,7 +1,7 @@
-"""Things timed in turn, and the row of the table that each pair gives.
+"""Times functions in turn, and makes a row of the table from each pair.
 
-Load of the machine, and how fast it is, weigh on both of a pair alike: so
-their ratio holds where seconds do not.
+The speed and the load of the machine affect both functions of a pair alike,
+so their ratio is comparable where seconds are not.
 """
 
 import pathlib
@@ -17,9 +17,10 @@ Row = dict[str, object]
 
 
 def in_turn(functions: dict[str, Callable], rounds: int) -> Times:
-    """Times functions of no argument, one after another, in rounds.
+    """Times functions without arguments, one after another, in rounds.
 
-    Every other round goes backwards. One call of each comes before, untimed.
+    Every other round runs in reverse order. Each is called once before,
+    without being timed.
 
     Returns:
         The seconds of every call, `[rounds]` each.
@@ -45,12 +46,12 @@ def row(
     least: float | None = None,
     **more,
 ) -> Row:
-    """Returns a row: the median of ratios, their quartiles and the goal.
+    """Returns a row: the median and quartiles of ratios, and the goal.
 
     Args:
-        what: is measured.
-        against: what.
-        ratios: one of every pair.
+        what: what is measured.
+        against: what it is compared with.
+        ratios: one for each pair.
         most: the goal is at most this.
         least: the goal is at least this.
         **more: further columns of the JSON.
@@ -75,9 +76,9 @@ def row(
 
 
 def peak_mb() -> float:
-    """Returns the most memory that this process has held, in MB."""
+    """Returns the peak memory of this process, in MB."""
     status = pathlib.Path("/proc/self/status")
-    if status.exists():  # the other would count that of the parent, too
+    if status.exists():  # `getrusage` includes the parent's
         peak = re.search(r"VmHWM:\s+(\d+)", status.read_text())
         if peak:
             return rounded(int(peak[1]) / 1024)
@@ -85,5 +86,5 @@ def peak_mb() -> float:
 
 
 def rounded(value: float) -> float:
-    """Returns three digits of a number."""
+    """Rounds a number to three digits."""
     return float(f"{value:.3g}")

@@ -2,15 +2,16 @@
 
 python tests/benchmarks/policy_learns.py
 
-Source: 10 classes of MNIST digits, 10 classes of MNIST and Fashion-MNIST
-images with random labels, and 10 classes of Fashion-MNIST, 6,000 images each
-group. Target: USPS digits, 5 training and 5 validation images a class. From
-random initialisation. The figure is the area under the ROC curve of the
-expected class weights for telling the 10 digit classes from the other 20, and
-apart from that from each group of 10.
+The source has 10 classes of MNIST digits, 10 classes of MNIST and
+Fashion-MNIST images with random labels, and 10 classes of Fashion-MNIST, with
+6,000 images in each group. The target is USPS digits, with 5 training and 5
+validation images a class. Training starts from random weights. The figure is
+the area under the ROC curve with which the expected class weights separate the
+10 digit classes from the other 20, and from each group of 10.
 
-The settings of the feature credit were chosen on seeds 0 to 3; the seeds run
-here start at 100. About six minutes on two cores; needs `../shared/data`.
+The settings of the feature credit were chosen on seeds 0 to 3; the seeds here
+start at 100. It takes about six minutes on two cores, and needs
+`../shared/data`.
 """
 
 import argparse
@@ -69,7 +70,7 @@ def mixture(mnist, fashion, seed: int) -> tt.ImageData:
 
 
 def batches(images: tt.ImageData, seed: int):
-    """Returns shuffled batches without end."""
+    """Returns infinite shuffled batches."""
     indices = shuffling.shuffled(
         len(images.labels), batch_size=BATCH, seed=seed
     )
@@ -127,17 +128,17 @@ def train(source, split, credit: str, seed: int) -> dict:
     }
 
 
-def summary(found: dict, runs: dict[str, dict]) -> dict:
+def summary(results: dict, runs: dict[str, dict]) -> dict:
     """Returns means over the seeds of one credit, with 95 % intervals.
 
     `gain`: in test accuracy over the frozen policy, by seed.
     """
     frozen = runs.get("frozen", {})
     figures = {
-        "area": [run["area"]["all"] for run in found.values()],
-        "test_accuracy": [run["test_accuracy"] for run in found.values()],
+        "area": [run["area"]["all"] for run in results.values()],
+        "test_accuracy": [run["test_accuracy"] for run in results.values()],
         "gain": [
-            found[seed]["test_accuracy"] - run["test_accuracy"]
+            results[seed]["test_accuracy"] - run["test_accuracy"]
             for seed, run in frozen.items()
         ],
     }
@@ -162,9 +163,9 @@ def main() -> None:
     for seed in range(first, first + options.seeds):
         source = mixture(mnist, fashion, seed)
         split = splits.split_target(usps, 10, 5, seed)
-        for credit, found in runs.items():
-            found[seed] = train(source, split, credit, seed)
-    means = {name: summary(found, runs) for name, found in runs.items()}
+        for credit, results in runs.items():
+            results[seed] = train(source, split, credit, seed)
+    means = {name: summary(results, runs) for name, results in runs.items()}
     whole = {"steps": STEPS, "mean": means, "credits": runs}
     print(json.dumps(whole, indent=1))
 

@@ -1,16 +1,16 @@
-"""What resampling costs a pipeline, and what it saves. JSON.
+"""The cost of resampling in a pipeline, and what it saves. Prints JSON.
 
 python tests/benchmarks/resampling.py
 
-Images of 32x32x3 bytes in memory, read as a shuffled stream of batches of 128
-and brought to floating point, with and without `ImportanceWeights.resample`: of
-the images, of their indices before they are read, and of single images; and
-with the copies alone that `resample` makes of batches. For 10, 1,000 and 18,291
-classes of very unequal size and weight. The same for
-`ImportanceWeights.draw`, and for JPEG files that are decoded after the stage.
-`rejection_resample` is tf.data's own way to the same classes: slower, the
-larger the largest weight is, which the JSON tells. `memory`: the
-peak of a process that resamples so many labelled records.
+Images of 32x32x3 bytes in memory are read as a shuffled stream of batches of
+128 and converted to floating point, with and without
+`ImportanceWeights.resample`: of the images, of their indices before they are
+read, and of single images; also with only the copies that `resample` makes of
+batches. There are 10, 1,000 and 18,291 classes of very unequal size and weight.
+The same is measured for `ImportanceWeights.draw`, and for JPEG files that are
+decoded after the stage. `rejection_resample` is tf.data's own way to the same
+class shares. It is slower the larger the largest weight is, which the JSON
+contains. `memory` is the peak of a process that resamples labelled records.
 """
 
 import argparse
@@ -41,8 +41,9 @@ class Source:
 
     Args:
         count: images.
-        classes: of which class c has a share like 1 / (10 + c) before the
-            draw, and in the target the share of a class chosen at random.
+        classes: the number of classes. Class c has a share proportional to
+            1 / (10 + c) in the source, and that of a random class, squared,
+            in the target.
         batch: examples per batch.
     """
 
@@ -61,7 +62,7 @@ class Source:
         self.weights.update(self.target, self.prior)
 
     def look_up(self, indices: tf.data.Dataset) -> tf.data.Dataset:
-        """Returns (image bytes, label) of batches of indices."""
+        """Returns the images and labels of batches of indices."""
         images, labels = tf.constant(self.images), tf.constant(self.labels)
         return indices.map(
             lambda i: (tf.gather(images, i), tf.gather(labels, i))
@@ -79,9 +80,9 @@ class Source:
         return indices.map(lambda i: (i, tf.gather(labels, i)))
 
     def copied(self) -> tf.data.Dataset:
-        """Returns batches as `resample` copies them, with nothing chosen.
+        """Returns batches copied as `resample` copies them, without a choice.
 
-        Blocks of batches, examples gathered from them, and batches again.
+        It forms blocks of batches, gathers their examples, and rebatches.
         """
         size = 8 * self.batch
         mixed = tf.random.shuffle(tf.range(size), seed=0)
@@ -100,7 +101,7 @@ class Source:
         return dataset.shuffle(self.count, seed=0).repeat()
 
     def rejected(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-        """Resamples single examples by tf.data's own means."""
+        """Resamples single examples with tf.data's own transformation."""
         shares = self.weights.numpy() * self.prior
         chosen = dataset.rejection_resample(
             lambda image, label: label,
@@ -112,29 +113,29 @@ class Source:
 
 
 def to_unit(image: tf.Tensor, label: tf.Tensor):
-    """Brings images to floating point."""
+    """Converts images to floating point."""
     return tf.cast(image, tf.float32) / 255.0, label
 
 
 def ready(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Brings images to floating point, two batches ahead."""
+    """Converts images to floating point, two batches ahead."""
     return quiet(dataset.map(to_unit, num_parallel_calls=2).prefetch(2))
 
 
 def reader(dataset: tf.data.Dataset, examples: int) -> Callable[[], None]:
-    """Returns a function that reads that many examples further."""
+    """Returns a function that reads the next examples."""
     iterator = iter(dataset)
 
     def read():
-        seen = 0
-        while seen < examples:
-            seen += int(next(iterator)[1].shape[0])
+        count = 0
+        while count < examples:
+            count += int(next(iterator)[1].shape[0])
 
     return read
 
 
 def streaming(options: argparse.Namespace) -> list[pairs.Row]:
-    """The stages for many classes, against the pipeline without them."""
+    """The stages for many classes, against the same pipeline without them."""
     rows = []
     for classes in options.classes:
         source = Source(options.count, classes, options.batch)
@@ -157,7 +158,7 @@ def streaming(options: argparse.Namespace) -> list[pairs.Row]:
                 options.batch
             ),
         }
-        found = pairs.in_turn(
+        seconds = pairs.in_turn(
             {
                 name: reader(ready(pipeline), options.examples)
                 for name, pipeline in pipelines.items()
@@ -175,10 +176,10 @@ def streaming(options: argparse.Namespace) -> list[pairs.Row]:
                 pairs.row(
                     f"{what}, {classes} classes: examples/s",
                     "the same pipeline without it",
-                    found[other] / found[what],
+                    seconds[other] / seconds[what],
                     least=least,
                     per_second=round(
-                        options.examples / float(np.median(found[what]))
+                        options.examples / float(np.median(seconds[what]))
                     ),
                 )
             )
@@ -190,7 +191,7 @@ def against_rejection(options: argparse.Namespace) -> pairs.Row:
     source = Source(options.count, options.skewed, options.batch)
     ours = source.weights.resample(source.stream(), seed=0)
     theirs = source.rejected(source.singles()).batch(options.batch)
-    found = pairs.in_turn(
+    seconds = pairs.in_turn(
         {
             "ours": reader(quiet(ours.map(to_unit)), 100 * options.rejected),
             "theirs": reader(quiet(theirs.map(to_unit)), options.rejected),
@@ -200,14 +201,14 @@ def against_rejection(options: argparse.Namespace) -> pairs.Row:
     return pairs.row(
         f"resample, {source.classes} classes: examples/s",
         "tf.data.Dataset.rejection_resample",
-        100 * found["theirs"] / found["ours"],
+        100 * seconds["theirs"] / seconds["ours"],
         least=100,
         largest_weight=pairs.rounded(source.weights.numpy().max()),
     )
 
 
 def before_decoding(options: argparse.Namespace) -> list[pairs.Row]:
-    """JPEG files resampled and then decoded, against the other way round."""
+    """JPEG files resampled and then decoded, against the reverse order."""
     source = Source(options.files, options.skewed, options.batch)
     shape = (options.side, options.side, 3)
     rng = np.random.default_rng(0)
@@ -232,7 +233,7 @@ def before_decoding(options: argparse.Namespace) -> list[pairs.Row]:
     stream = once.shuffle(options.files, seed=0).repeat()
     ours = source.weights.resample(stream, seed=0)
     theirs = stream.map(decode, num_parallel_calls=2)
-    found = pairs.in_turn(
+    seconds = pairs.in_turn(
         {
             "ours": reader(
                 batched(ours.map(decode, num_parallel_calls=2)),
@@ -250,7 +251,7 @@ def before_decoding(options: argparse.Namespace) -> list[pairs.Row]:
         pairs.row(
             "resample before decoding: examples/s",
             "decode, then rejection_resample",
-            20 * found["theirs"] / found["ours"],
+            20 * seconds["theirs"] / seconds["ours"],
             least=50,
             largest_weight=pairs.rounded(source.weights.numpy().max()),
         ),
@@ -264,16 +265,16 @@ def before_decoding(options: argparse.Namespace) -> list[pairs.Row]:
 
 
 def pass_over(records: int, classes: int) -> None:
-    """Resamples records of which there is only a number, and a label."""
+    """Resamples records that consist of a number and a label."""
     share = 1 / (10 + np.arange(classes))
     reached = tf.constant(np.cumsum(share) / share.sum(), tf.float32)
     size = min(RECORDS_BATCH, records)
 
     def labelled(position):
         draws = tf.random.stateless_uniform([size], [0, position])
-        found = tf.searchsorted(reached, draws, side="right")
+        labels = tf.searchsorted(reached, draws, side="right")
         number = position * size + tf.range(size, dtype=tf.int64)
-        return number, tf.minimum(found, classes - 1)
+        return number, tf.minimum(labels, classes - 1)
 
     source = tf.data.Dataset.range(records // size).map(labelled)
     weights = tt.ImportanceWeights(classes, clip=LARGEST)
@@ -286,7 +287,7 @@ def pass_over(records: int, classes: int) -> None:
 
 
 def memory(options: argparse.Namespace) -> pairs.Row:
-    """The peak of processes that pass over few and over many records."""
+    """The peak memory of processes that resample few and many records."""
     peaks = {}
     for records in options.records:
         command = [sys.executable, __file__, f"--pass_over={records}"]

@@ -1,13 +1,13 @@
-"""Estimation and resampling at JFT's size: memory stays flat. JSON.
+"""Memory of estimation and resampling at the size of JFT. Prints JSON.
 
 python tests/benchmarks/scale.py
 
-18,291 source classes of very unequal size and 10 million records, made of
-labels alone (no pixels), counted, weighted by P_t / P_s and resampled as a
-stream. `growth_mb`: how much the process grew from the first tenth of each
-pass to its end; `share_error`: the total variation between the classes' shares
-in the resampled stream and the wanted ones, next to `sampling_error`, that of
-as many independent draws. A few minutes on two cores.
+10 million records of 18,291 source classes of very unequal size, labels
+without pixels, are counted, weighted by P_t / P_s and resampled as a stream.
+`growth_mb` is how much the process grew from the first tenth of each pass to
+its end. `share_error` is the total variation between the class shares of the
+resampled stream and the expected ones; `sampling_error` is that of as many
+independent draws. It takes a few minutes on two cores.
 """
 
 import argparse
@@ -48,21 +48,21 @@ class Memory:
 
 
 def source(records: int, classes: int) -> tf.data.Dataset:
-    """Batches of (record number, label); class c has a share of ~ 1 / c."""
+    """Batches of record numbers and labels; class c has a share of ~ 1 / c."""
     mass = 1 / (10 + np.arange(classes))
     reached = tf.constant(np.cumsum(mass) / mass.sum(), tf.float32)
 
     def label(position):
         draws = tf.random.stateless_uniform([BATCH], [0, position])
-        found = tf.searchsorted(reached, draws, side="right")
+        labels = tf.searchsorted(reached, draws, side="right")
         number = position * BATCH + tf.range(BATCH, dtype=tf.int64)
-        return number, tf.minimum(found, classes - 1)
+        return number, tf.minimum(labels, classes - 1)
 
     return tf.data.Dataset.range(records // BATCH).map(label).prefetch(2)
 
 
 def watched(dataset: tf.data.Dataset, memory: Memory):
-    """Yields the elements and watches the process."""
+    """Yields the elements and records the memory of the process."""
     for done, element in enumerate(dataset):
         memory.look(done)
         yield element
@@ -93,7 +93,7 @@ def estimate(classes: int, prior: np.ndarray, memory: Memory) -> np.ndarray:
 def run(records: int, classes: int) -> dict:
     """Returns seconds, growth and errors of every pass."""
     dataset = source(records, classes)
-    found = {"records": records, "classes": classes}
+    figures = {"records": records, "classes": classes}
     batches = records // BATCH
     started = time.monotonic()
     memory = Memory(batches)
@@ -103,14 +103,14 @@ def run(records: int, classes: int) -> dict:
     prior = counts / counts.sum()
     counted = tt.count_source_prior(dataset.take(50), classes)
     assert abs(counted.sum() - 1) < 1e-9
-    found["count"] = {
+    figures["count"] = {
         "seconds": round(time.monotonic() - started, 1),
         "growth_mb": memory.growth(),
     }
 
     started, memory = time.monotonic(), Memory(TARGETS // 100)
     target_prior = estimate(classes, prior, memory)
-    found["estimate"] = {
+    figures["estimate"] = {
         "seconds": round(time.monotonic() - started, 1),
         "growth_mb": memory.growth(),
     }
@@ -122,17 +122,17 @@ def run(records: int, classes: int) -> dict:
     drawn = np.zeros(classes)
     for _, labels in watched(stream, memory):
         drawn += np.bincount(labels, minlength=classes)
-    wanted = prior * weights.numpy()
-    wanted /= wanted.sum()
+    shares = prior * weights.numpy()
+    shares /= shares.sum()
     total = int(drawn.sum())
-    ideal = np.random.default_rng(0).multinomial(total, wanted) / total
-    found["resample"] = {
+    ideal = np.random.default_rng(0).multinomial(total, shares) / total
+    figures["resample"] = {
         "seconds": round(time.monotonic() - started, 1),
         "growth_mb": memory.growth(),
-        "share_error": variation(drawn / total, wanted),
-        "sampling_error": variation(ideal, wanted),
+        "share_error": variation(drawn / total, shares),
+        "sampling_error": variation(ideal, shares),
     }
-    return found
+    return figures
 
 
 def variation(one: np.ndarray, other: np.ndarray) -> float:

@@ -1,14 +1,14 @@
-"""What the served signatures cost beside the bare model. JSON.
+"""The cost of the served signatures over the bare model. Prints JSON.
 
 python tests/benchmarks/serving.py
 
-Requests per second and latency in milliseconds of the signatures of an
-exported model, loaded from its files, and of the same work without them:
-`model`, Keras' `model(x)` on images as it takes them; `compiled`, that as a
-`tf.function` with a softmax; `framed`, framing and `compiled`; `decoded`,
+Measures requests per second and latency in milliseconds: of the signatures of
+an exported model, loaded from its files, and of the same work without them.
+`model` is Keras' `model(x)` on images as it takes them; `compiled` is that as a
+`tf.function` with a softmax; `framed` is framing and `compiled`; `decoded` is
 decoding image by image and `framed`. `plain` is `serving_default` of a version
-without preprocessing. `ratio`: median over rounds, in which all run in turn,
-of the median time of a signature over that of the same work.
+without preprocessing. All run in turn in each round. `ratio` is the median
+over rounds of the median time of a signature over that of the same work.
 """
 
 import argparse
@@ -38,7 +38,7 @@ RATIOS = {
 
 
 def bare(model: keras.Model, frame: tt.Frame) -> dict:
-    """Returns functions that do the signatures' work without them."""
+    """Returns functions that do the work of the signatures."""
 
     @tf.function
     def compiled(images):
@@ -70,25 +70,27 @@ def bare(model: keras.Model, frame: tt.Frame) -> dict:
 
 
 def requests(model: keras.Model, raw_side: int, batch: int, folder: str):
-    """Returns what is timed: functions of no argument, by name."""
+    """Returns the functions to time, which take no arguments, by name."""
     side, channels = model.input_shape[1], model.input_shape[3]
     frame = tt.Frame(side, channels, tt.Appearance(255.0))
     plain, framed = (
-        tf.saved_model.load(str(tt.export_serving(model, folder, None, given)))
-        for given in (None, frame)
+        tf.saved_model.load(
+            str(tt.export_serving(model, folder, None, preprocessing))
+        )
+        for preprocessing in (None, frame)
     )
     shape = (batch, raw_side, raw_side, 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
     files = tf.stack([tf.io.encode_jpeg(image) for image in pixels])
     raw = tf.constant(pixels, tf.float32)
-    ready = tf.cast(frame(raw), tf.float32) / 255.0
-    given = {"framed": raw, "decoded": files}
+    prepared = tf.cast(frame(raw), tf.float32) / 255.0
+    inputs = {"framed": raw, "decoded": files}
     calls = {
-        name: functools.partial(function, given.get(name, ready))
+        name: functools.partial(function, inputs.get(name, prepared))
         for name, function in bare(model, frame).items()
     }
     return calls | {
-        "plain": lambda: plain.signatures["serving_default"](images=ready),
+        "plain": lambda: plain.signatures["serving_default"](images=prepared),
         "serving_default": lambda: framed.signatures["serving_default"](
             images=raw
         ),
@@ -110,8 +112,10 @@ def measure(calls: dict, rounds: int, count: int) -> dict:
                 started = time.perf_counter()
                 call()
                 seconds[k, i, j] = time.perf_counter() - started
-    found = dict(zip(calls, seconds, strict=True))
-    medians = {name: np.median(times, axis=1) for name, times in found.items()}
+    seconds_of = dict(zip(calls, seconds, strict=True))
+    medians = {
+        name: np.median(times, axis=1) for name, times in seconds_of.items()
+    }
     return {
         "ratio": {
             name: round(float(np.median(medians[a] / medians[b])), 3)
@@ -123,7 +127,7 @@ def measure(calls: dict, rounds: int, count: int) -> dict:
                 "p50_ms": round(1e3 * float(np.percentile(times, 50)), 3),
                 "p99_ms": round(1e3 * float(np.percentile(times, 99)), 3),
             }
-            for name, times in found.items()
+            for name, times in seconds_of.items()
         },
     }
 
@@ -134,14 +138,14 @@ def run(options: argparse.Namespace) -> dict:
     encoder = tt.encoder(options.encoder, shape, options.width)
     model = tt.classifier(encoder, CLASSES)
     model.build((None, *shape))
-    found = {}
+    figures = {}
     for batch in options.batches:
         with tempfile.TemporaryDirectory() as folder:
             calls = requests(model, options.raw_side, batch, folder)
-            found[f"batch {batch}"] = measure(
+            figures[f"batch {batch}"] = measure(
                 calls, options.rounds, options.count
             )
-    return found
+    return figures
 
 
 def main() -> None:

@@ -1,10 +1,10 @@
-"""How long commands and imports take to start. JSON.
+"""The start-up time of commands and imports. Prints JSON.
 
 python tests/benchmarks/startup.py
 
-New processes in turn: `import tf_transfer` alone, and with the classes of
-both methods, over `import tensorflow`; and `tf-transfer --help`, of which the
-seconds themselves are the figure.
+Starts new processes in turn: `import tf_transfer` alone and with the classes of
+both methods, relative to `import tensorflow`; and `tf-transfer --help`, in
+seconds.
 """
 
 import argparse
@@ -43,23 +43,23 @@ def run(options: argparse.Namespace) -> dict[str, list[pairs.Row]]:
     """Returns all rows."""
     calls = {name: process("-c", SNIPPETS[name]) for name in options.snippets}
     calls["help"] = process("-m", "tf_transfer.cli", "--help")
-    found = pairs.in_turn(calls, options.rounds)
+    seconds = pairs.in_turn(calls, options.rounds)
     rows = [
-        pairs.row("tf-transfer --help", "one second", found["help"], most=0.5)
+        pairs.row("tf-transfer --help", "one second", seconds["help"], most=0.5)
     ]
     for name, goal in (("tf_transfer", 1.1), ("datl", None), ("l2tl", None)):
-        if name in found:
+        if name in seconds:
             rows.append(
                 pairs.row(
                     SNIPPETS[name],
                     SNIPPETS["tensorflow"],
-                    found[name] / found["tensorflow"],
+                    seconds[name] / seconds["tensorflow"],
                     most=goal,
-                    seconds=pairs.rounded(np.median(found[name])),
+                    seconds=pairs.rounded(np.median(seconds[name])),
                 )
             )
-    if "keras" in found and "l2tl" in found:
-        ratios = found["l2tl"] / found["keras"]
+    if "keras" in seconds and "l2tl" in seconds:
+        ratios = seconds["l2tl"] / seconds["keras"]
         rows.append(pairs.row(SNIPPETS["l2tl"], SNIPPETS["keras"], ratios))
     return {"rows": rows}
 

@@ -1,11 +1,12 @@
-"""What sample weights cost `fit`, and DATL's estimate a forward pass. JSON.
+"""The cost of sample weights in `fit`, and of DATL's estimate. Prints JSON.
 
 python tests/benchmarks/weighting.py
 
-`attach`: the seconds of `fit` on `weights.attach(source)` over those on
-`source`, in memory, small encoder at 32x32x3. `estimate`: those from target
-images to importance weights over those of `model.predict` on the same images.
-`memory`: the peak of a process that estimates from so many images.
+`attach` is the time of `fit` on `weights.attach(source)` over that on `source`,
+in memory, with the small encoder at 32x32x3. `estimate` is the time from target
+images to importance weights over that of `model.predict` on the same images.
+`memory` is the peak of a process that estimates from the given number of
+images.
 """
 
 import argparse
@@ -28,7 +29,7 @@ SHAPE = (32, 32, 3)
 
 
 def classifier(width: int, classes: int) -> keras.Model:
-    """Returns a model of random weights."""
+    """Returns a model with random weights."""
     model = tt.classifier(tt.small_encoder(SHAPE, width), classes)
     model.build((None, *SHAPE))
     return model
@@ -64,43 +65,43 @@ def attach(options: argparse.Namespace) -> pairs.Row:
         steps = {"steps_per_epoch": options.steps, "shuffle": False}
         return lambda: model.fit(dataset, verbose=0, **steps)
 
-    found = pairs.in_turn(
+    seconds = pairs.in_turn(
         {"weighted": fit(weights.attach(source)), "plain": fit(source)},
         options.rounds,
     )
     return pairs.row(
         "fit with sample weights (`attach`)",
         "unweighted fit",
-        found["weighted"] / found["plain"],
+        seconds["weighted"] / seconds["plain"],
         most=1.02,
     )
 
 
 def estimate(options: argparse.Namespace, classes: int) -> pairs.Row:
-    """DATL's weights against a bare pass over the target."""
+    """DATL's weights against a forward pass over the target."""
     model = classifier(options.width, classes)
     images = targets(options.targets, options.batch).cache()
     weights = tt.ImportanceWeights(classes, clip=10.0)
     prior = np.full(classes, 1 / classes)
 
     def end_to_end():
-        found = tt.estimate_target_prior(model, images, prior, bootstrap=0)
-        weights.update(found.prior, prior)
+        result = tt.estimate_target_prior(model, images, prior, bootstrap=0)
+        weights.update(result.prior, prior)
 
-    found = pairs.in_turn(
+    seconds = pairs.in_turn(
         {"datl": end_to_end, "bare": lambda: model.predict(images, verbose=0)},
-        (options.rounds + 1) // 2,  # enough of what takes longer
+        (options.rounds + 1) // 2,  # fewer rounds, as each takes longer
     )
     return pairs.row(
         f"DATL's weights end to end, {classes} classes",
         "model.predict over the target",
-        found["datl"] / found["bare"],
+        seconds["datl"] / seconds["bare"],
         most=1.05,
     )
 
 
 def memory(options: argparse.Namespace) -> pairs.Row:
-    """The peak of processes that estimate from few and from many images."""
+    """The peak memory of processes that estimate from few and many images."""
     peaks = {}
     for count in options.counts:
         command = [sys.executable, __file__, f"--only_estimate={count}"]
@@ -118,7 +119,7 @@ def memory(options: argparse.Namespace) -> pairs.Row:
 
 
 def only_estimate(count: int, options: argparse.Namespace) -> None:
-    """Estimates with intervals, and prints the peak of memory."""
+    """Estimates with intervals, and prints the peak memory."""
     model = classifier(4, options.classes)
     prior = np.full(options.classes, 1 / options.classes)
     images = targets(count, options.batch)

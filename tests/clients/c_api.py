@@ -1,10 +1,10 @@
-"""Runs `serving_default` through TensorFlow's C API, as a server does.
+"""Runs a SavedModel through TensorFlow's C API, as a server does.
 
 python tests/clients/c_api.py VERSION IMAGES.npy INPUT OUTPUT
 
-Nothing of TensorFlow's Python is imported; the shared library is the installed
-wheel's. INPUT and OUTPUT are tensors, as `saved_model_cli show` names them.
-Prints the output, a float matrix, as JSON.
+It imports no Python of TensorFlow, only the shared library of the installed
+wheel. INPUT and OUTPUT are the names of tensors, as `saved_model_cli show`
+prints them. It prints the output, a float matrix, as JSON.
 """
 
 import ctypes
@@ -35,9 +35,9 @@ class Buffer(ctypes.Structure):
 
 
 def load_library() -> ctypes.CDLL:
-    """Loads the wheel's library, whose functions return pointers."""
-    found = importlib.util.find_spec("tensorflow")
-    folder = pathlib.Path(found.submodule_search_locations[0])
+    """Loads the library of the wheel, and declares its return types."""
+    spec = importlib.util.find_spec("tensorflow")
+    folder = pathlib.Path(spec.submodule_search_locations[0])
     mode = ctypes.RTLD_GLOBAL
     ctypes.CDLL(str(folder / "libtensorflow_framework.so.2"), mode)
     library = ctypes.CDLL(str(folder / "libtensorflow_cc.so.2"), mode)
@@ -81,38 +81,37 @@ class SavedModel:
         self.check()
 
     def check(self) -> None:
-        """Raises the library's error, if there is one."""
+        """Raises the error of the last call, if there is one."""
         if self.library.TF_GetCode(self.status):
             raise RuntimeError(self.library.TF_Message(self.status).decode())
 
     def output(self, name: str) -> Output:
-        """Returns an output, such as `call:2`, of an operation."""
+        """Returns an output of an operation by its name, such as `call:2`."""
         operation, index = name.split(":")
-        found = self.library.TF_GraphOperationByName(
+        pointer = self.library.TF_GraphOperationByName(
             self.graph, operation.encode()
         )
-        if not found:
+        if not pointer:
             raise RuntimeError(f"no operation {operation}")
-        return Output(found, int(index))
+        return Output(pointer, int(index))
 
     def run(self, feed: str, images: np.ndarray, fetch: str) -> np.ndarray:
         """Returns a float output `[B, C]` for float32 images."""
         library = self.library
         dims = (ctypes.c_int64 * images.ndim)(*images.shape)
         size = ctypes.c_size_t(images.nbytes)
-        given = library.TF_AllocateTensor(_FLOAT, dims, images.ndim, size)
-        given = ctypes.c_void_p(given)
-        place = ctypes.c_void_p(library.TF_TensorData(given))
-        ctypes.memmove(place, images.ctypes.data, images.nbytes)
-        taken = ctypes.c_void_p()
+        tensor = library.TF_AllocateTensor(_FLOAT, dims, images.ndim, size)
+        inputs, outputs = ctypes.c_void_p(tensor), ctypes.c_void_p()
+        pixels = ctypes.c_void_p(library.TF_TensorData(inputs))
+        ctypes.memmove(pixels, images.ctypes.data, images.nbytes)
         library.TF_SessionRun(
             self.session,
             None,
             ctypes.byref(self.output(feed)),
-            ctypes.byref(given),
+            ctypes.byref(inputs),
             1,
             ctypes.byref(self.output(fetch)),
-            ctypes.byref(taken),
+            ctypes.byref(outputs),
             1,
             None,
             0,
@@ -120,8 +119,8 @@ class SavedModel:
             self.status,
         )
         self.check()
-        shape = [library.TF_Dim(taken, i) for i in range(2)]
-        content = ctypes.c_void_p(library.TF_TensorData(taken))
+        shape = [library.TF_Dim(outputs, i) for i in range(2)]
+        content = ctypes.c_void_p(library.TF_TensorData(outputs))
         numbers = ctypes.cast(content, ctypes.POINTER(ctypes.c_float))
         return np.ctypeslib.as_array(numbers, shape).copy()
 

@@ -2,8 +2,8 @@
 
 python tests/clients/tensorflow_only.py VERSION SIDE CHANNELS
 
-Runs every signature on batches of 1 and of 64 and prints, as JSON, the shapes
-and the largest difference between the answers of the three that classify.
+It runs every signature on batches of 1 and of 64. It prints, as JSON, the
+shapes of all outputs and the largest difference between the probabilities.
 """
 
 import importlib.machinery
@@ -12,7 +12,7 @@ import sys
 
 
 class Blocked:
-    """Finds packages by name, and refuses to load them."""
+    """A finder that refuses to import some packages."""
 
     names = ("keras", "tf_keras", "tf_transfer")
 
@@ -34,33 +34,33 @@ import tensorflow as tf  # noqa: E402
 
 
 def main() -> None:
-    """Prints what the signatures return."""
+    """Prints the outputs' shapes and their largest difference."""
     folder, side, channels = sys.argv[1], *map(int, sys.argv[2:])
-    found = {"signatures": {}, "difference": 0.0}
+    report = {"signatures": {}, "difference": 0.0}
     signatures = tf.saved_model.load(folder).signatures
     for batch in (1, 64):
         shape = (batch, side, side, channels)
         pixels = np.random.default_rng(batch).integers(0, 256, shape)
         pixels = pixels.astype(np.uint8)
         files = [tf.io.encode_png(image) for image in pixels]
-        given = {
+        inputs = {
             "serving_default": {"images": tf.constant(pixels, tf.float32)},
             "serve_uint8": {"images": tf.constant(pixels)},
             "serve_bytes": {"image_bytes": tf.stack(files)},
             "features": {"images": tf.constant(pixels, tf.float32)},
         }
         first = None
-        for name, inputs in given.items():
-            answer = signatures[name](**inputs)
-            shapes = {key: list(value.shape) for key, value in answer.items()}
-            found["signatures"][f"{name} {batch}"] = shapes
-            if "probabilities" in answer:
-                answer = answer["probabilities"].numpy()
-                first = answer if first is None else first
-                apart = float(np.abs(answer - first).max())
-                found["difference"] = max(found["difference"], apart)
-    found["blocked"] = not {"keras", "tf_transfer"} & set(sys.modules)
-    print(json.dumps(found))
+        for name, tensors in inputs.items():
+            outputs = signatures[name](**tensors)
+            shapes = {key: list(value.shape) for key, value in outputs.items()}
+            report["signatures"][f"{name} {batch}"] = shapes
+            if "probabilities" in outputs:
+                rows = outputs["probabilities"].numpy()
+                first = rows if first is None else first
+                difference = float(np.abs(rows - first).max())
+                report["difference"] = max(report["difference"], difference)
+    report["blocked"] = not {"keras", "tf_transfer"} & set(sys.modules)
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":

@@ -32,11 +32,8 @@ class SeedRun:
 def measure(method, run):
     """Measures a method in no time."""
     accuracy = ACCURACIES.get((method.name, run.seed), 0.5)
-    return {
-        "method": method.name,
-        "seed": run.seed,
-        "validation": {"accuracy": accuracy, "loss": 1.0},
-    }
+    head = method.head or run.head
+    return helpers.result(method.name, run.seed, accuracy, head=head)
 
 
 @pytest.fixture
@@ -66,8 +63,8 @@ def heads(run):
     for _ in run.run():
         pass
     run.folder.refresh()
-    results = sorted(run.folder.results, key=lambda result: result["seed"])
-    return [(r["method"], r["seed"], r["head"]) for r in results]
+    results = sorted(run.folder.results, key=lambda result: result.seed)
+    return [(r.method, r.seed, r.head) for r in results]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +121,7 @@ def test_the_seeds_of_another_process_are_waited_for(make_runner, monkeypatch):
     trained = heads(make_runner(methods, seeds=(1,)))
     thread.join(timeout=60)
     assert ("datl", 1, "fresh") in trained
-    assert first.folder.result("datl", 0)["head"] == "fresh"
+    assert first.folder.result("datl", 0).head == "fresh"
 
 
 def test_the_model_that_is_saved_is_the_one_that_was_measured(tmp_path):
@@ -135,11 +132,11 @@ def test_the_model_that_is_saved_is_the_one_that_was_measured(tmp_path):
     test = run.target.test
     logits = model.predict(test.images / np.float32(255), verbose=0)
     accuracy = (logits.argmax(axis=1) == test.labels).mean()
-    assert result["test"]["accuracy"] == pytest.approx(accuracy)
+    assert result.test.accuracy == pytest.approx(accuracy)
     with np.load(predictions_path(run.folder.path, "scratch", 0)) as file:
         assert (file["predicted"] == logits.argmax(axis=1)).all()
         assert (file["label"] == test.labels).all()
-    assert "finetuning" in result["history"]
+    assert "finetuning" in result.history
 
 
 def test_each_method_pays_for_what_it_shares(tmp_path):
@@ -147,4 +144,4 @@ def test_each_method_pays_for_what_it_shares(tmp_path):
     run.train_generalist()
     run.pretrain_unweighted()
     result = runner.measure(METHODS["finetune"], run)
-    assert result["seconds"] > run.cache._shared["unweighted"][2]
+    assert result.seconds > run.cache._shared["unweighted"][2]

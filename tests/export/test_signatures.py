@@ -15,8 +15,10 @@ NAMES = ["ant", "bee", "cat", "dog"]
 FRAME = tt.Frame(8, 1, tt.Appearance(255.0, 0.9, 0.3))
 
 
-def served(model, preprocessing=None, **options):
-    return signatures.Served(model, NAMES, preprocessing, **options).signatures
+def serving(model, preprocessing=None, **options):
+    return signatures.ServedModel(
+        model, NAMES, preprocessing, **options
+    ).signatures
 
 
 def expected(model, images):
@@ -30,55 +32,57 @@ def pixels(batch, side=11, channels=3):
 
 
 @pytest.mark.parametrize("batch", [1, 5, 64])
-def test_raw_images_of_any_kind_give_what_the_model_says(batch):
+def test_raw_images_of_any_kind_give_the_outputs_of_the_model(batch):
     model = helpers.tiny_classifier()
-    found = served(model, FRAME, top_k=3)
+    functions = serving(model, FRAME, top_k=3)
     raw = pixels(batch)
-    wanted = expected(model, FRAME(raw).numpy() / np.float32(255))
+    probabilities = expected(model, FRAME(raw).numpy() / np.float32(255))
     files = tf.stack([tf.io.encode_png(image) for image in raw])
     for name, inputs in {
         "serving_default": tf.constant(raw, tf.float32),
         "serve_uint8": tf.constant(raw),
         "serve_bytes": files,
     }.items():
-        answer = found[name](inputs)
-        np.testing.assert_allclose(answer["probabilities"], wanted, atol=1e-5)
-        ids = answer["class_ids"].numpy()
+        outputs = functions[name](inputs)
+        np.testing.assert_allclose(
+            outputs["probabilities"], probabilities, atol=1e-5
+        )
+        ids = outputs["class_ids"].numpy()
         assert ids.shape == (batch, 3)
-        np.testing.assert_array_equal(ids[:, 0], wanted.argmax(-1))
+        np.testing.assert_array_equal(ids[:, 0], probabilities.argmax(-1))
         names = np.array(NAMES, object)[ids]
-        assert answer["class_names"].numpy().astype(str).tolist() == (
+        assert outputs["class_names"].numpy().astype(str).tolist() == (
             names.tolist()
         )
         np.testing.assert_allclose(
-            answer["top_probabilities"],
-            -np.sort(-wanted, axis=-1)[:, :3],
+            outputs["top_probabilities"],
+            -np.sort(-probabilities, axis=-1)[:, :3],
             atol=1e-5,
         )
 
 
 def test_images_as_the_model_takes_them():
     model = helpers.tiny_classifier()
-    found = served(model)
+    functions = serving(model)
     raw = pixels(3)[:, :8, :8, :1]
     ready = raw / np.float32(255)
-    wanted = expected(model, ready)
+    probabilities = expected(model, ready)
     files = tf.stack([tf.io.encode_png(image) for image in raw])
     for name, inputs in {
         "serving_default": tf.constant(ready),
         "serve_uint8": tf.constant(raw),
         "serve_bytes": files,
     }.items():
-        answer = found[name](inputs)["probabilities"]
-        np.testing.assert_allclose(answer, wanted, atol=1e-5)
-    features = found["features"](tf.constant(ready))["features"]
+        outputs = functions[name](inputs)["probabilities"]
+        np.testing.assert_allclose(outputs, probabilities, atol=1e-5)
+    features = functions["features"](tf.constant(ready))["features"]
     encoder = model.layers[0]
     np.testing.assert_allclose(features, encoder(ready), atol=1e-5)
 
 
 def test_encoded_images_of_many_sizes_and_none():
     model = helpers.tiny_classifier()
-    serve = served(model, FRAME)["serve_bytes"]
+    serve = serving(model, FRAME)["serve_bytes"]
     grey, colour = pixels(1, 20, 1)[0], pixels(1, 9, 3)[0]
     alpha = pixels(1, 30, 4)[0]
     images = [tf.io.encode_png(grey), tf.io.encode_jpeg(colour)]
@@ -86,17 +90,17 @@ def test_encoded_images_of_many_sizes_and_none():
     together = serve(tf.stack(images))["probabilities"]
     for i, image in enumerate(images):
         decoded = tf.io.decode_image(image)[None]
-        wanted = expected(model, FRAME(decoded).numpy() / np.float32(255))
-        np.testing.assert_allclose(together[i], wanted[0], atol=1e-5)
+        alone = expected(model, FRAME(decoded).numpy() / np.float32(255))
+        np.testing.assert_allclose(together[i], alone[0], atol=1e-5)
     assert serve(tf.zeros([0], tf.string))["class_names"].shape == (0, 4)
 
 
 def test_many_pixels_are_prepared_one_by_one_with_the_same_result(monkeypatch):
     model = helpers.tiny_classifier()
     files = tf.stack([tf.io.encode_png(image) for image in pixels(3)])
-    together = served(model, FRAME)["serve_bytes"](files)["probabilities"]
+    together = serving(model, FRAME)["serve_bytes"](files)["probabilities"]
     monkeypatch.setattr(signatures, "_AT_ONCE", 100)
-    apart = served(model, FRAME)["serve_bytes"](files)["probabilities"]
+    apart = serving(model, FRAME)["serve_bytes"](files)["probabilities"]
     np.testing.assert_allclose(together, apart, atol=1e-6)
 
 
@@ -110,60 +114,60 @@ def test_a_bad_image_is_named_by_its_position(position, bad):
     bad = whole[bad][:100] if bad in whole else bad
     images = [tf.io.encode_png(image).numpy() for image in pixels(5)]
     images[position] = bad
-    serve = served(helpers.tiny_classifier(), FRAME)["serve_bytes"]
-    named = rf"image_bytes\[{position}\] is no readable JPEG or PNG"
-    with pytest.raises(tf.errors.InvalidArgumentError, match=named):
+    serve = serving(helpers.tiny_classifier(), FRAME)["serve_bytes"]
+    message = rf"image_bytes\[{position}\] is not a readable JPEG or PNG"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         serve(tf.constant(images))
 
 
 @pytest.mark.parametrize("encode", [tf.io.encode_png, tf.io.encode_jpeg])
 def test_an_image_of_too_many_pixels_is_refused(encode):
     model = helpers.tiny_classifier()
-    names = [str(i) for i in range(4)]
     images = tf.stack([encode(image) for image in pixels(2)])
-    side = pixels(2).shape[1] * pixels(2).shape[2]
-    for limit in (side, side - 1):
-        made = signatures.Served(model, names, FRAME, max_pixels=limit)
-        serve = made.signatures["serve_bytes"]
-        if limit == side:
+    size = pixels(2).shape[1] * pixels(2).shape[2]
+    for limit in (size, size - 1):
+        serve = serving(model, FRAME, max_pixels=limit)["serve_bytes"]
+        if limit == size:
             assert serve(images)["probabilities"].shape == (2, 4)
             continue
-        named = rf"image_bytes\[0\] is .* of at most {limit} pixels"
-        with pytest.raises(tf.errors.InvalidArgumentError, match=named):
+        message = rf"image_bytes\[0\] is .* of at most {limit} pixels"
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
             serve(images)
 
 
 def test_other_formats_are_refused_as_their_size_is_not_read():
-    serve = served(helpers.tiny_classifier(), FRAME)["serve_bytes"]
+    serve = serving(helpers.tiny_classifier(), FRAME)["serve_bytes"]
     bitmap = io.BytesIO()
     PIL.Image.fromarray(np.zeros((8, 8), np.uint8)).save(bitmap, "BMP")
-    with pytest.raises(tf.errors.InvalidArgumentError, match="no readable"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not a readable"):
         serve(tf.constant([bitmap.getvalue()]))
 
 
 def test_without_preprocessing_another_size_is_named_too():
-    serve = served(helpers.tiny_classifier())["serve_bytes"]
+    serve = serving(helpers.tiny_classifier())["serve_bytes"]
     images = [tf.io.encode_png(np.zeros((n, 8, 1), np.uint8)) for n in (8, 9)]
-    named = r"image_bytes\[1\] is .* of shape \(8, 8, 1\)"
-    with pytest.raises(tf.errors.InvalidArgumentError, match=named):
+    message = r"image_bytes\[1\] is .* of shape \(8, 8, 1\)"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         serve(tf.stack(images))
 
 
 @pytest.mark.parametrize("shape", [(1, 0, 8, 1), (1, 8, 8, 5), (1, 8, 8, 0)])
 def test_images_of_no_pixels_or_odd_channels_are_refused(shape):
-    serve = served(helpers.tiny_classifier(), FRAME)["serving_default"]
+    serve = serving(helpers.tiny_classifier(), FRAME)["serving_default"]
     with pytest.raises(tf.errors.InvalidArgumentError, match="1 to 4 channels"):
         serve(tf.zeros(shape))
 
 
-def test_a_softmax_at_the_end_is_not_taken_twice():
+def test_a_softmax_at_the_end_is_not_applied_twice():
     inputs = keras.Input((8, 8, 1))
     flat = keras.layers.Flatten()(inputs)
     outputs = keras.layers.Dense(4, activation="softmax")(flat)
     model = keras.Model(inputs, outputs)
     images = np.random.default_rng(0).random((3, 8, 8, 1), np.float32)
-    found = served(model)["serving_default"](tf.constant(images))
-    np.testing.assert_allclose(found["probabilities"], model(images), atol=1e-5)
+    outputs = serving(model)["serving_default"](tf.constant(images))
+    np.testing.assert_allclose(
+        outputs["probabilities"], model(images), atol=1e-5
+    )
 
 
 def test_any_function_of_tensors_preprocesses():
@@ -172,9 +176,10 @@ def test_any_function_of_tensors_preprocesses():
 
     model = helpers.tiny_classifier()
     raw = pixels(2, channels=1)
-    wanted = expected(model, darken(raw))
-    found = served(model, darken)["serve_uint8"](tf.constant(raw))
-    np.testing.assert_allclose(found["probabilities"], wanted, atol=1e-5)
+    outputs = serving(model, darken)["serve_uint8"](tf.constant(raw))
+    np.testing.assert_allclose(
+        outputs["probabilities"], expected(model, darken(raw)), atol=1e-5
+    )
 
 
 def test_grey_and_colour_files_reach_any_preprocessing_alike():
@@ -187,9 +192,11 @@ def test_grey_and_colour_files_reach_any_preprocessing_alike():
     grey = pixels(2, channels=1)
     files = [tf.io.encode_png(image) for image in grey]
     files[1] = tf.io.encode_png(grey[1].repeat(3, axis=-1))
-    found = served(model, shrink)["serve_bytes"](tf.stack(files))
-    wanted = expected(model, shrink(grey.repeat(3, axis=-1)))
-    np.testing.assert_allclose(found["probabilities"], wanted, atol=1e-5)
+    outputs = serving(model, shrink)["serve_bytes"](tf.stack(files))
+    colour = grey.repeat(3, axis=-1)
+    np.testing.assert_allclose(
+        outputs["probabilities"], expected(model, shrink(colour)), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -203,22 +210,24 @@ def test_grey_and_colour_files_reach_any_preprocessing_alike():
 )
 def test_refuses_a_preprocessing_that_does_not_fit(wrong):
     with pytest.raises(InputError, match="`preprocessing` must turn images"):
-        served(helpers.tiny_classifier(), wrong)
+        serving(helpers.tiny_classifier(), wrong)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_serves_the_same(policy):
-    kept = keras.config.dtype_policy()
+    before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
         model = helpers.tiny_classifier()
     finally:
-        keras.config.set_dtype_policy(kept)
+        keras.config.set_dtype_policy(before)
     raw = pixels(16)
-    wanted = expected(model, FRAME(raw).numpy() / np.float32(255))
-    answer = served(model, FRAME)["serve_uint8"](tf.constant(raw))
-    np.testing.assert_allclose(answer["probabilities"], wanted, atol=1e-5)
-    assert answer["probabilities"].dtype == tf.float32
+    probabilities = expected(model, FRAME(raw).numpy() / np.float32(255))
+    outputs = serving(model, FRAME)["serve_uint8"](tf.constant(raw))
+    np.testing.assert_allclose(
+        outputs["probabilities"], probabilities, atol=1e-5
+    )
+    assert outputs["probabilities"].dtype == tf.float32
 
 
 @pytest.mark.parametrize(
@@ -232,15 +241,15 @@ def test_a_mirrored_model_is_saved_once(mirrored, tmp_path, inside):
     model.fit(data.batches(8), verbose=0, shuffle=False)
     if inside:
         with mirrored.scope():
-            signatures.save(tmp_path, served(model))
+            signatures.save(tmp_path, serving(model))
     else:
-        signatures.save(tmp_path, served(model))
-    needed = sum(4 * np.prod(v.shape) for v in model.variables)
+        signatures.save(tmp_path, serving(model))
+    size = sum(4 * np.prod(v.shape) for v in model.variables)
     (file,) = (tmp_path / "variables").glob("*.data-*")
-    assert needed <= file.stat().st_size <= 1.2 * needed
+    assert size <= file.stat().st_size <= 1.2 * size
     loaded = tf.saved_model.load(str(tmp_path))
     images = data.images[:5] / np.float32(255)
-    found = loaded.signatures["serving_default"](images=tf.constant(images))
+    outputs = loaded.signatures["serving_default"](images=tf.constant(images))
     np.testing.assert_allclose(
-        found["probabilities"], expected(model, images), atol=1e-5
+        outputs["probabilities"], expected(model, images), atol=1e-5
     )

@@ -11,11 +11,11 @@ def test_numbers_go_on_after_the_largest(tmp_path):
     (tmp_path / "7").mkdir()
     (tmp_path / "notes").mkdir()
     for number in ("8", "9"):
-        found = versions.publish(
+        version = versions.publish(
             tmp_path, lambda folder: (folder / "file").write_text("x")
         )
-        assert found == tmp_path / number
-        assert (found / "file").read_text() == "x"
+        assert version == tmp_path / number
+        assert (version / "file").read_text() == "x"
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["7", "8", "9", "notes"]
 

@@ -22,17 +22,17 @@ def batches(shares, labels, size=2):
 
 def test_the_mean_prediction_by_class_across_batches_by_hand():
     shares = [[0.8, 0.1, 0.1], [0.2, 0.2, 0.6], [0.4, 0.3, 0.3]]
-    found = tt.class_relation(log_model(), batches(shares, [1, 0, 1]), 2)
+    relation = tt.class_relation(log_model(), batches(shares, [1, 0, 1]), 2)
     expected = [[0.2, 0.2, 0.6], [0.6, 0.2, 0.2]]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(relation, expected, atol=1e-6)
 
 
-def test_a_class_without_images_has_equal_shares():
+def test_a_class_without_images_has_a_uniform_row():
     shares = [[0.5, 0.25, 0.25]]
-    found = tt.class_relation(log_model(), batches(shares, [2]), 4)
-    equal = np.full((4, 3), 1 / 3)
-    equal[2] = shares[0]
-    np.testing.assert_allclose(found, equal, atol=1e-6)
+    relation = tt.class_relation(log_model(), batches(shares, [2]), 4)
+    expected = np.full((4, 3), 1 / 3)
+    expected[2] = shares[0]
+    np.testing.assert_allclose(relation, expected, atol=1e-6)
 
 
 def test_sizes_of_logits_and_of_batches_do_not_matter():
@@ -51,13 +51,13 @@ def test_sizes_of_logits_and_of_batches_do_not_matter():
 
 def test_two_devices_equal_one(mirrored):
     images = helpers.blobs(per_class=5)
-    found = []
+    relations = []
     for scope in (tt.strategy("none"), mirrored):
         keras.utils.set_random_seed(0)
         with scope.scope():
             model = helpers.tiny_classifier(classes=6)
-        found.append(tt.class_relation(model, images.batches(9), 4))
-    np.testing.assert_allclose(*found, atol=1e-6)
+        relations.append(tt.class_relation(model, images.batches(9), 4))
+    np.testing.assert_allclose(*relations, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_refuses_a_dataset_without_images():
 
 
 @pytest.mark.parametrize("share", [np.nan, np.inf])
-def test_refuses_images_that_are_no_numbers(share):
+def test_refuses_images_that_are_not_finite(share):
     dataset = batches([[0.5, 0.3, 0.2], [share, 0.3, 0.2]], [0, 1])
     with pytest.raises(InputError, match="outputs must be finite"):
         tt.class_relation(log_model(), dataset, 2)
@@ -93,12 +93,12 @@ def test_refuses_no_classes():
         tt.class_relation(log_model(), dataset, 0)
 
 
-def test_takes_probabilities_if_told_so():
+def test_takes_probabilities():
     probabilities = np.array([[0.8, 0.2], [0.6, 0.4], [0.1, 0.9]], np.float32)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Identity()])
     dataset = tf.data.Dataset.from_tensors((probabilities, [0, 0, 1]))
-    found = tt.class_relation(model, dataset, 2, from_logits=False)
-    np.testing.assert_allclose(found, [[0.7, 0.3], [0.1, 0.9]], atol=1e-6)
+    relation = tt.class_relation(model, dataset, 2, from_logits=False)
+    np.testing.assert_allclose(relation, [[0.7, 0.3], [0.1, 0.9]], atol=1e-6)
     with pytest.raises(InputError, match="seems to return probabilities"):
         tt.class_relation(model, dataset, 2)
 

@@ -23,7 +23,7 @@ def test_replace_head_keeps_the_encoder_and_copies_it():
     assert target.output_shape == (None, 3)
 
 
-def test_replace_head_draws_another_head_than_the_same_seed_did_before():
+def test_replace_head_does_not_repeat_the_head_of_the_same_seed():
     keras.utils.set_random_seed(0)
     old = helpers.tiny_classifier(8)
     keras.utils.set_random_seed(0)
@@ -43,7 +43,7 @@ def test_replace_head_takes_any_functional_model():
 
 
 def flat_classifier(units, **head):
-    """A model whose head is wide enough to be told from its mixture."""
+    """A model with one head on few features."""
     inputs = keras.Input((8, 8, 1))
     features = keras.layers.Dense(5)(keras.layers.Flatten()(inputs))
     head = keras.layers.Dense(units, name="old", **head)(features)
@@ -66,11 +66,11 @@ def test_a_related_head_gives_the_mixture_of_the_old_logits(bias):
 def test_a_head_has_weights():
     softmax = keras.layers.Softmax(name="last")
     model = keras.Sequential([helpers.tiny_classifier(), softmax])
-    with pytest.raises(InputError, match=r"take it off.*: Softmax 'last'"):
+    with pytest.raises(InputError, match=r"remove this one.*: Softmax 'last'"):
         classifiers.replace_head(model, 3)
 
 
-def test_a_related_head_is_trained_and_leaves_the_old_one_alone():
+def test_training_a_related_head_does_not_change_the_old_one():
     source = helpers.tiny_classifier(classes=3)
     before = source.get_weights()
     target = classifiers.replace_head(source, 2, [[1, 0, 0], [0, 0.5, 0.5]])
@@ -106,8 +106,8 @@ def test_only_a_dense_head_can_be_related():
     outputs = keras.layers.Dense(3)(keras.layers.Flatten()(inputs))
     outputs = keras.layers.BatchNormalization(name="last")(outputs)
     source = keras.Model(inputs, outputs)
-    wanted = "Dense layer. Received: BatchNormalization 'last'"
-    with pytest.raises(InputError, match=wanted):
+    message = "Dense layer. Received: BatchNormalization 'last'"
+    with pytest.raises(InputError, match=message):
         classifiers.replace_head(source, 2, np.full((2, 3), 1 / 3))
     assert classifiers.replace_head(source, 2).output_shape == (None, 2)
 
@@ -135,14 +135,16 @@ def test_save_and_reload_equal(tmp_path):
     ("shape", "classes", "message"),
     [((8, 8, 3), 4, "must map"), ((8, 8, 1), 5, "must map")],
 )
-def test_load_refuses_what_does_not_fit(tmp_path, shape, classes, message):
+def test_load_refuses_a_model_that_does_not_fit(
+    tmp_path, shape, classes, message
+):
     path = tmp_path / "model.keras"
     helpers.tiny_classifier().save(path)
     with pytest.raises(InputError, match=message):
         classifiers.load_classifier(str(path), shape, classes)
 
 
-def test_load_refuses_what_cannot_be_read(tmp_path):
+def test_load_refuses_an_unreadable_file(tmp_path):
     path = tmp_path / "model.keras"
     with pytest.raises(InputError, match="no such model file"):
         classifiers.load_classifier(str(path), (8, 8, 1), 4)
@@ -152,7 +154,7 @@ def test_load_refuses_what_cannot_be_read(tmp_path):
 
 
 @pytest.mark.parametrize("last", ["sigmoid", "reshape"])
-def test_load_refuses_what_returns_no_logits(tmp_path, last):
+def test_load_refuses_a_model_that_does_not_return_logits(tmp_path, last):
     path = tmp_path / "model.keras"
     layers = [keras.layers.Flatten(), keras.layers.Dense(4, "sigmoid")]
     if last == "reshape":
@@ -162,7 +164,7 @@ def test_load_refuses_what_returns_no_logits(tmp_path, last):
         classifiers.load_classifier(str(path), (8, 8, 1), 4)
 
 
-def test_load_takes_a_softmax_off(tmp_path):
+def test_load_removes_a_softmax(tmp_path):
     path = tmp_path / "model.keras"
     model = helpers.tiny_classifier()
     images = np.random.default_rng(0).random((2, 8, 8, 1), np.float32)

@@ -25,7 +25,7 @@ def test_keras_applications_by_name():
         ("resnet50", (32, 32, 3), "", "Unknown encoder"),
         ("ResNet50", (12, 12, 1), "", "at least 32x32 with 3 channels"),
         ("ResNet50", (32, 32, 3), "preset", '"imagenet" or a weights file'),
-        ("small", (8, 8, 1), "imagenet", 'are "" or a weights file'),
+        ("small", (8, 8, 1), "imagenet", 'must be "" or a weights file'),
         ("keras_hub:x", (8, 8, 3), "imagenet", '"preset" or a weights file'),
         ("keras_hub:no_such", (8, 8, 3), "", "'no_such' cannot be loaded"),
         ("keras_hub:nowhere/", (8, 8, 3), "preset", "cannot be loaded"),
@@ -36,11 +36,11 @@ def test_encoder_refuses(name, shape, weights, message):
         encoders.encoder(name, shape, weights=weights)
 
 
-def mean_builder(seen):
-    """A stand-in for all of keras.applications: the mean of the image."""
+def mean_builder(calls):
+    """A stand-in for a keras.applications model: the mean of the image."""
 
     def build(include_top, weights, input_shape, pooling):
-        seen.append((include_top, weights, pooling))
+        calls.append((include_top, weights, pooling))
         mean = keras.layers.GlobalAveragePooling2D()
         return keras.Sequential([keras.Input(input_shape), mean])
 
@@ -50,14 +50,14 @@ def mean_builder(seen):
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_trained_weights_see_the_range_they_expect(name, monkeypatch):
     home = sys.modules[getattr(keras.applications, name).__module__]
-    seen = []
-    monkeypatch.setattr(keras.applications, name, mean_builder(seen))
+    calls = []
+    monkeypatch.setattr(keras.applications, name, mean_builder(calls))
     model = encoders.encoder(name, (32, 32, 3), weights="imagenet")
-    assert seen == [(False, "imagenet", "avg")]
-    wanted = home.preprocess_input(IMAGES * 255).mean(axis=(1, 2))
-    if name.startswith("MobileNetV3"):  # the builder rescales what is 0..255
-        wanted = IMAGES.mean(axis=(1, 2)) * 255
-    np.testing.assert_allclose(model(IMAGES), wanted, rtol=1e-4, atol=1e-4)
+    assert calls == [(False, "imagenet", "avg")]
+    expected = home.preprocess_input(IMAGES * 255).mean(axis=(1, 2))
+    if name.startswith("MobileNetV3"):  # the real model rescales 0..255
+        expected = IMAGES.mean(axis=(1, 2)) * 255
+    np.testing.assert_allclose(model(IMAGES), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_blue_first_is_saved_and_copied(tmp_path, monkeypatch):
@@ -71,20 +71,20 @@ def test_blue_first_is_saved_and_copied(tmp_path, monkeypatch):
     np.testing.assert_allclose(copy(IMAGES), body(IMAGES), rtol=1e-6)
 
 
-def test_a_download_that_fails_is_one_sentence(monkeypatch, capsys, tmp_path):
+def test_a_failed_download_is_one_sentence(monkeypatch, capsys, tmp_path):
     def unreachable(*arguments):
         raise OSError("no network")
 
-    def nothing_kept(*arguments, **settings):
+    def without_cache(*arguments, **settings):
         return real(*arguments, **settings, cache_dir=str(tmp_path))
 
     home = sys.modules[keras.applications.MobileNetV2.__module__]
     real = home.file_utils.get_file
-    monkeypatch.setattr(home.file_utils, "get_file", nothing_kept)
+    monkeypatch.setattr(home.file_utils, "get_file", without_cache)
     monkeypatch.setattr(socket, "getaddrinfo", unreachable)
-    with pytest.raises(InputError, match="cannot be downloaded") as caught:
+    with pytest.raises(InputError, match="cannot be downloaded") as error:
         encoders.encoder("MobileNetV2", (96, 96, 3), weights="imagenet")
-    sentence = str(caught.value)
+    sentence = str(error.value)
     assert "Received: Exception: URL fetch failure" in sentence
     assert "no network" in sentence
     assert "\n" not in sentence
@@ -109,7 +109,7 @@ def test_weights_files(tmp_path):
 
 @pytest.fixture
 def preset(tmp_path):
-    """A folder with a tiny backbone, as keras-hub keeps its presets."""
+    """A preset of keras-hub: a folder with a tiny backbone."""
     backbone = keras_hub.models.VGGBackbone(
         stackwise_num_repeats=[1], stackwise_num_filters=[4]
     )
@@ -128,23 +128,23 @@ def test_a_preset_of_keras_hub(preset, scale):
         images = IMAGES * 255 * np.float32(scale) - 0.5
     name = f"keras_hub:{folder}"
     model = encoders.encoder(name, (32, 32, 3), weights="preset")
-    wanted = np.mean(backbone(images), axis=(1, 2))
-    np.testing.assert_allclose(model(IMAGES), wanted, rtol=1e-4, atol=1e-5)
+    expected = np.mean(backbone(images), axis=(1, 2))
+    np.testing.assert_allclose(model(IMAGES), expected, rtol=1e-4, atol=1e-5)
     assert model.output_shape == (None, 4)
     fresh = encoders.encoder(name, (32, 32, 3))
-    assert np.abs(fresh(IMAGES) - wanted).max() > 1e-3
+    assert np.abs(fresh(IMAGES) - expected).max() > 1e-3
 
 
-def test_keras_hub_is_asked_for_where_it_is_absent(monkeypatch):
+def test_a_missing_keras_hub_is_a_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_hub", None)
     with pytest.raises(InputError, match=r"tf_transfer\[hub\].*Received: "):
         encoders.encoder("keras_hub:resnet_18_imagenet", (32, 32, 3))
 
 
 def test_a_backbone_must_give_features(monkeypatch):
-    given = keras.Input((8, 8, 3))
-    body = keras.Model(given, {"a": given, "b": given}, name="two")
-    found = type("Found", (), {"from_preset": lambda *a, **k: body})
-    monkeypatch.setattr(keras_hub.models, "Backbone", found)
-    with pytest.raises(InputError, match="one output, of features"):
+    inputs = keras.Input((8, 8, 3))
+    body = keras.Model(inputs, {"a": inputs, "b": inputs}, name="two")
+    backbone = type("Backbone", (), {"from_preset": lambda *a, **k: body})
+    monkeypatch.setattr(keras_hub.models, "Backbone", backbone)
+    with pytest.raises(InputError, match="one output of features"):
         encoders.encoder("keras_hub:two", (8, 8, 3))

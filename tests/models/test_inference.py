@@ -15,9 +15,9 @@ def test_stream_outputs_keeps_order_for_any_last_batch(name):
     with distribution.strategy(name).scope():
         model = helpers.tiny_classifier()
     expected = model(images.images / np.float32(255), training=False)
-    found = list(inference.stream_outputs(model, images.batches(9)))
-    outputs = np.concatenate([rows for rows, _ in found])
-    labels = np.concatenate([labels for _, labels in found])
+    batches = list(inference.stream_outputs(model, images.batches(9)))
+    outputs = np.concatenate([rows for rows, _ in batches])
+    labels = np.concatenate([labels for _, labels in batches])
     np.testing.assert_allclose(outputs, expected, atol=1e-5)
     np.testing.assert_array_equal(labels, images.labels)
 
@@ -30,10 +30,10 @@ def test_stream_outputs_without_labels():
     assert labels is None
 
 
-def test_stream_outputs_refuses_a_dataset_without_end():
+def test_stream_outputs_refuses_an_infinite_dataset():
     model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()])
     endless = helpers.blobs().shuffled_batches(4, seed=0)
-    with pytest.raises(InputError, match=r"must end.*without end"):
+    with pytest.raises(InputError, match=r"must be finite.*an infinite"):
         next(inference.stream_outputs(model, endless))
 
 

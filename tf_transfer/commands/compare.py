@@ -225,4 +225,4 @@ def _export_best(
     """Exports the chosen method's best seed, by validation accuracy."""
     export.write_data(folder, target, names)
     if not (folder.path / "export" / "1").exists():
-        export.Release(folder.path).write()
+        export.export(folder.path)

@@ -82,15 +82,15 @@ tf-transfer compare --config.data.source=folder:photos \\
 def compare(values: flags.FlagValues, files: list[str]) -> None:
     """Prints the table of the methods and what it suggests."""
     from tf_transfer.commands import compare
+    from tf_transfer.experiment import results
     from tf_transfer.report.text import advice, table
-    from tf_transfer.utils.files import read_json
 
     config, quiet, jobs = values.config, values.quiet, values.jobs
     out = pathlib.Path(values.out or f"runs/{_config_name(values)}")
     with failures.explained(config.strategy, out):
         rows = compare.compare(config, out, quiet=quiet, jobs=jobs)
-        results = read_json(out / "results.json", list) or []
-        lines = [table(rows, config.seeds), *advice(results, config.methods)]
+        sentences = advice(results.read(out), config.methods)
+        lines = [table(rows, config.seeds), *sentences]
         print("\n".join(lines))
     _print_contents(out)
 
@@ -180,14 +180,17 @@ def export(values: flags.FlagValues, files: list[str]) -> None:
     from tf_transfer.commands import export
 
     with failures.explained("none", pathlib.Path(values.out or values.run)):
-        release = export.Release(values.run, values.method)
         with silenced():  # converters print to standard error
-            kind = values.format or "saved_model"
-            folder = release.write(kind, values.int8, values.out)
-        result = release.result
+            result, folder = export.export(
+                values.run,
+                values.method,
+                values.format or "saved_model",
+                values.int8,
+                values.out,
+            )
         print(
-            f"{result['method']}, seed {result['seed']}, validation accuracy "
-            f"{result['validation']['accuracy']:.3f}: written to {folder}"
+            f"{result.method}, seed {result.seed}, validation accuracy "
+            f"{result.validation.accuracy:.3f}: written to {folder}"
         )
 
 

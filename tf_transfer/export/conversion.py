@@ -1,7 +1,7 @@
-"""A trained classifier for runtimes other than TensorFlow: LiteRT and ONNX.
+"""What the exports to LiteRT and to ONNX share.
 
-The converted model takes raw images of any size, as the SavedModel does, and
-returns their probabilities. Its own runtime checks it before it is kept.
+A converted model takes raw images of any size, as the SavedModel does, and
+returns probabilities. It is compared with Keras before it is written.
 """
 
 import contextlib
@@ -14,22 +14,23 @@ import keras
 import numpy as np
 
 from tf_transfer.errors import InputError
-from tf_transfer.export.signatures import Served
+from tf_transfer.export.signatures import ServedModel
 from tf_transfer.models import classifiers
 from tf_transfer.utils import messages
 
 _TOLERANCE = 1e-4
-_NEEDED = {
+_PACKAGES = {
     "tflite": ("ai_edge_litert",),
     "onnx": ("onnxruntime", "tf2onnx"),
 }
-_CHECKED = ((1, 30, 40), (3, 128, 96))
+_SIZES = ((1, 30, 40), (3, 128, 96))  # batch, height, width
 Run = Callable[[np.ndarray], np.ndarray]
+"""A converted model in its runtime, from images to probabilities."""
 
 
-def _require(extra: str) -> None:
+def require(extra: str) -> None:
     """Raises InputError if a package of an extra is not installed."""
-    for name in _NEEDED[extra]:
+    for name in _PACKAGES[extra]:
         if importlib.util.find_spec(name) is None:
             raise InputError(
                 f"This format needs the package {name}; run "
@@ -37,21 +38,24 @@ def _require(extra: str) -> None:
             )
 
 
-def _float32(model: keras.Model) -> keras.Model:
-    """Returns a model without half precision, which runtimes lack."""
+def in_float32(model: keras.Model) -> keras.Model:
+    """Returns the model, or a copy in float32 if it is in half precision.
+
+    The runtimes do not support half precision.
+    """
     layers = getattr(model, "layers", [])
     if all(layer.compute_dtype == "float32" for layer in layers):
         return model
     text = re.sub(r'"(mixed_)?b?float16"', '"float32"', model.to_json())
-    with classifiers.precision("float32"):  # of models in the model
+    with classifiers.precision("float32"):  # for models inside the model
         copy = keras.models.model_from_json(text)
     copy.set_weights(model.get_weights())
     return copy
 
 
 @contextlib.contextmanager
-def _converting(runtime: str) -> Iterator[None]:
-    """Ignores the converters' own warnings; their errors are one sentence."""
+def converting(runtime: str) -> Iterator[None]:
+    """Hides a converter's warnings, and turns its errors into InputError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -65,24 +69,26 @@ def _converting(runtime: str) -> Iterator[None]:
         ) from error
 
 
-def _compare(run: Run, served: Served) -> dict[str, float]:
-    """Returns the largest difference to Keras, on noise of two sizes.
+def compare(run: Run, served: ServedModel) -> dict[str, float]:
+    """Returns the largest difference from Keras, on noise of two sizes.
 
     Raises:
-        InputError: if it is no rounding error.
+        InputError: if the difference is too large for a rounding error.
     """
-    look = getattr(served.preprocessing, "appearance", None)
-    largest = look.maximum if look else 1.0
-    rng, found = np.random.default_rng(0), 0.0
-    for batch, *sides in _CHECKED:
-        asked = [batch, *sides, served.model_shape[-1]]
-        shape = [a or b for a, b in zip(served.image_shape, asked, strict=True)]
-        images = (largest * rng.random(shape)).astype(np.float32)
+    appearance = getattr(served.preprocessing, "appearance", None)
+    maximum = appearance.maximum if appearance else 1.0
+    rng, difference = np.random.default_rng(0), 0.0
+    for batch, *sides in _SIZES:
+        size = [batch, *sides, served.model_shape[-1]]
+        shape = [a or b for a, b in zip(served.image_shape, size, strict=True)]
+        images = (maximum * rng.random(shape)).astype(np.float32)
         expected = served.probabilities(images)["probabilities"].numpy()
-        found = max(found, float(np.abs(run(images) - expected).max()))
-    if not found < _TOLERANCE:
+        difference = max(
+            difference, float(np.abs(run(images) - expected).max())
+        )
+    if not difference < _TOLERANCE:
         raise InputError(
             "The converted model must predict as Keras does, to "
-            f"{_TOLERANCE}. Received: a difference of {found:.2g}"
+            f"{_TOLERANCE}. Received: a difference of {difference:.2g}"
         )
-    return {"largest_difference": found}
+    return {"largest_difference": difference}

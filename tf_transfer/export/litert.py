@@ -1,4 +1,4 @@
-"""A trained classifier for LiteRT (TensorFlow Lite)."""
+"""Exports a classifier for LiteRT (TensorFlow Lite)."""
 
 import os
 import pathlib
@@ -11,15 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from tf_transfer.errors import InputError
-from tf_transfer.export import saved_model, signatures, versions
-from tf_transfer.export.conversion import (
-    Run,
-    _compare,
-    _converting,
-    _float32,
-    _require,
-)
-from tf_transfer.export.signatures import Preprocessing, Served
+from tf_transfer.export import conversion, saved_model, signatures, versions
+from tf_transfer.export.conversion import Run
+from tf_transfer.export.signatures import Preprocessing, ServedModel
 
 
 def export_tflite(
@@ -33,10 +27,10 @@ def export_tflite(
 ) -> pathlib.Path:
     """Writes the next version `path/N/model.tflite`, for LiteRT.
 
-    With representative images it is quantised to 8 bit integers. The
-    preprocessing would not survive that: it is then a model of its own,
-    `preprocessing.tflite` from `images` to `prepared`, and `model.tflite`
-    takes what that returns.
+    Given representative images, the model is quantised to 8-bit integers.
+    Quantised preprocessing would be too inaccurate, so it is then written as
+    a separate float model, `preprocessing.tflite` from `images` to
+    `prepared`, and `model.tflite` takes `prepared` as its `images`.
 
     Args:
         model: as for `export_serving`; one in mixed precision is converted
@@ -45,18 +39,17 @@ def export_tflite(
         class_names: one name per class; numbers if None.
         preprocessing: as for `export_serving`.
         provenance: as for `export_serving`.
-        representative: some hundred images as the model takes them, `[N,
-            height, width, channels]`, uint8 or floats in 0..1: the `images`
-            of an `ImageData`.
+        representative: a few hundred images as the model takes them, `[N,
+            height, width, channels]`, uint8 or floats in 0..1, such as the
+            `images` of an `ImageData`.
 
     Returns:
-        The folder of the new version. With the model are `class_names.json`
-        and `provenance.json`, whose `check` tells how far LiteRT was from
-        Keras.
+        The folder of the new version. It also holds `class_names.json` and
+        `provenance.json`, whose `check` says how far LiteRT is from Keras.
 
     Raises:
         InputError: as `export_serving`; if LiteRT is not installed; if the
-            model cannot be converted.
+            model cannot be converted, or the result predicts differently.
 
     Example:
 
@@ -68,27 +61,29 @@ def export_tflite(
     ...     sorted(path.name for path in version.iterdir())
     ['class_names.json', 'model.tflite', 'provenance.json']
     """
-    _require("tflite")
-    served = saved_model.serve(_float32(model), class_names, preprocessing)
+    conversion.require("tflite")
+    model = conversion.in_float32(model)
+    served = saved_model.serve(model, class_names, preprocessing)
     images = None
     if representative is not None:
         images = _representative(representative, served.model_shape)
 
     def write(folder: pathlib.Path) -> None:
-        with _converting("LiteRT"):
+        with conversion.converting("LiteRT"):
             if images is None:
                 parts = {"model": _to_tflite(served.probabilities)}
-                found = _compare(_tflite_run(parts["model"]), served)
+                run = _load(parts["model"])
+                differences = conversion.compare(run, served)
             else:
                 parts = {"model": _to_tflite(served.from_prepared, images)}
-                run = _tflite_run(parts["model"])
-                found = _agreement(run, served, images)
+                run = _load(parts["model"])
+                differences = _compare_quantised(run, served, images)
                 if preprocessing is not None:
                     parts["preprocessing"] = _to_tflite(served.prepared)
         for name, content in parts.items():
             (folder / f"{name}.tflite").write_bytes(content)
-        check = {"check": {"runtime": "LiteRT"} | found}
-        saved_model.describe(folder, served, (provenance or {}) | check)
+        check = {"check": {"runtime": "LiteRT"} | differences}
+        saved_model.write_metadata(folder, served, (provenance or {}) | check)
 
     return versions.publish(path, write)
 
@@ -97,7 +92,7 @@ def _to_tflite(
     function: tf.types.experimental.GenericFunction,
     representative: np.ndarray | None = None,
 ) -> bytes:
-    """Converts a function of `Served` with the names that it uses."""
+    """Converts a function of `ServedModel`, and keeps its inputs' names."""
     with tempfile.TemporaryDirectory() as folder:
         traced = function.get_concrete_function()
         signatures.save(folder, {"serving_default": traced})
@@ -112,7 +107,7 @@ def _to_tflite(
         return converter.convert()
 
 
-def _tflite_run(content: bytes) -> Run:
+def _load(content: bytes) -> Run:
     from ai_edge_litert.interpreter import Interpreter
 
     run = Interpreter(model_content=content).get_signature_runner()
@@ -120,7 +115,7 @@ def _tflite_run(content: bytes) -> Run:
 
 
 def _representative(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Returns images as the model takes them, float32."""
+    """Checks the representative images and returns them as float32."""
     images = np.asarray(images)
     if images.shape[1:] != shape or not len(images):
         raise InputError(
@@ -132,14 +127,14 @@ def _representative(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return images.astype(np.float32)
 
 
-def _agreement(
-    run: Run, served: Served, images: np.ndarray
+def _compare_quantised(
+    run: Run, served: ServedModel, images: np.ndarray
 ) -> dict[str, float]:
-    """Returns how a quantised model compares on its representative images."""
+    """Compares a quantised model with Keras on its representative images."""
     expected = served.from_prepared(images)["probabilities"].numpy()
-    found = run(images)
-    same = found.argmax(axis=-1) == expected.argmax(axis=-1)
+    outputs = run(images)
+    same = outputs.argmax(axis=-1) == expected.argmax(axis=-1)
     return {
-        "largest_difference": float(np.abs(found - expected).max()),
+        "largest_difference": float(np.abs(outputs - expected).max()),
         "same_class": float(same.mean()),
     }

@@ -1,4 +1,4 @@
-"""A trained classifier for ONNX Runtime."""
+"""Exports a classifier for ONNX Runtime."""
 
 import os
 import pathlib
@@ -7,15 +7,11 @@ from typing import Any
 
 import keras
 
-from tf_transfer.export import saved_model, versions
-from tf_transfer.export.conversion import (
-    Run,
-    _compare,
-    _converting,
-    _float32,
-    _require,
-)
-from tf_transfer.export.signatures import Preprocessing, Served
+from tf_transfer.export import conversion, saved_model, versions
+from tf_transfer.export.conversion import Run
+from tf_transfer.export.signatures import Preprocessing, ServedModel
+
+_OPSET = 18
 
 
 def export_onnx(
@@ -26,9 +22,9 @@ def export_onnx(
     *,
     provenance: dict[str, Any] | None = None,
 ) -> pathlib.Path:
-    """Writes the next version `path/N/model.onnx`.
+    """Writes the next version `path/N/model.onnx`, for ONNX Runtime.
 
-    Args, Returns, Raises: as `export_tflite`, with ONNX Runtime.
+    Args, Returns, Raises: as `export_tflite`.
 
     Example:
 
@@ -40,21 +36,22 @@ def export_onnx(
     ...     sorted(path.name for path in version.iterdir())
     ['class_names.json', 'model.onnx', 'provenance.json']
     """
-    _require("onnx")
-    served = saved_model.serve(_float32(model), class_names, preprocessing)
+    conversion.require("onnx")
+    model = conversion.in_float32(model)
+    served = saved_model.serve(model, class_names, preprocessing)
 
     def write(folder: pathlib.Path) -> None:
-        with _converting("ONNX Runtime"):
+        with conversion.converting("ONNX Runtime"):
             content = _to_onnx(served)
-            found = _compare(_onnx_run(content), served)
+            differences = conversion.compare(_load(content), served)
         (folder / "model.onnx").write_bytes(content)
-        check = {"check": {"runtime": "ONNX Runtime"} | found}
-        saved_model.describe(folder, served, (provenance or {}) | check)
+        check = {"check": {"runtime": "ONNX Runtime"} | differences}
+        saved_model.write_metadata(folder, served, (provenance or {}) | check)
 
     return versions.publish(path, write)
 
 
-def _to_onnx(served: Served) -> bytes:
+def _to_onnx(served: ServedModel) -> bytes:
     import tf2onnx
 
     function = served.probabilities
@@ -70,13 +67,10 @@ def _to_onnx(served: Served) -> bytes:
     return model.SerializeToString()
 
 
-def _onnx_run(content: bytes) -> Run:
+def _load(content: bytes) -> Run:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(
         content, providers=["CPUExecutionProvider"]
     )
     return lambda images: session.run(None, {"images": images})[0]
-
-
-_OPSET = 18

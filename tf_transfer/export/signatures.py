@@ -1,6 +1,6 @@
-"""What a served classifier answers, as signatures of TensorFlow operations.
+"""The serving signatures of a classifier, as TensorFlow operations.
 
-Once saved nothing of Keras or of this package is needed to load and run them.
+Neither Keras nor this package is needed to load and run the saved functions.
 """
 
 import functools
@@ -20,28 +20,28 @@ from tf_transfer.utils import messages
 Preprocessing = Callable[[tf.Tensor], tf.Tensor]
 """From raw images `[B, H, W, channels]`, float32 or uint8, to a model's input.
 
-Where it returns uint8, 255 stands for 1. A `framing.Frame` is one.
+If it returns uint8, 255 stands for 1. A `framing.Frame` is an example.
 """
 _PNG = b"\x89PNG\r\n\x1a\n"
-_DECODED = (1, 3, 4)  # channels that an encoded image can be asked for
-_AT_ONCE = 2**24  # pixel values that are prepared together, 64 MB as floats
+_DECODED = (1, 3, 4)  # channels that `decode_image` can return
+_AT_ONCE = 2**24  # pixel values to prepare as one batch, 64 MB as floats
 
 
-class Served:
-    """A classifier from raw images to named answers.
+class ServedModel:
+    """A classifier from raw images to named classes.
 
     Args:
-        model: a built classifier that ends in logits or in a softmax.
+        model: a built classifier that returns logits or ends in a softmax.
         class_names: one name per class.
-        preprocessing: brings raw images to the model's input; None where
-            images come as the model takes them.
-        top_k: how many classes are named, at most.
+        preprocessing: turns raw images into the model's input; None if the
+            images are as the model takes them.
+        top_k: the largest number of classes that are named.
         max_pixels: an encoded image with more is refused before decoding.
 
     Attributes:
-        class_names, preprocessing: as given.
+        class_names, preprocessing: the arguments.
         model_shape: `(height, width, channels)` of the model's input.
-        image_shape: of a batch of raw images; None where any number will do.
+        image_shape: of a batch of raw images; a side of any size is None.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class Served:
         self._max_pixels = max_pixels
         self._top_k = min(top_k, len(self.class_names))
         encoder, head = classifiers.encoder_of(model), model.layers[-1]
-        ends = getattr(head, "activation", None)
-        softmax = ends is keras.activations.softmax
+        activation = getattr(head, "activation", None)
+        softmax = activation is keras.activations.softmax
 
-        # As functions of their own, so that a graph holds each once.
+        # Functions of their own, so that a graph contains each only once.
         @tf.function(autograph=False)
         def encode(images):
             return tf.cast(encoder(images, training=False), tf.float32)
@@ -81,48 +81,48 @@ class Served:
         """The traced functions of a SavedModel, by name.
 
         Raises:
-            InputError: for a preprocessing that does not fit the model.
+            InputError: if the preprocessing does not fit the model.
         """
-        numbers = tf.TensorSpec(self.image_shape, tf.float32, "images")
+        floats = tf.TensorSpec(self.image_shape, tf.float32, "images")
         pixels = tf.TensorSpec(self.image_shape, tf.uint8, "images")
         encoded = tf.TensorSpec([None], tf.string, "image_bytes")
-        wanted = {
-            "serving_default": (self._serve, numbers),
+        functions = {
+            "serving_default": (self._serve, floats),
             "serve_uint8": (self._serve, pixels),
-            "features": (self._features, numbers),
+            "features": (self._features, floats),
         }
-        decoded = self.preprocessing or self.model_shape[-1] in _DECODED
-        if decoded and None not in self.model_shape:
-            wanted["serve_bytes"] = (self._serve_bytes, encoded)
+        decodable = self.preprocessing or self.model_shape[-1] in _DECODED
+        if decodable and None not in self.model_shape:
+            functions["serve_bytes"] = (self._serve_bytes, encoded)
         return {
             name: _function(serve, spec).get_concrete_function()
-            for name, (serve, spec) in wanted.items()
+            for name, (serve, spec) in functions.items()
         }
 
     @property
     def probabilities(self) -> Any:
-        """Raw float32 `images` to `probabilities` alone, a `tf.function`."""
+        """From raw float32 `images` to `probabilities`, a `tf.function`."""
         spec = tf.TensorSpec(self.image_shape, tf.float32, "images")
         return _function(lambda x: self._predict(self._prepare(x)), spec)
 
     @property
     def prepared(self) -> Any:
-        """Raw float32 `images` to `prepared`, as the model takes them."""
+        """From raw float32 `images` to `prepared`, the model's input."""
         spec = tf.TensorSpec(self.image_shape, tf.float32, "images")
         return _function(lambda x: {"prepared": self._prepare(x)}, spec)
 
     @property
     def from_prepared(self) -> Any:
-        """`images` as the model takes them to `probabilities`."""
+        """From `images` as the model takes them to `probabilities`."""
         shape = [None, *self.model_shape]
         spec = tf.TensorSpec(shape, tf.float32, "images")
         return _function(self._predict, spec)
 
     def _prepare(self, images: tf.Tensor) -> tf.Tensor:
-        """Returns raw images as the model takes them, float32.
+        """Turns raw images into the model's input, float32.
 
         Raises:
-            InputError: while tracing, if they do not fit.
+            InputError: while tracing, if the preprocessing fails.
         """
         try:
             if self.preprocessing is not None:
@@ -142,16 +142,17 @@ class Served:
         return {"probabilities": self._classify(self._encode(images))}
 
     def _serve(self, images):
-        return self._answer(self._prepare(self._checked(images)))
+        return self._name(self._prepare(self._check(images)))
 
     def _features(self, images):
-        images = self._prepare(self._checked(images))
+        images = self._prepare(self._check(images))
         return {"features": self._encode(images)}
 
     def _serve_bytes(self, image_bytes):
-        return self._answer(self._decode(image_bytes))
+        return self._name(self._decode(image_bytes))
 
-    def _answer(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _name(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns probabilities and the names of the most probable classes."""
         probabilities = self._classify(self._encode(images))
         top, class_ids = tf.math.top_k(probabilities, self._top_k)
         return {
@@ -161,27 +162,28 @@ class Served:
             "class_names": tf.gather(tf.constant(self.class_names), class_ids),
         }
 
-    def _checked(self, images: tf.Tensor) -> tf.Tensor:
-        """Fails with a sentence for images of no pixels or odd channels."""
+    def _check(self, images: tf.Tensor) -> tf.Tensor:
+        """Returns the images; fails if they have no pixels or odd channels."""
         if self.preprocessing is None:
-            return images  # of the model's own shape
+            return images  # their shape is the model's
         shape = tf.shape(images)
-        fits = tf.reduce_all(shape[1:] > 0) & (shape[3] <= 4)
-        sentence = "images must be [B, H, W, 1 to 4 channels]. Received:"
-        check = tf.debugging.Assert(fits, [sentence, shape], summarize=4)
+        valid = tf.reduce_all(shape[1:] > 0) & (shape[3] <= 4)
+        message = "images must be [B, H, W, 1 to 4 channels]. Received:"
+        check = tf.debugging.Assert(valid, [message, shape], summarize=4)
         with tf.control_dependencies([check]):
             return tf.identity(images)
 
     def _decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
-        """Returns encoded images `[B]`, of any sizes, as the model takes them.
+        """Decodes images `[B]` of any sizes into the model's input.
 
-        An operation that fails cannot tell which image it was given. A dataset
-        can leave out those that fail, and the positions left tell which.
+        The error of an operation does not say which image it failed for. So a
+        dataset skips the images that fail, and the first position missing
+        from its results is that of the first bad image.
         """
         plain = self.preprocessing is None
         channels = self.model_shape[-1]
         if isinstance(self.preprocessing, Frame) or channels not in _DECODED:
-            channels = 0  # a frame takes any, and turns colours to grey itself
+            channels = 0  # a frame takes any number, and converts to grey
 
         def decode(position, content):
             small = _pixels(content) <= self._max_pixels
@@ -191,7 +193,7 @@ class Served:
             )
             if plain:
                 image = tf.ensure_shape(image, self.model_shape)
-            # Flat, for a batch of images of differing sizes.
+            # Flat, so that images of different sizes can form a batch.
             return position, tf.shape(image), tf.reshape(image, [-1])
 
         count = tf.size(image_bytes, tf.int64)
@@ -201,18 +203,19 @@ class Served:
         )
         nothing = tf.zeros([3], tf.int32), tf.zeros([0], tf.uint8)
         end = tf.data.Dataset.from_tensors((count, *nothing))
-        # Never empty, thanks to its end.
+        # The end keeps it from being empty.
         dataset = dataset.map(decode).ignore_errors().concatenate(end)
-        left, shapes, pixels = dataset.ragged_batch(
+        decoded, shapes, pixels = dataset.ragged_batch(
             count + 1
         ).get_single_element()
-        bad = tf.argmin(tf.cast(left == positions[: tf.size(left)], tf.int32))
+        same = decoded == positions[: tf.size(decoded)]
+        bad = tf.argmin(tf.cast(same, tf.int32))
         size = f" of at most {self._max_pixels} pixels"
         if plain:
             size = f" of shape {self.model_shape}"
-        text = f"image_bytes[{{}}] is no readable JPEG or PNG{size}"
+        text = f"image_bytes[{{}}] is not a readable JPEG or PNG{size}"
         check = tf.debugging.Assert(
-            tf.size(left, tf.int64) > count, [tf.strings.format(text, bad)]
+            tf.size(decoded, tf.int64) > count, [tf.strings.format(text, bad)]
         )
         with tf.control_dependencies([check]):
             return self._prepare_each(shapes[:-1], pixels[:-1])
@@ -220,7 +223,7 @@ class Served:
     def _prepare_each(
         self, shapes: tf.Tensor, pixels: tf.RaggedTensor
     ) -> tf.Tensor:
-        """Returns images `[B]`, given by shape and pixels, as the model's."""
+        """Turns decoded images of shapes `[B, 3]` into the model's input."""
         batch = tf.shape(shapes)[0]
 
         def at_once():
@@ -235,13 +238,16 @@ class Served:
             spec = tf.TensorSpec(self.model_shape, tf.float32)
             return tf.map_fn(prepare, tf.range(batch), fn_output_signature=spec)
 
-        alike = (batch > 0) & tf.reduce_all(shapes == shapes[:1])
-        few = tf.size(pixels.flat_values) <= _AT_ONCE
-        return tf.cond(alike & few, at_once, one_by_one)
+        same_shape = (batch > 0) & tf.reduce_all(shapes == shapes[:1])
+        small = tf.size(pixels.flat_values) <= _AT_ONCE
+        return tf.cond(same_shape & small, at_once, one_by_one)
 
 
 def _pixels(content: tf.Tensor) -> tf.Tensor:
-    """Returns the size of a JPEG or PNG by its header; else the largest."""
+    """Returns the number of pixels in the header of a JPEG or PNG.
+
+    Any other file counts as too large, so that it is never decoded.
+    """
 
     def jpeg():
         return tf.cast(tf.image.extract_jpeg_shape(content)[:2], tf.int64)
@@ -250,8 +256,8 @@ def _pixels(content: tf.Tensor) -> tf.Tensor:
         header = tf.io.decode_raw(tf.strings.substr(content, 16, 8), tf.uint8)
         place = tf.constant([2**24, 2**16, 2**8, 1], tf.int64)
         sides = tf.reshape(tf.cast(header, tf.int64), [2, 4])
-        known = tf.strings.substr(content, 0, len(_PNG)) == _PNG
-        return tf.where(known, tf.reduce_sum(sides * place, axis=1), 2**31)
+        is_png = tf.strings.substr(content, 0, len(_PNG)) == _PNG
+        return tf.where(is_png, tf.reduce_sum(sides * place, axis=1), 2**31)
 
     return tf.reduce_prod(tf.cond(tf.io.is_jpeg(content), jpeg, png))
 
@@ -261,16 +267,17 @@ def _function(serve: Callable, spec: tf.TensorSpec) -> Any:
 
 
 def save(path: str | os.PathLike, functions: dict[str, Any]) -> None:
-    """Writes traced functions, and each variable that they read once.
+    """Writes a SavedModel of traced functions and the variables they read.
 
-    Keras' own archive writes every variable twice. No optimizer, policy or
-    other head is written, as no function reads it.
+    Each variable is written once; Keras' own archive writes it twice. The
+    optimizer, the policy and other heads are not written, because no function
+    reads them.
 
     Args:
         path: a folder.
-        functions: concrete functions by the names of their signatures.
+        functions: concrete functions, by signature name.
     """
     root = tf.Module()
-    used = {id(v): v for f in functions.values() for v in f.variables}
-    root.used = list(used.values())
+    variables = {id(v): v for f in functions.values() for v in f.variables}
+    root.used = list(variables.values())
     tf.saved_model.save(root, os.fspath(path), functions)

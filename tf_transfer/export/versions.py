@@ -1,4 +1,4 @@
-"""Numbered folders for servers, written beside and renamed."""
+"""Numbered version folders, each complete or absent."""
 
 import os
 import pathlib
@@ -12,11 +12,11 @@ from tf_transfer.errors import InputError
 def publish(
     root: str | os.PathLike, write: Callable[[pathlib.Path], None]
 ) -> pathlib.Path:
-    """Writes the next version `root/1`, `root/2`, ..., whole or not at all.
+    """Writes the next version, `root/1`, `root/2`, ..., or nothing at all.
 
     Args:
-        root: the folder of the versions; made if it is absent.
-        write: fills the folder that it is given.
+        root: the folder of the versions; created if it does not exist.
+        write: a function that fills an empty folder.
 
     Returns:
         The folder of the new version.
@@ -25,7 +25,7 @@ def publish(
         InputError: if the folder cannot be written.
     """
     root = pathlib.Path(root)
-    made = not root.exists()
+    created = not root.exists()
     partial = root / f"partial-{uuid.uuid4().hex}"
     try:
         partial.mkdir(parents=True)
@@ -38,15 +38,18 @@ def publish(
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-        if made and root.is_dir() and not any(root.iterdir()):
+        if created and root.is_dir() and not any(root.iterdir()):
             root.rmdir()
 
 
 def _rename(partial: pathlib.Path, root: pathlib.Path) -> pathlib.Path:
-    """Gives a finished folder the next number that nobody took meanwhile."""
+    """Renames a finished folder to the next free number.
+
+    It tries again if another process has taken that number meanwhile.
+    """
     while True:
-        taken = [int(p.name) for p in root.iterdir() if p.name.isdecimal()]
-        final = root / str(max(taken, default=0) + 1)
+        numbers = [int(p.name) for p in root.iterdir() if p.name.isdecimal()]
+        final = root / str(max(numbers, default=0) + 1)
         try:
             return partial.rename(final)
         except OSError:

@@ -1,26 +1,26 @@
-"""Requests that TensorFlow Serving sends a new version before clients do."""
+"""Warm-up requests, which TensorFlow Serving runs before those of clients."""
 
 import pathlib
 
 import numpy as np
 import tensorflow as tf
 
-from tf_transfer.export.signatures import Served
+from tf_transfer.export.signatures import ServedModel
 
 _BATCHES = (1, 8)
 _SIDE = 64
 
 
-def write(folder: pathlib.Path, served: Served) -> pathlib.Path:
-    """Writes `tf_serving_warmup_requests`: records of PredictionLog.
+def write(folder: pathlib.Path, served: ServedModel) -> pathlib.Path:
+    """Writes `tf_serving_warmup_requests`, records of `PredictionLog`.
 
-    One blank request per signature and batch size.
+    There is one blank request for each signature and batch size.
 
     Args:
         folder: the `assets.extra` of a version.
         served: the model.
     """
-    # A module of generated code that takes a while to load.
+    # Imported here, because this generated module is slow to load.
     from tensorflow_serving.apis import prediction_log_pb2
 
     path = folder / "tf_serving_warmup_requests"
@@ -37,11 +37,11 @@ def write(folder: pathlib.Path, served: Served) -> pathlib.Path:
     return path
 
 
-def _blank(served: Served, dtype: tf.DType, batch: int):
-    """Returns black images of the size that the model takes, or their PNG."""
+def _blank(served: ServedModel, dtype: tf.DType, batch: int):
+    """Returns black images of the model's size, or PNG files of them."""
     shape = [side or _SIDE for side in served.model_shape]
     if dtype == tf.string:
         image = tf.io.encode_png(np.zeros(shape, np.uint8)).numpy()
         return tf.make_tensor_proto([image] * batch)
-    # One number and a shape: the file stays small.
+    # One value for all pixels keeps the file small.
     return tf.make_tensor_proto(0, dtype, [batch, *shape])

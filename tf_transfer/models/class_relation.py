@@ -1,4 +1,4 @@
-"""How the classes of two data sets are related, as a classifier sees it."""
+"""Which classes of two data sets look alike to a classifier."""
 
 import keras
 import numpy as np
@@ -18,11 +18,12 @@ def class_relation(
 ) -> np.ndarray:
     """Returns the mean prediction of a model for the images of each class.
 
-    A source model on labelled target images tells which source classes each
-    target class looks like, p(y_s | y_t) (You et al. 2020, Co-Tuning, section
-    3.2): start a target head from it by `replace_head(relation=...)`. A
-    target model on the source tells which target classes each source class
-    looks like: `L2TL(relabel=True)` learns from that by `relate`.
+    With a source model and labelled target images, this is p(y_s | y_t): the
+    source classes that each target class looks like (You et al. 2020,
+    Co-Tuning, section 3.2). `replace_head(relation=...)` starts a target head
+    from it. With a target model and the source, it is the target classes that
+    each source class looks like, from which `L2TL(relabel=True)` learns; see
+    `L2TL.relate`.
 
     Args:
         model: a classifier, from images to `[B, M]`.
@@ -31,12 +32,13 @@ def class_relation(
         from_logits: whether the model returns logits or probabilities.
 
     Returns:
-        `[N, M]`, rows of sum 1; equal shares for a class without images.
+        `[N, M]`, whose rows sum to 1. The row of a class without images is
+        uniform.
 
     Raises:
-        InputError: unless there are classes and images, and the labels are
-            their numbers; for outputs that are not finite, or not what
-            `from_logits` says.
+        InputError: if there are no classes or no images; if a label is not a
+            class number; if the outputs are not finite, or do not match
+            `from_logits`.
 
     Example:
 
@@ -47,7 +49,7 @@ def class_relation(
     [[0.7, 0.3], [0.1, 0.9]]
     """
     checks.check_class_count(num_classes)
-    shares = None
+    sums = None
     for outputs, labels in stream_outputs(model, dataset):
         if labels is None:
             raise InputError(
@@ -56,11 +58,11 @@ def class_relation(
             )
         checks.check_labels(labels, num_classes)
         logits = as_logits(outputs, from_logits)
-        if shares is None:
-            shares = np.zeros((num_classes, logits.shape[-1]))
-        np.add.at(shares, labels, scipy.special.softmax(logits, axis=-1))
-    if shares is None:
+        if sums is None:
+            sums = np.zeros((num_classes, logits.shape[-1]))
+        np.add.at(sums, labels, scipy.special.softmax(logits, axis=-1))
+    if sums is None:
         raise InputError("The dataset has no images. Received: 0 images")
-    counts = shares.sum(axis=1, keepdims=True)
-    equal = np.full_like(shares, 1 / shares.shape[1])
-    return np.divide(shares, counts, out=equal, where=counts > 0)
+    counts = sums.sum(axis=1, keepdims=True)
+    uniform = np.full_like(sums, 1 / sums.shape[1])
+    return np.divide(sums, counts, out=uniform, where=counts > 0)

@@ -1,4 +1,4 @@
-"""Encoders, classification heads, and the exchange of a head."""
+"""Encoders, classification heads, and classifiers made of both."""
 
 import contextlib
 import pathlib
@@ -10,7 +10,7 @@ import numpy as np
 from tf_transfer.errors import InputError
 from tf_transfer.utils import checks
 
-_MOMENTUM = 0.9
+_MAX_MOMENTUM = 0.9
 
 
 def small_encoder(
@@ -18,9 +18,9 @@ def small_encoder(
 ) -> keras.Model:
     """Returns a small convolutional encoder for small images.
 
-    Three 3x3 convolutions (the last two with stride 2) with group
-    normalisation, which is the same on one device and on many, and a dense
-    layer of 128 units that keeps track of where a stroke is.
+    It has three 3x3 convolutions (the last two with stride 2) with group
+    normalisation, which works alike on one device and on many. A dense layer
+    of 128 units follows, which preserves where a stroke is.
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -31,7 +31,7 @@ def small_encoder(
         features `[B, 128]`.
 
     Raises:
-        InputError: for a width that cannot be.
+        InputError: if `width` is not a positive multiple of 4.
 
     Example:
 
@@ -57,7 +57,7 @@ def small_encoder(
 
 
 def classifier(encoder: keras.Model, num_classes: int) -> keras.Model:
-    """Returns `encoder` with a fresh linear head.
+    """Returns `encoder` with a new linear head.
 
     Args:
         encoder: a model from images to features `[B, D]`.
@@ -76,57 +76,60 @@ def classifier(encoder: keras.Model, num_classes: int) -> keras.Model:
 
 @contextlib.contextmanager
 def precision(policy: str) -> Iterator[None]:
-    """Makes layers within of a dtype policy, such as `mixed_bfloat16`."""
-    kept = keras.config.dtype_policy()
+    """Creates the layers inside the block with a dtype policy.
+
+    Args:
+        policy: its name, such as `mixed_bfloat16`.
+    """
+    before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
         yield
     finally:
-        keras.config.set_dtype_policy(kept)
+        keras.config.set_dtype_policy(before)
 
 
 def follow_quickly(model: keras.Model) -> None:
-    """Lets the statistics of batch normalisation follow a short training.
+    """Lowers the momentum of batch normalisation to .9 for short trainings.
 
-    With a momentum of .99 or .999, as most have, a few hundred steps leave
-    much of their first values in the model that is evaluated, which then may
-    be right by chance alone. It becomes .9 at most.
+    Most models have .99 or .999. After a few hundred steps, much of the
+    initial moving averages is then still left, and the evaluated model may be
+    no better than chance.
     """
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             follow_quickly(layer)
         elif isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = min(layer.momentum, _MOMENTUM)
+            layer.momentum = min(layer.momentum, _MAX_MOMENTUM)
 
 
 def head(num_classes: int, name: str = "head") -> keras.layers.Layer:
-    """Returns a linear layer of logits, float32 in mixed precision too."""
+    """Returns a linear layer of logits, in float32 also in mixed precision."""
     return keras.layers.Dense(num_classes, dtype="float32", name=name)
 
 
 def replace_head(
     model: keras.Model, num_classes: int, relation: np.ndarray | None = None
 ) -> keras.Model:
-    """Returns a classifier with the model's encoder and another head.
+    """Returns a classifier with the model's encoder and a new head.
 
-    The encoder is a copy: training the result leaves `model` as it was.
+    The encoder is a copy: training the result does not change `model`.
 
     Args:
         model: a classifier made by `classifier`, or any single-input Keras
             model; everything up to its last layer is its encoder.
         num_classes: classes of the new head.
         relation: how much each new class looks like each old one,
-            `[num_classes, old classes]`, rows of sum 1; see
-            `class_relation`. The new head is then that mixture of the rows of
-            the old one, which must be a Dense layer. Without it, it is drawn
-            at random.
+            `[num_classes, old classes]`, whose rows sum to 1; see
+            `class_relation`. The new head then mixes the classes of the old
+            one, which must be a Dense layer. If None, the new head is random.
 
     Returns:
         A model from images to logits `[B, num_classes]`.
 
     Raises:
-        InputError: for a model without an encoder, or that ends in a layer
-            without weights; for a relation that does not fit.
+        InputError: if the model has no encoder, or ends in a layer without
+            weights; if the shape of `relation` does not fit.
 
     Example:
 
@@ -138,18 +141,18 @@ def replace_head(
     body, old = encoder_of(model), model.layers[-1]
     if not old.weights:
         raise InputError(
-            "The model's last layer must be its head, which has weights; take "
-            f"it off. Received: {type(old).__name__} {old.name!r}"
+            "The model's last layer must be its head, a layer with weights; "
+            f"remove this one. Received: {type(old).__name__} {old.name!r}"
         )
-    last = head(num_classes)
-    # Drawn before the copy draws: after it, and with the seed of the old
-    # model, it would be the head for which the encoder has been trained.
-    last.build(with_shapes(body).output_shape)
+    new = head(num_classes)
+    # Built before the encoder is copied. Built after it, under the seed of
+    # the old model, it would repeat the head that the encoder began with.
+    new.build(with_shapes(body).output_shape)
     if relation is not None:
-        last.set_weights(mixed_head(old, num_classes, relation))
+        new.set_weights(mixed_head(old, num_classes, relation))
     copy = keras.models.clone_model(body)
     copy.set_weights(body.get_weights())
-    return keras.Sequential([copy, last], name="classifier")
+    return keras.Sequential([copy, new], name="classifier")
 
 
 def fresh_head(num_features: int, num_classes: int) -> list[np.ndarray]:
@@ -164,7 +167,7 @@ def mixed_head(
 ) -> list[np.ndarray]:
     """Returns kernel and bias whose columns are mixtures of the old ones.
 
-    Args, errors: as `replace_head`; `old` is the last layer of its model.
+    Args, errors: as `replace_head`; `old` is the last layer of the model.
     """
     if not isinstance(old, keras.layers.Dense):
         raise InputError(
@@ -172,10 +175,10 @@ def mixed_head(
             f"Received: {type(old).__name__} {old.name!r}"
         )
     relation = np.asarray(relation, np.float32)
-    wanted = (num_classes, old.units)
-    if relation.shape != wanted or not np.isfinite(relation).all():
+    shape = (num_classes, old.units)
+    if relation.shape != shape or not np.isfinite(relation).all():
         raise InputError(
-            f"`relation` must be finite, of shape {wanted}. "
+            f"`relation` must be finite, of shape {shape}. "
             f"Received: shape {relation.shape}"
         )
     kernel, *bias = (weight @ relation.T for weight in old.get_weights())
@@ -187,7 +190,7 @@ def encoder_of(model: keras.Model) -> keras.Model:
     layers = model.layers
     if len(layers) == 2 and isinstance(layers[0], keras.Model):
         return layers[0]
-    inputs = getattr(model, "inputs", None) or ()  # none if subclassed
+    inputs = getattr(model, "inputs", None) or ()  # a subclassed model has none
     if not model.built or len(inputs) != 1 or len(layers) < 2:
         raise InputError(
             "The model must be functional or Sequential, built, with one input "
@@ -198,9 +201,9 @@ def encoder_of(model: keras.Model) -> keras.Model:
 
 
 def with_shapes(encoder: keras.Model) -> keras.Model:
-    """Returns a built model that knows its output shape.
+    """Returns a built model that has an `output_shape`.
 
-    A subclassed one does not, and is wrapped; the layers are shared.
+    A subclassed model has none, and is wrapped; the layers are shared.
     """
     if hasattr(encoder, "output_shape"):
         return encoder
@@ -215,13 +218,13 @@ def load_classifier(
     """Loads a `.keras` classifier and checks that it fits the source.
 
     Args:
-        path: the file; nothing in it is run as code. A softmax in its last
-            layer is taken off: this package works on logits.
-        image_shape: `(height, width, channels)` it must accept.
-        num_classes: number of outputs it must have.
+        path: the file; no code in it is run. A softmax in its last layer is
+            removed, because this package works on logits.
+        image_shape: `(height, width, channels)` that it must accept.
+        num_classes: the number of outputs that it must have.
 
     Raises:
-        InputError: if the file cannot be read or does not fit.
+        InputError: if the file cannot be read or the model does not fit.
     """
     if not pathlib.Path(path).is_file():
         raise InputError(f"There is no such model file. Received: {path}")
@@ -232,19 +235,19 @@ def load_classifier(
             f"The model file cannot be loaded. Received: {path}"
         ) from error
     last = model.layers[-1] if model.layers else model
-    known = (keras.activations.linear, keras.activations.softmax)
+    linear, softmax = keras.activations.linear, keras.activations.softmax
     if (
         not (model.built and hasattr(model, "input_shape"))
         or not last.weights
-        or getattr(last, "activation", known[0]) not in known
+        or getattr(last, "activation", linear) not in (linear, softmax)
     ):
         raise InputError(
             "The model must be functional or Sequential, built, and end in a "
             "layer with weights that returns logits or a softmax. "
             f"Received: {path}, ending in {last.name!r}"
         )
-    if getattr(last, "activation", None) is keras.activations.softmax:
-        last.activation = keras.activations.linear
+    if getattr(last, "activation", None) is softmax:
+        last.activation = linear
     shape = tuple(model.input_shape[1:])
     fits = len(shape) == len(image_shape) and all(
         a in (None, b) for a, b in zip(shape, image_shape, strict=True)

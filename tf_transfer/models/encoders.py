@@ -11,10 +11,11 @@ from tf_transfer.models import classifiers
 from tf_transfer.utils import messages
 
 HUB = "keras_hub:"
-"""What the names of keras-hub presets start with."""
+"""The prefix of the names of keras-hub presets."""
 
-# keras.applications models that rescale 0..255 inside, and what the trained
-# weights of others expect; the rest takes -1..1.
+# Some keras.applications models rescale images of 0..255 themselves. The
+# trained weights of others expect standardised images, or blue as the first
+# channel. All the rest take -1..1.
 _RESCALE_INSIDE = ("EfficientNet", "MobileNetV3", "ConvNeXt")
 _STANDARDISED = ("DenseNet",)
 _BLUE_FIRST = ("ResNet50", "ResNet101", "ResNet152", "VGG16", "VGG19")
@@ -40,17 +41,16 @@ def encoder(
         width: filters of the small encoder's first convolution.
         weights: `""` for random ones; `"imagenet"` for those that
             keras.applications downloads; `"preset"` for those of the preset;
-            or a weights file of the model below the pooling, such as
-            `save_weights` writes.
+            or a file that `save_weights` wrote, of the model below the
+            pooling.
 
     Returns:
         A model from images `[B, height, width, channels]` to features
-        `[B, D]`, which brings the images to the range that the weights
-        expect.
+        `[B, D]`. It scales the images to the range that the weights expect.
 
     Raises:
-        InputError: for a name, shape or weights that do not go together, and
-            for weights that cannot be had.
+        InputError: if name, shape and weights do not fit together, or the
+            weights cannot be loaded.
 
     Example:
 
@@ -63,7 +63,7 @@ def encoder(
         return _from_hub(name, image_shape, weights)
     if name == "small":
         body = classifiers.small_encoder(image_shape, width)
-        _check_source("small", weights, None)
+        _check_weights("small", weights, None)
         _load(body, weights)
         return body
     return _from_applications(name, image_shape, weights)
@@ -83,9 +83,9 @@ def _from_applications(
             f"{name} needs images of at least 32x32 with 3 channels. "
             f"Received: {image_shape}"
         )
-    _check_source(name, weights, "imagenet")
+    _check_weights(name, weights, "imagenet")
     try:
-        # Keras tells of a download where only results belong.
+        # Keras prints download messages to standard output.
         with contextlib.redirect_stdout(sys.stderr):
             body = build(
                 include_top=False,
@@ -97,7 +97,7 @@ def _from_applications(
         raise InputError(
             f"{name} cannot be built for such images. Received: {image_shape}"
         ) from error
-    except Exception as error:  # Keras raises no closer type
+    except Exception as error:  # Keras raises no more specific type
         if weights != "imagenet":
             raise
         raise InputError(
@@ -129,7 +129,7 @@ def _from_hub(
             f"Received: {name!r}"
         ) from error
     preset = name.removeprefix(HUB)
-    _check_source(name, weights, "preset")
+    _check_weights(name, weights, "preset")
     try:
         body = keras_hub.models.Backbone.from_preset(
             preset, load_weights=weights == "preset", image_shape=image_shape
@@ -142,7 +142,7 @@ def _from_hub(
     if weights != "preset":
         _load(body, weights)
     scale, offset = 1.0, 0.0
-    # A preset need not say which range its weights expect.
+    # Not every preset says which range its weights expect.
     with contextlib.suppress(FileNotFoundError, ValueError):
         converter = keras_hub.layers.ImageConverter.from_preset(preset)
         scale = _times(255, 1.0 if converter.scale is None else converter.scale)
@@ -163,7 +163,7 @@ def _joined(
     body: keras.Model,
     order: list[int] | None = None,
 ) -> keras.Model:
-    """Returns the model from images in 0..1 to the body's pooled outputs."""
+    """Returns a model from images in 0..1 to the body's pooled outputs."""
     inputs = keras.Input(image_shape)
     images = keras.layers.Rescaling(scale, offset)(inputs)
     if order:
@@ -176,25 +176,25 @@ def _joined(
         features = keras.layers.GlobalAveragePooling1D()(features)
     elif rank != 2:
         raise InputError(
-            "An encoder must have one output, of features. "
+            "An encoder must have one output of features. "
             f"Received: {body.name!r}"
         )
     return keras.Model(inputs, features, name="encoder")
 
 
-def _check_source(name: str, weights: str, known: str | None) -> None:
-    """Raises InputError if an encoder has no weights of that name."""
-    if weights in ("", known) or pathlib.Path(weights).is_file():
+def _check_weights(name: str, weights: str, trained: str | None) -> None:
+    """Raises InputError unless `weights` is "", `trained` or a file."""
+    if weights in ("", trained) or pathlib.Path(weights).is_file():
         return
-    choices = [f'"{known}"', "a weights file"] if known else ["a weights file"]
+    choices = [f'"{trained}"'] if trained else []
+    choices = " or ".join(['""', *choices, "a weights file"])
     raise InputError(
-        f'The weights of {name} are "" or {" or ".join(choices)}. '
-        f"Received: {weights!r}"
+        f"The weights of {name} must be {choices}. Received: {weights!r}"
     )
 
 
 def _load(body: keras.Model, path: str) -> None:
-    """Loads a weights file, if one is given."""
+    """Loads a weights file, unless the path is empty."""
     if not path:
         return
     try:

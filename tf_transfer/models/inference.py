@@ -1,4 +1,4 @@
-"""What models say of images, batch by batch."""
+"""Batched inference, on one device or many."""
 
 import functools
 import weakref
@@ -16,9 +16,9 @@ def stream_outputs(
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """Yields a model's outputs batch by batch, in inference mode.
 
-    Unlike `predict`, nothing accumulates: memory is that of one batch. The
-    batches are split over the devices of the model's strategy, of all
-    workers; the order inside a batch is kept.
+    Unlike `predict`, it holds only one batch in memory. Batches are split
+    over the devices of the model's strategy, on all workers; the order of the
+    rows does not change.
 
     Args:
         model: any Keras model with one output.
@@ -28,7 +28,7 @@ def stream_outputs(
         Outputs `[B, ...]` and labels `[B]`, or None without labels.
 
     Raises:
-        InputError: for anything but a dataset that ends.
+        InputError: if `dataset` is not a `tf.data.Dataset`, or is infinite.
     """
     if not isinstance(dataset, tf.data.Dataset):
         raise InputError(
@@ -37,8 +37,8 @@ def stream_outputs(
         )
     if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise InputError(
-            "The dataset must end; `take` as many batches as you mean. "
-            "Received: a dataset without end"
+            "The dataset must be finite; `take` as many batches as you need. "
+            "Received: an infinite dataset"
         )
     scope = model.distribute_strategy
     forward = _forward(model)
@@ -48,19 +48,19 @@ def stream_outputs(
             (outputs,) = forward((images,))
             yield outputs.numpy(), labels[0].numpy() if labels else None
         return
-    placed = dataset.map(_with_places)
-    for batch in scope.experimental_distribute_dataset(placed):
+    numbered = dataset.map(_with_positions)
+    for batch in scope.experimental_distribute_dataset(numbered):
         outputs, *rest = (part.numpy() for part in forward(batch))
         order = np.argsort(rest[-1])
         yield outputs[order], rest[0][order] if len(rest) > 1 else None
 
 
 def as_logits(outputs: np.ndarray, from_logits: bool) -> np.ndarray:
-    """Returns logits of a classifier's outputs `[B, C]`.
+    """Returns a classifier's outputs `[B, C]` as logits.
 
     Raises:
-        InputError: for outputs that are no numbers, or look like what
-            `from_logits` says that they are not.
+        InputError: if the outputs are not finite, or do not look like what
+            `from_logits` says.
     """
     if not np.isfinite(outputs).all():
         raise InputError(
@@ -78,10 +78,10 @@ def as_logits(outputs: np.ndarray, from_logits: bool) -> np.ndarray:
     return outputs if from_logits else np.log(np.maximum(outputs, 1e-12))
 
 
-def _with_places(images, *labels):
-    """Numbers the rows of a batch: several workers return them mixed."""
-    places = tf.range(tf.shape(tf.nest.flatten(images)[0])[0])
-    return images, *labels[:1], places
+def _with_positions(images, *labels):
+    """Numbers the rows of a batch, as several workers return them mixed."""
+    positions = tf.range(tf.shape(tf.nest.flatten(images)[0])[0])
+    return images, *labels[:1], positions
 
 
 _FORWARDS = weakref.WeakKeyDictionary()
@@ -90,8 +90,8 @@ _FORWARDS = weakref.WeakKeyDictionary()
 def _forward(model: keras.Model) -> Callable:
     """Returns the model's traced inference step, traced once per model."""
     if model not in _FORWARDS:
-        # Of a partial, TensorFlow counts the traces for each model alone and
-        # does not warn of the many that several models make.
+        # TensorFlow counts the traces of each partial separately. Otherwise
+        # it would warn that several models retrace the same function.
         step = functools.partial(_forward_step, weakref.ref(model))
         _FORWARDS[model] = tf.function(step, reduce_retracing=True)
     return _FORWARDS[model]
@@ -102,7 +102,7 @@ def _forward_step(model: weakref.ref, batch: tuple) -> Sequence[tf.Tensor]:
 
     def step(images, *rest):
         outputs = model()(images, training=False)
-        return _as_undefined_as(images, outputs), *rest
+        return _propagate_nan(images, outputs), *rest
 
     parts = scope.run(step, batch)
     if scope.num_replicas_in_sync > 1:
@@ -110,15 +110,15 @@ def _forward_step(model: weakref.ref, batch: tuple) -> Sequence[tf.Tensor]:
     return parts
 
 
-def _as_undefined_as(images, outputs: tf.Tensor) -> tf.Tensor:
-    """Returns outputs that are no number where images hold one that is none.
+def _propagate_nan(images, outputs: tf.Tensor) -> tf.Tensor:
+    """Sets an output to NaN where its image holds NaN or infinity.
 
-    A rectifier can turn such into zeros, which would pass for a prediction.
+    A rectifier can turn these into zeros, which would pass for a prediction.
     """
     if not (tf.is_tensor(images) and images.dtype.is_floating):
         return outputs
     axes = list(range(1, images.shape.rank))
-    # Zeros first: a sum of pixels may be beyond what float16 holds.
-    of_each = tf.reduce_sum(0 * images, axes)
-    of_each = tf.reshape(of_each, [-1] + [1] * (outputs.shape.rank - 1))
-    return outputs + tf.cast(of_each, outputs.dtype)
+    # Multiplied by zero first, as a sum of pixels may overflow in float16.
+    zeros = tf.reduce_sum(0 * images, axes)  # NaN for such an image
+    zeros = tf.reshape(zeros, [-1] + [1] * (outputs.shape.rank - 1))
+    return outputs + tf.cast(zeros, outputs.dtype)

@@ -45,7 +45,7 @@ def test_the_result_is_a_target_model(tmp_path):
     run, _ = helpers.seed_run(tmp_path)
     outcome = l2tl.train_weighted(run, ones(run), scale=0.5)
     with run.models.target.loaded(outcome.state):
-        assert run.evaluate(splits.Part.TEST)["accuracy"] > 0.2
+        assert run.evaluate(splits.Part.TEST).accuracy > 0.2
     np.testing.assert_allclose(run.cache.history["joint"]["scale"], 0.5)
 
 

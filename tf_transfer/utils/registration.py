@@ -1,0 +1,63 @@
+"""Lets Keras load saved models after `import tf_transfer` alone.
+
+Keras finds a saved class by its registered name, and a class is registered
+when its module is imported. This package imports its modules on first use, so
+a stand-in is registered for each class until then.
+"""
+
+import importlib
+from types import ModuleType
+
+HOMES = {
+    "Averages": "l2tl.two_heads",
+    "FeatureCredit": "l2tl.credits.feature",
+    "FixedPolicy": "l2tl.policy",
+    "GradientCredit": "l2tl.credits.gradient",
+    "L2TL": "l2tl.model",
+    "MeanPerClassAccuracy": "l2tl.rewards",
+    "Reinforce": "l2tl.credits.reinforce",
+    "SparseAUC": "l2tl.rewards",
+    "WeightPolicy": "l2tl.policy",
+    "_Distributed": "training.distribution",
+}
+"""The module of every class that this package registers with Keras."""
+
+
+class StandIn:
+    """Base of the classes that build the real class of the same name.
+
+    Importing the real class registers it in place of its stand-in.
+
+    Attributes:
+        home: the module of the real class, without the package's name.
+    """
+
+    home: str
+
+    def __new__(cls, *args, **kwargs):
+        return cls._real()(*args, **kwargs)
+
+    @classmethod
+    def from_config(cls, *args, **kwargs):
+        """Returns an instance of the real class."""
+        return cls._real().from_config(*args, **kwargs)
+
+    @classmethod
+    def _real(cls) -> type:
+        module = importlib.import_module(f"tf_transfer.{cls.home}")
+        return getattr(module, cls.__name__)
+
+
+def register(keras: ModuleType) -> None:
+    """Registers a stand-in for every class that is not registered yet.
+
+    It imports none of this package's modules: one of them may be importing
+    Keras just now, and would be found half-initialised.
+
+    Args:
+        keras: the imported Keras.
+    """
+    registered = keras.saving.get_custom_objects()
+    for name, home in HOMES.items():
+        stand_in = type(name, (StandIn,), {"home": home})
+        registered.setdefault(f"tf_transfer>{name}", stand_in)
