@@ -13,7 +13,7 @@ from tf_transfer import config as config_lib
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import results
 from tf_transfer.experiment.results import Predictions, Result
-from tf_transfer.utils.files import _PARTIAL, plain, read_json, replacing
+from tf_transfer.utils.files import PARTIAL, plain, read_json, replacing
 
 
 class RunFolder:
@@ -119,7 +119,7 @@ class RunFolder:
         """Returns whether the folder holds more than a killed start leaves."""
         if not self.path.is_dir():
             return False
-        return not all(p.name.startswith(_PARTIAL) for p in self.path.iterdir())
+        return not all(p.name.startswith(PARTIAL) for p in self.path.iterdir())
 
     def read(self, name: str, kind: type) -> Any:
         """Returns the content of a JSON file, or None if it is absent."""
