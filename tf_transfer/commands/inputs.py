@@ -72,9 +72,9 @@ def load(
     if not quiet:
         note("loading the data")
     # The target first: it is small, so its errors show at once.
-    settings = dataclasses.asdict(config.data)
-    target = run_data.whole(settings, "target", target or config.data.target)
-    source = run_data.whole(settings, "source", source or config.data.source)
+    settings = config.data
+    target = run_data.whole(settings, "target", target or settings.target)
+    source = run_data.whole(settings, "source", source or settings.source)
     _check_pair(config, source, target)
     for name in config.methods:
         METHODS[name].check(config, target)
