@@ -17,8 +17,8 @@ class Rule:
     """What a value of a setting must be.
 
     Attributes:
-        sentence: of the error message, after the setting's name.
-        holds: whether a value obeys the rule.
+        sentence: the end of the error message, such as `must be positive`.
+        holds: tells whether a value obeys the rule.
         rank: mistakes of a lower rank are reported first.
         choices: all values that obey, where they can be listed.
     """

@@ -161,25 +161,25 @@ def _define_config(values: flags.FlagValues, argv: list[str]) -> None:
 def _command_first(words: list[str]) -> tuple[list[str], list[str]]:
     """Sorts a command line for argparse.
 
-    absl takes flags before the command too, and switches with a value.
+    absl allows flags before the command, and switches with a value.
 
     Returns:
-        The words with the command first, without those like `--quiet=false`;
-        and the latter.
+        The command with all that argparse can parse, and the switches with a
+        value, such as `--quiet=false`, which it cannot.
     """
-    switches = {*_SWITCHES, *(f"no{name}" for name in _SWITCHES)}
     settings = help_text.settings().items()
     bare = {f"config.{name}" for name, value in settings if type(value) is bool}
-    bare |= switches
+    bare |= {*_SWITCHES}
     command, rest, with_value = [], [], []
     is_value = False
     for word in words:
-        name, equals, _ = word.lstrip("-").partition("=")
+        flag, equals, _ = word.lstrip("-").partition("=")
+        name = flag.removeprefix("no")
         if is_value or not word.startswith("-"):
             (rest if is_value or command else command).append(word)
             is_value = False
         else:
-            (with_value if name in switches and equals else rest).append(word)
+            (with_value if name in _SWITCHES and equals else rest).append(word)
             is_value = not (equals or name in bare)
     return command + rest, with_value
 
