@@ -273,12 +273,10 @@ TARGET = blobs(per_class=10, seed=1)
 VALIDATION = blobs(per_class=4, seed=2)
 
 
-def l2tl_streams(size=16):
-    """The streams of `fit_l2tl`, with source batches of this size."""
+def l2tl_streams():
+    """The streams of these images that `fit_l2tl` trains on by default."""
     return tt.streams(
-        SOURCE.batches(size),
-        TARGET.batches(8),
-        VALIDATION.batches(16),
+        SOURCE.batches(16), TARGET.batches(8), VALIDATION.batches(16)
     )
 
 

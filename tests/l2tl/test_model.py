@@ -17,6 +17,7 @@ from tests.helpers import (
     fit_l2tl,
     l2tl_streams,
 )
+from tf_transfer.data import image_data
 from tf_transfer.errors import InputError
 from tf_transfer.training import distribution
 
@@ -32,7 +33,7 @@ def test_the_policy_learns_which_classes_are_worth_it(credit):
     noise = tt.ImageData(
         noise.images, rng.permutation(noise.labels), noise.class_names
     )
-    source = tt.data.join([useful, noise])
+    source = image_data.join([useful, noise])
     order = rng.permutation(len(source.labels))
     data = tt.streams(
         source.take(order).batches(32).repeat(),
