@@ -13,7 +13,10 @@ from tf_transfer.config import Experiment
     [
         (["train"], "weights, results, export, predict. Received: train"),
         (["results"], "`results` needs folders of runs after its flags"),
-        (["results", "nowhere"], "no results of `compare`. Received: nowhere"),
+        (
+            ["results", "nowhere"],
+            "no run of `compare` in the folder. Received: nowhere",
+        ),
         (["results", "--jobs=2", "x"], "Received: --jobs"),
         (["results", "--config.seeds=3", "x"], "Received: --config.seeds"),
         (["weights", "--jobs=2"], "Received: --jobs"),

@@ -53,7 +53,8 @@ def folder(tmp_path):
     for result in results():
         folder.add(result)
     folder.write("data.json", INFO)
-    weights_file.write(folder.path, helpers.weight_rows([0.5, 1.0, 1.5]))
+    table = helpers.weight_table([0.5, 1.0, 1.5])
+    table.write_csv(folder.path / weights_file.NAME)
     return folder
 
 
@@ -64,7 +65,15 @@ def test_reads_a_finished_run(folder):
     assert run.results == folder.results
     assert run.data.to_json() == INFO | {"image_shape": (8, 8, 1)}
     assert isinstance(run.data.frame, framing.Frame)
-    assert run.weight_table.names == ["class 0", "class 1", "class 2"]
+    assert run.weight_table.class_names == ["class 0", "class 1", "class 2"]
+
+
+def test_refuses_a_method_that_it_does_not_know(folder):
+    config = json.loads((folder.path / "config.json").read_text())
+    config["methods"] = ["finetune", "magic"]
+    folder.write("config.json", config)
+    with pytest.raises(InputError, match=r"unknown method.*'magic'"):
+        Run.read(folder.path)
 
 
 def test_reads_an_unfinished_run(folder):

@@ -164,14 +164,6 @@ def test_summary_pairs_the_gain_by_seed():
     assert (base.minutes, datl.minutes) == (1.0, 10.0)
 
 
-def test_the_controls_are_methods():
-    from tf_transfer.experiment.methods import METHODS
-
-    assert statistics.BASELINE in METHODS
-    for method, controls in statistics.CONTROLS.items():
-        assert {method, *controls} <= set(METHODS)
-
-
 def test_the_best_seed_is_the_best_by_validation():
     results = results_of("datl", 0.9, 0.5, 0.6, validation=(0.1, 0.7, 0.7))
     results += results_of("finetune", 1.0)

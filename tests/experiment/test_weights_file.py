@@ -30,14 +30,17 @@ def table_of_seed(seed):
     prior = np.array([1 / 3, 2 / 3 - 1e-5 * seed, 1e-5 * seed])
     interval = np.stack([prior / 2, prior * 1.5])
     weights = np.array([1.1, 0.1 + seed, 0.0], np.float32)
+    estimate = TargetPrior(prior, interval, count=8, temperature=1.0)
     run = types.SimpleNamespace(
         seed=seed,
         source=types.SimpleNamespace(
             class_names=['a, "b"', "\u00e4", "c"],
             prior=np.array([0.3, 0.7, 0.0]),
         ),
-        target_prior=TargetPrior(prior, interval, count=8, temperature=1.0),
-        estimated=types.SimpleNamespace(numpy=lambda: weights),
+        estimate_target_prior=lambda: estimate,
+        estimate_importance=lambda: types.SimpleNamespace(
+            numpy=lambda: weights
+        ),
     )
     return WeightTable.from_run(run, {"l2tl": [1.25, 0.1 + 0.2, 1e-7]})
 

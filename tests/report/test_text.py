@@ -5,6 +5,7 @@ import pytest
 
 from tests.helpers import results_of
 from tf_transfer.experiment import statistics
+from tf_transfer.experiment.methods import METHODS
 from tf_transfer.report.text import advice, points, table
 
 
@@ -140,7 +141,7 @@ def test_a_gain_of_the_head_is_not_the_methods(head, controls, sentence):
         + results_of("datl_uniform", 0.83, 0.93)
     )
     results = [
-        dataclasses.replace(r, head=statistics.HEADS.get(r.method, head))
+        dataclasses.replace(r, head=METHODS[r.method].head or head)
         for r in results
     ]
     methods = ["finetune", "finetune_related", "datl", "datl_uniform"]

@@ -216,6 +216,11 @@ def _settings(
     prints = {name: prints.text(name) for name in prints.content}
     settings = {k: v for k, v in content.items() if k != "fingerprints"}
     experiment = config_checks.from_json(settings, path)
+    unknown = [name for name in experiment.methods if name not in METHODS]
+    if unknown:
+        raise InputError(
+            f"The run has an unknown method. Received: {unknown[0]!r} in {path}"
+        )
     return experiment, prints
 
 

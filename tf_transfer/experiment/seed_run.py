@@ -8,13 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from tf_transfer.config import Training
+from tf_transfer.data import splits
 from tf_transfer.data.image_data import ImageData
-from tf_transfer.data.splits import (
-    Part,
-    TargetSplit,
-    draw_per_class,
-    hold_out,
-)
+from tf_transfer.data.splits import Part, TargetSplit
 from tf_transfer.datl.callback import DATL
 from tf_transfer.datl.estimation import TargetPrior, estimate_target_prior
 from tf_transfer.datl.importance_weights import ImportanceWeights
@@ -76,7 +72,7 @@ class SeedRun:
         self.source, self._held_out = source, None
         datl = self.config.datl
         if datl.calibrate or datl.estimator == "bbse":
-            rest, held_out = hold_out(source, _HELD_OUT, seed)
+            rest, held_out = splits.hold_out(source, _HELD_OUT, seed)
             self.source = source.take(rest)
             self._held_out = source.take(held_out)
         self.pipelines = InputPipelines(self.config, self.source, target, seed)
@@ -91,7 +87,9 @@ class SeedRun:
     def source_sample(self) -> tf.data.Dataset:
         """Some images of every source class, in batches."""
         if self._source_sample is None:
-            chosen = draw_per_class(self.source.labels, _PER_CLASS, self.seed)
+            chosen = splits.draw_per_class(
+                self.source.labels, _PER_CLASS, self.seed
+            )
             self._source_sample = self.source.take(chosen).batches()
         return self._source_sample
 
@@ -137,7 +135,7 @@ class SeedRun:
         weights: Callable[[], np.ndarray] | None = None,
         **settings,
     ) -> None:
-        """Trains one stage, or what an interruption left of it.
+        """Trains a stage, or the rest of it after an interruption.
 
         Args:
             name: of the stage in the history.
@@ -258,8 +256,8 @@ class SeedRun:
         """Chooses a learning rate on validation images, then uses them all.
 
         Args:
-            train: returns the target model's state after training on a part
-                of the target at a learning rate.
+            train: trains on a part of the target at a rate; returns the state
+                of the target model.
         """
         grid = self.config.finetuning.learning_rates
         scores = []
@@ -286,7 +284,7 @@ class SeedRun:
         )
 
     def finetune_unweighted(self, head: str) -> Outcome:
-        """Trains the target model from `pretrain_unweighted`."""
+        """Fine-tunes from `pretrain_unweighted`."""
         return self.choose_rate(
             lambda part, rate: self.finetune_unweighted_at(rate, part, head)
         )
@@ -307,7 +305,7 @@ class SeedRun:
     def finetune_at(
         self, rate: float, state: State, part: Part, head: str
     ) -> State:
-        """Trains the target model from a source state at one rate.
+        """Fine-tunes from a source state at one rate.
 
         Args:
             rate: the learning rate.
