@@ -1,6 +1,7 @@
 import doctest
 import importlib
 import inspect
+import pkgutil
 import re
 import subprocess
 import sys
@@ -12,8 +13,11 @@ import pytest
 import tensorflow as tf
 
 import tf_transfer as tt
-from tests.test_layering import MODULES, PACKAGE
-from tests.test_layering import name as module_name
+from tests import helpers
+
+MODULES = [
+    module.name for module in pkgutil.walk_packages(tt.__path__, "tf_transfer.")
+]
 
 
 @pytest.mark.parametrize("name", tt.__all__)
@@ -66,7 +70,7 @@ def test_unknown_names_are_attribute_errors():
         pytest.param(name, marks=pytest.mark.slow)
         if name == "tf_transfer.commands.compare"
         else name
-        for name in map(module_name, MODULES)
+        for name in MODULES
     ],
 )
 def test_examples_run(name):
@@ -77,7 +81,7 @@ def test_examples_run(name):
 
 
 def test_every_file_has_a_docstring():
-    for path in PACKAGE.rglob("*.py"):
+    for path in (helpers.REPOSITORY / "tf_transfer").rglob("*.py"):
         assert path.read_text().startswith('"""'), path.name
 
 

@@ -1,4 +1,5 @@
 import importlib
+import pkgutil
 import subprocess
 import sys
 
@@ -8,8 +9,6 @@ import pytest
 
 import tf_transfer as tt
 from tests import helpers
-from tests.test_layering import MODULES
-from tests.test_layering import name as module_name
 from tf_transfer.l2tl import rewards
 from tf_transfer.training import distribution
 from tf_transfer.utils import registration
@@ -18,8 +17,8 @@ REGISTERED = keras.saving.get_custom_objects()
 
 
 def import_all_modules():
-    for path in MODULES:
-        importlib.import_module(module_name(path))
+    for module in pkgutil.walk_packages(tt.__path__, "tf_transfer."):
+        importlib.import_module(module.name)
 
 
 def run_python(code, *arguments):
@@ -48,7 +47,7 @@ def test_the_table_names_every_registered_class():
 
 @pytest.fixture
 def only_stand_ins(monkeypatch):
-    """What Keras has registered before a module of ours is imported."""
+    """Registers the classes as if none of their modules were imported."""
     import_all_modules()
     for name in registration.HOMES:
         monkeypatch.delitem(REGISTERED, f"tf_transfer>{name}")
@@ -57,7 +56,7 @@ def only_stand_ins(monkeypatch):
 
 @pytest.mark.usefixtures("only_stand_ins")
 @pytest.mark.parametrize("name", registration.HOMES)
-def test_a_stand_in_is_no_real_class_but_builds_it(name):
+def test_a_stand_in_builds_the_real_class(name):
     stand_in = keras.saving.get_registered_object(f"tf_transfer>{name}")
     assert issubclass(stand_in, registration.StandIn)
     home = importlib.import_module(f"tf_transfer.{registration.HOMES[name]}")
@@ -116,7 +115,7 @@ print(*[name for name in sys.modules if name.startswith("tf_transfer.")])
     "imports", ["tf_transfer, keras", "keras, tf_transfer"]
 )
 def test_importing_keras_registers_and_imports_nothing_else(tmp_path, imports):
-    """With a Keras that imports in no time."""
+    """With a fake Keras, as the real one is slow to import."""
     (tmp_path / "keras.py").write_text(FAKE_KERAS)
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
     names, modules = run_python(f"{code}import {imports}{PRINT}")

@@ -24,9 +24,9 @@ HOMES = {
 
 
 class StandIn:
-    """Base of the classes that build the real class of the same name.
+    """Base of the stand-ins, which build the real class of the same name.
 
-    Importing the real class registers it in place of its stand-in.
+    They import it on first use, which registers it in their place.
 
     Attributes:
         home: the module of the real class, without the package's name.
@@ -51,8 +51,8 @@ class StandIn:
 def register(keras: ModuleType) -> None:
     """Registers a stand-in for every class that is not registered yet.
 
-    It imports none of this package's modules: one of them may be importing
-    Keras just now, and would be found half-initialised.
+    It imports none of this package's modules, because one of them may be
+    importing Keras at this moment and still be incomplete.
 
     Args:
         keras: the imported Keras.
