@@ -121,7 +121,7 @@ def _page(
             predictions, run.data.class_names, split and split.test
         ),
         curves=_curves(results, methods),
-        legend=[(method, *_look(method)) for method in methods],
+        legend=[(method, *_line_style(method)) for method in methods],
         settings=list(
             _flat(
                 dataclasses.asdict(config) | {"fingerprints": run.fingerprints}
@@ -214,7 +214,7 @@ def _gains(rows: Sequence[Row]) -> str | None:
     return svg.dots(dots, alt, "points")
 
 
-def _look(method: str) -> tuple[str, str]:
+def _line_style(method: str) -> tuple[str, str]:
     """Returns the colour and the dash style of a method's lines."""
     return _FAMILIES.get(method, (method, ""))
 
@@ -235,7 +235,7 @@ def _curves(
             if losses:
                 mean = np.mean(losses, axis=0)
                 done = 100 * (1 + np.arange(len(mean))) / len(mean)
-                series.append(Series(method, done, mean, *_look(method)))
+                series.append(Series(method, done, mean, *_line_style(method)))
         if series:
             ends = ", ".join(f"{s.name} at {s.y[-1]:.2f}" for s in series)
             alt = f"Training loss, {title}; at the end {ends}."
