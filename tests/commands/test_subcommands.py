@@ -98,13 +98,7 @@ def write_results(folder):
         "seeds": 2,
     }
     results = [
-        {
-            "method": method,
-            "seed": seed,
-            "test": {"accuracy": accuracy},
-            "validation": {"accuracy": accuracy, "loss": 1.0},
-            "seconds": 60.0,
-        }
+        helpers.result(method, seed, accuracy).to_json()
         for method, accuracies in (("finetune", (8, 9)), ("datl", (8.5, 9.5)))
         for seed, accuracy in enumerate(np.divide(accuracies, 10))
     ]

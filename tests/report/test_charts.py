@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tests import helpers
+from tf_transfer.experiment.methods import METHODS
 from tf_transfer.experiment.statistics import Gain, Row
 from tf_transfer.report import charts
 
@@ -21,7 +22,7 @@ def test_gains_are_in_points_and_fine_tuning_is_at_zero():
 
 
 def result(method, *losses, stage="finetuning"):
-    return {"method": method, "history": {stage: {"loss": losses}}}
+    return helpers.result(method, history={stage: {"loss": losses}})
 
 
 def test_curves_are_means_over_seeds_by_stage():
@@ -32,8 +33,8 @@ def test_curves_are_means_over_seeds_by_stage():
     ]
     first, last = charts.learning_curves(results, ["datl", "datl_uniform"])
     assert first.title == charts.STAGES["pretraining"]
-    assert [(s.name, s.kind, s.dash) for s in first.series] == [
-        ("datl_uniform", "datl", "dashed")
+    assert [(s.name, s.colour, s.dash) for s in first.series] == [
+        ("datl_uniform", "blue", "dashed")
     ]
     (datl,) = last.series
     np.testing.assert_array_equal(datl.x, [50, 100])
@@ -54,15 +55,24 @@ def test_sorted_weights_fall_for_every_method():
     table.columns["l2tl_weight"] = np.linspace(0.5, 1.5, 1000)[None]
     equal, datl, l2tl = charts.sorted_weights(table).series
     assert (equal.x, equal.y) == ([1, 1000], [1, 1])
-    assert [(s.name, s.kind) for s in (datl, l2tl)] == [
-        ("datl", "datl"),
-        ("l2tl", "l2tl"),
+    assert [(s.name, s.colour) for s in (datl, l2tl)] == [
+        ("estimated", "blue"),
+        ("l2tl", "red"),
     ]
     for series, largest in ((datl, 2), (l2tl, 1.5)):
         assert len(series.x) == len(series.y) == 300
         assert (series.x[0], series.x[-1]) == (1, 1000)
         assert series.y[0] == pytest.approx(largest)
         assert (np.diff(series.y) < 0).all()
+
+
+def test_families_share_a_colour_and_controls_have_broken_lines():
+    looks = {name: charts.look(name) for name in METHODS}
+    assert looks["scratch"] == ("brown", "")
+    assert looks["finetune_related"] == ("green", "dashed")
+    assert looks["datl_reversed"] == ("blue", "dotted")
+    assert looks["l2tl"] == ("red", "")
+    assert len(set(looks.values())) == len(looks)
 
 
 def test_long_names_are_cut():

@@ -9,7 +9,7 @@ import importlib
 from types import ModuleType
 
 HOMES = {
-    "Averages": "l2tl.two_heads",
+    "Averages": "l2tl.averages",
     "FeatureCredit": "l2tl.credits.feature",
     "FixedPolicy": "l2tl.policy",
     "GradientCredit": "l2tl.credits.gradient",
