@@ -129,6 +129,7 @@ def test_results_writes_a_document_and_a_plot(
     )
     assert status == 2
     assert err == (
-        "tf-transfer: There are no results of `compare`. Received: runs/three\n"
+        "tf-transfer: There is no run of `compare` in the folder. "
+        "Received: runs/three\n"
     )
     assert (tmp_path / out).read_text() == text

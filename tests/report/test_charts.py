@@ -41,6 +41,9 @@ def test_curves_are_means_over_seeds_by_stage():
     np.testing.assert_array_equal(datl.y, [2.0, 0.5])
     assert last.alt.endswith("at the end datl at 0.50.")
     assert charts.learning_curves(results, ["scratch"]) == []
+    own = [result("datl", 1.0, stage="distilling")]
+    (chart,) = charts.learning_curves(own, ["datl"])
+    assert chart.title == "distilling"
 
 
 def test_bars_have_the_intervals_of_their_weights():

@@ -16,9 +16,10 @@ STAGES = {
     "pretraining": "Further pre-training on the source",
     "learning": "L2TL learns the weights",
     "joint": "Joint training",
+    "head": "Training the target head alone",
     "finetuning": "Training on the target",
 }
-"""Titles of the stages of a method, in their order."""
+"""Titles of stages, in the order of their charts."""
 
 _PALETTE = ("brown", "green", "blue", "red", "violet", "teal")
 _DASHES = ("dashed", "dotted")
@@ -156,12 +157,15 @@ def learning_curves(
 ) -> list[LineChart]:
     """Returns the training loss of every stage, averaged over seeds.
 
+    A stage without a title in `STAGES` has its name for a title.
+
     Args:
         results: of all methods and seeds.
         methods: in the order in which to draw them.
     """
     charts = []
-    for stage, title in STAGES.items():
+    stages = {stage: stage for r in results for stage in r.history}
+    for stage, title in (STAGES | stages | STAGES).items():
         series = []
         for method in methods:
             losses = [
