@@ -197,7 +197,7 @@ def _refusal(
                 f"Received: --{error.flagname}"
             )
     # ml_collections puts the traceback of a config file into its message.
-    lines = str(error.args[0] if error.args else error).strip().splitlines()
+    lines = str(error).strip().splitlines()
     sentence = (lines or [repr(error)])[-1].removesuffix(".")
     field = re.search(r"Field (\w+) not found on dataclass", sentence)
     if field:
