@@ -47,8 +47,11 @@ def blobs(
     return tt.ImageData(images.astype(np.uint8), labels, names)
 
 
-def weight_table(values, seed: int = 0) -> WeightTable:
-    """Weights of one seed, for equally frequent classes."""
+def weight_table(values, seed: int = 0, learned=()) -> WeightTable:
+    """Weights of one seed, for equally frequent classes.
+
+    Those that the methods in `learned` have learned are all 1.
+    """
     weight = np.array([values], float)
     prior = np.full_like(weight, 1 / len(values))
     columns = {
@@ -57,7 +60,7 @@ def weight_table(values, seed: int = 0) -> WeightTable:
         "target_prior_low": 0.5 * weight * prior,
         "target_prior_high": 1.5 * weight * prior,
         "weight": weight,
-    }
+    } | {f"{method}_weight": np.ones_like(weight) for method in learned}
     names = [f"class {c}" for c in range(len(values))]
     return WeightTable(names, [seed], columns)
 
@@ -174,13 +177,13 @@ def same_models(one: pathlib.Path, other: pathlib.Path, atol: float) -> None:
     names = sorted(path.name for path in one.glob("checkpoints/*.keras"))
     assert names
     for name in names:
-        found, wanted = (
+        weights, expected = (
             keras.saving.load_model(
                 run / "checkpoints" / name, compile=False
             ).get_weights()
             for run in (one, other)
         )
-        for a, b in zip(found, wanted, strict=True):
+        for a, b in zip(weights, expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=atol)
 
 

@@ -80,8 +80,8 @@ def figures(notebook):
 
 @pytest.mark.colab
 def test_which_source_data(execute):
-    found = execute("which_source_data")
-    assert figures(found) == [
+    notebook = execute("which_source_data")
+    assert figures(notebook) == [
         "show",
         "toy",
         "answers",
@@ -90,18 +90,18 @@ def test_which_source_data(execute):
         "batch",
         "plot",
     ]
-    shares = re.findall(r"source: ([\d.]+)% of", printed(found, "finetune"))
+    shares = re.findall(r"source: ([\d.]+)% of", printed(notebook, "finetune"))
     assert len(shares) == 2
     assert all(20 < float(share) <= 100 for share in shares)
-    told = printed(found, "told")
-    assert re.search(r"^datl +[+-]\d+\.\d \+- \d+\.\d points: ", told, re.M)
-    assert re.search(r"the choice is (finetune|finetune_related|datl)\.", told)
+    gains = printed(notebook, "told")
+    assert re.search(r"^datl +[+-]\d+\.\d \+- \d+\.\d points: ", gains, re.M)
+    assert re.search(r"the choice is (finetune|finetune_related|datl)\.", gains)
 
 
 @pytest.mark.colab
 def test_watch_the_policy_learn(execute):
-    found = execute("watch_the_policy_learn")
-    assert figures(found) == [
+    notebook = execute("watch_the_policy_learn")
+    assert figures(notebook) == [
         "show",
         "circle",
         "dice",
@@ -111,30 +111,30 @@ def test_watch_the_policy_learn(execute):
         "frozen",
         "dots",
     ]
-    (share,) = re.findall(r"in (\d+)% of all pairs", printed(found, "area"))
+    (share,) = re.findall(r"in (\d+)% of all pairs", printed(notebook, "area"))
     assert 0 <= int(share) <= 100
-    gains = printed(found, "dots")
+    gains = printed(notebook, "dots")
     for pair in ("learned less frozen", "refit less equal"):
         assert re.search(rf"^{pair}, .*: [+-]\d+\.\d$", gains, re.M)
 
 
 @pytest.mark.colab
 def test_your_own_data(execute):
-    found = execute("your_own_data")
-    assert printed(found, "source") == "460 images of 46 classes\n"
-    assert figures(found) == [
+    notebook = execute("your_own_data")
+    assert printed(notebook, "source") == "460 images of 46 classes\n"
+    assert figures(notebook) == [
         "framing",
         "weights",
         "side_by_side",
         "results",
         "predict",
     ]
-    report = printed(found, "results").split("The report: ")[1].strip()
+    report = printed(notebook, "results").split("The report: ")[1].strip()
     assert pathlib.Path(report).is_file()
-    exported = printed(found, "export")
+    exported = printed(notebook, "export")
     assert re.search(r"method: (finetune|datl)\n", exported)
     assert "serve_bytes" in exported
-    answers = printed(found, "predict").strip().splitlines()
+    answers = printed(notebook, "predict").strip().splitlines()
     assert len(answers) == 5
     for answer in answers:
         assert re.fullmatch(r"handwritten \d: \d+%", answer)

@@ -73,8 +73,8 @@ def test_files_and_methods_named_in_the_readme_exist():
 
 def commands(text):
     """The commands of a part of the README, each on one line."""
-    found = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
-    return found.replace("\\\n", " ").splitlines()
+    lines = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+    return lines.replace("\\\n", " ").splitlines()
 
 
 def serving_commands():
@@ -93,7 +93,7 @@ def made_up_data():
         path.write_bytes(tf.io.encode_png(255 - image).numpy())
 
 
-def tensorboard_says(command):
+def tensorboard_line(command):
     """Starts TensorBoard by the README's command; returns its first word."""
     tool = pathlib.Path(sys.executable).with_name("tensorboard")
     _, *flags = shlex.split(command)
@@ -110,24 +110,24 @@ def test_the_commands_before_serving_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     made_up_data()
     small = [*helpers.TINY_SETTINGS, "--config.methods=('finetune','datl')"]
-    shown = {}
+    outputs = {}
     for line in commands(README.split("## Serve it")[0]):
         if "tensorboard " in line:
-            said = tensorboard_says(line.split("&& ")[-1])
-            assert re.match(r"TensorBoard [\d.]+ at http://localhost", said)
+            line = tensorboard_line(line.split("&& ")[-1])
+            assert re.match(r"TensorBoard [\d.]+ at http://localhost", line)
         if "tf-transfer " not in line:
             continue
         _, command, *flags = shlex.split(line.split("&& ")[-1])
-        given = {flag.split("=")[0] for flag in flags}
+        named = {flag.split("=")[0] for flag in flags}
         if command in ("compare", "weights"):
-            flags += [f for f in small if f.split("=")[0] not in given]
+            flags += [f for f in small if f.split("=")[0] not in named]
         answer = helpers.call_command(monkeypatch, capsys, command, *flags)
         assert answer[0] == 0, answer
-        shown.setdefault(command, []).append(answer[1])
-    counts = {command: len(answers) for command, answers in shown.items()}
+        outputs.setdefault(command, []).append(answer[1])
+    counts = {command: len(answers) for command, answers in outputs.items()}
     assert counts == {"compare": 3, "results": 1, "report": 1, "weights": 2}
-    assert "Most like it (weight):" in shown["weights"][1]
-    assert "target accuracy %" in shown["compare"][2]
+    assert "Most like it (weight):" in outputs["weights"][1]
+    assert "target accuracy %" in outputs["compare"][2]
     assert "## Five labels" in (tmp_path / "runs" / "results.md").read_text()
 
 
@@ -145,7 +145,7 @@ def test_the_commands_on_serving_run_as_written(tmp_path):
         content = encode((15 * images[0]).astype(np.uint8)).numpy()
         (tmp_path / name).write_bytes(content)
     tools = pathlib.Path(sys.executable).parent
-    shown = {}
+    outputs = {}
     for command in serving_commands():
         assert command.startswith(("tf-transfer ", "saved_model_cli "))
         finished = subprocess.run(
@@ -157,8 +157,8 @@ def test_the_commands_on_serving_run_as_written(tmp_path):
             env=os.environ | {"PATH": f"{tools}:{os.environ['PATH']}"},
         )
         assert finished.returncode == 0, finished.stderr
-        shown[command] = finished.stdout
-    outputs = list(shown.values())
+        outputs[command] = finished.stdout
+    outputs = list(outputs.values())
     assert len(outputs) == 7
     assert outputs[0].endswith("export/2\n")
     assert (run / "tflite" / "1" / "preprocessing.tflite").exists()

@@ -53,7 +53,7 @@ def folder(tmp_path):
     for result in results():
         folder.add(result)
     folder.write("data.json", INFO)
-    table = helpers.weight_table([0.5, 1.0, 1.5])
+    table = helpers.weight_table([0.5, 1.0, 1.5], learned=["l2tl"])
     table.write_csv(folder.path / weights_file.NAME)
     return folder
 
@@ -66,6 +66,14 @@ def test_reads_a_finished_run(folder):
     assert run.data.to_json() == INFO | {"image_shape": (8, 8, 1)}
     assert isinstance(run.data.frame, framing.Frame)
     assert run.weight_table.class_names == ["class 0", "class 1", "class 2"]
+
+
+@pytest.mark.parametrize("learned", [[], ["l2tl", "magic"]])
+def test_refuses_learned_weights_of_other_methods(folder, learned):
+    table = helpers.weight_table([0.5, 1.0, 1.5], learned=learned)
+    table.write_csv(folder.path / weights_file.NAME)
+    with pytest.raises(InputError, match=r"must be those.*\['l2tl'\]"):
+        FinishedRun.read(folder.path)
 
 
 def test_refuses_a_method_that_it_does_not_know(folder):

@@ -64,7 +64,9 @@ def run(tmp_path):
     }
     for name, content in files.items():
         (tmp_path / name).write_text(json.dumps(content))
-    table = helpers.weight_table(np.linspace(0, 2, len(STRANGE)))
+    table = helpers.weight_table(
+        np.linspace(0, 2, len(STRANGE)), learned=["l2tl"]
+    )
     table = dataclasses.replace(table, class_names=STRANGE)
     table.write_csv(tmp_path / "weights.csv")
     predictions = Predictions.of(np.eye(3), np.array([0, 1, 1]))

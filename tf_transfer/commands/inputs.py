@@ -1,6 +1,8 @@
 """Checked settings and data, for the commands `compare` and `weights`."""
 
 import dataclasses
+import hashlib
+import pathlib
 import warnings
 from collections.abc import Iterable
 
@@ -78,7 +80,7 @@ def load(
     _check_pair(config, source, target)
     for name in config.methods:
         METHODS[name].check(config, target)
-    fingerprints = run_data.fingerprints(config, source, target)
+    fingerprints = fingerprints_of(config, source, target)
     source = splits.trained_on(source, config.data.source_per_class)
     empty = np.flatnonzero(source.prior == 0)
     if empty.size:
@@ -88,6 +90,22 @@ def load(
             stacklevel=3,
         )
     return source, target, fingerprints
+
+
+def fingerprints_of(
+    config: Experiment, source: ImageData, target: ImageData
+) -> dict[str, str]:
+    """Returns hashes of the data, and of the files that models come from."""
+    prints = {"source": source.fingerprint(), "target": target.fingerprint()}
+    files = {
+        "generalist": config.generalist_path,
+        "encoder": config.encoder.weights,
+    }
+    for name, path in files.items():
+        if pathlib.Path(path).is_file():
+            digest = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+            prints[name] = digest[:16]
+    return prints
 
 
 def _check_pair(

@@ -1,7 +1,6 @@
 """What a run has written, all of it checked, and its data by name."""
 
 import dataclasses
-import hashlib
 import os
 import pathlib
 from typing import Any
@@ -177,15 +176,8 @@ class FinishedRun(Run):
         table = None
         if any(METHODS[name].uses_source for name in run.config.methods):
             table = WeightTable.read_csv(run.path / weights_file.NAME)
-        classes = len(table.class_names) if table else 0
-        _check_histories(run, classes)
-        for result in run.results:
-            if result.weights is not None and len(result.weights) != classes:
-                raise InputError(
-                    f"`weights` must have one entry for each of {classes} "
-                    f"source classes. Received: {len(result.weights)} of "
-                    f"{result.method} in {run.path / results.NAME}"
-                )
+            _check_weights(run, table)
+        _check_histories(run, len(table.class_names) if table else 0)
         return cls(**vars(run), weight_table=table)
 
     def predictions(
@@ -222,6 +214,25 @@ def _settings(
             f"The run has an unknown method. Received: {unknown[0]!r} in {path}"
         )
     return experiment, prints
+
+
+def _check_weights(run: Run, table: WeightTable) -> None:
+    """Raises InputError unless table and results have the same weights."""
+    learning = {m for m in run.config.methods if METHODS[m].learns_weights}
+    if set(table.learned()) != learning:
+        raise InputError(
+            "The learned weights must be those of the methods "
+            f"{sorted(learning)}. Received: {sorted(table.learned())} in "
+            f"{run.path / weights_file.NAME}"
+        )
+    classes = len(table.class_names)
+    for result in run.results:
+        if result.weights is not None and len(result.weights) != classes:
+            raise InputError(
+                f"`weights` must have one entry for each of {classes} source "
+                f"classes. Received: {len(result.weights)} of {result.method} "
+                f"in {run.path / results.NAME}"
+            )
 
 
 def _check_histories(run: Run, classes: int) -> None:
@@ -291,22 +302,6 @@ def whole(settings: Data, part: str, data: ImageData | str) -> ImageData:
         )
     classes = getattr(settings, f"{part}_classes")
     return data.only(classes) if classes else data
-
-
-def fingerprints(
-    config: Experiment, source: ImageData, target: ImageData
-) -> dict[str, str]:
-    """Returns hashes of the data, and of the files that models come from."""
-    prints = {"source": source.fingerprint(), "target": target.fingerprint()}
-    files = {
-        "generalist": config.generalist_path,
-        "encoder": config.encoder.weights,
-    }
-    for name, path in files.items():
-        if pathlib.Path(path).is_file():
-            digest = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
-            prints[name] = digest[:16]
-    return prints
 
 
 def reload(run: Run, part: str) -> ImageData:
