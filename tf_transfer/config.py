@@ -19,37 +19,32 @@ class Rule:
     Attributes:
         sentence: the end of the error message, such as `must be positive`.
         holds: tells whether a value obeys the rule.
-        rank: mistakes of a lower rank are reported first.
         choices: all values that obey, where they can be listed.
     """
 
     sentence: str
     holds: Callable[[Any], bool]
-    rank: int
     choices: tuple[str, ...] = ()
 
 
-positive = Rule("must be positive", lambda value: value > _SMALLEST, 0)
-not_negative = Rule("must not be negative", lambda value: value >= 0, 1)
-fraction = Rule(
-    "must be above 0 and at most 1", lambda value: 0 < value <= 1, 3
-)
+positive = Rule("must be positive", lambda value: value > _SMALLEST)
+not_negative = Rule("must not be negative", lambda value: value >= 0)
+fraction = Rule("must be above 0 and at most 1", lambda value: 0 < value <= 1)
 positive_numbers = Rule(
     "must hold positive numbers",
     lambda values: bool(values) and all(value > 0 for value in values),
-    3,
 )
 
 
 def at_least(least: int) -> Rule:
     """Returns the rule for a number that has a smallest value."""
-    return Rule(f"must be at least {least}", lambda value: value >= least, 3)
+    return Rule(f"must be at least {least}", lambda value: value >= least)
 
 
 def one_of(*choices: str) -> Rule:
     """Returns the rule for a word out of a list."""
     sentence = f"must be one of {', '.join(choices)}"
-    return Rule(sentence, choices.__contains__, 2, choices)
+    return Rule(sentence, choices.__contains__, choices)
 
 
 def setting(default: Any, rule: Rule) -> Any:

@@ -22,8 +22,7 @@ def check(experiment: Experiment) -> None:
             settings that exclude each other.
     """
     _check_types(experiment)
-    rules = sorted(_rules(experiment), key=lambda entry: entry[2].rank)
-    for name, value, rule in rules:
+    for name, value, rule in _rules(experiment):
         if not rule.holds(value):
             received = repr(value) if rule.choices else value
             raise InputError(f"`{name}` {rule.sentence}. Received: {received}")
@@ -33,16 +32,14 @@ def check(experiment: Experiment) -> None:
 def _rules(
     settings: object, declared: type = Experiment, prefix: str = ""
 ) -> Iterator[tuple[str, object, Rule]]:
-    """Yields name, value and rule of each setting, those of groups last."""
-    fields = dataclasses.fields(declared)
-    for field in fields:
-        if "rule" in field.metadata:
-            value = getattr(settings, field.name)
-            yield f"{prefix}{field.name}", value, field.metadata["rule"]
-    for field in fields:
+    """Yields name, value and rule of each setting that has a rule."""
+    for field in dataclasses.fields(declared):
+        value = getattr(settings, field.name)
+        name = f"{prefix}{field.name}"
         if dataclasses.is_dataclass(field.type):
-            group = getattr(settings, field.name)
-            yield from _rules(group, field.type, f"{prefix}{field.name}.")
+            yield from _rules(value, field.type, f"{name}.")
+        elif "rule" in field.metadata:
+            yield name, value, field.metadata["rule"]
 
 
 def _check_types(settings: object, prefix: str = "") -> None:
