@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import keras
@@ -70,10 +71,11 @@ def test_an_interrupted_comparison_continues_to_the_same_result(
     )
     real = METHODS["datl"]
 
-    def interrupted(trial):
+    def interrupted(run):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(METHODS, "datl", interrupted)
+    method = dataclasses.replace(real, train=interrupted)
+    monkeypatch.setitem(METHODS, "datl", method)
     with pytest.raises(KeyboardInterrupt):
         tt.compare(config, tmp_path / "broken", quiet=True, **helpers.domains())
     monkeypatch.setitem(METHODS, "datl", real)

@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import json
 import os
@@ -253,11 +254,12 @@ def test_seeds_give_the_same_results_at_the_same_time_as_in_turn(
     config = helpers.tiny_experiment(methods=("finetune", "datl"), seeds=2)
     whole = tt.compare(config, tmp_path / "whole", quiet=True, **data())
 
-    def interrupted(trial):
+    def interrupted(run):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setitem(METHODS, "datl", interrupted)
+        method = dataclasses.replace(METHODS["datl"], train=interrupted)
+        patch.setitem(METHODS, "datl", method)
         with pytest.raises(KeyboardInterrupt):
             tt.compare(config, tmp_path / "jobs", quiet=True, **data())
     assert len(results(tmp_path / "jobs")) == 1
