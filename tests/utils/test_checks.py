@@ -46,6 +46,7 @@ def test_priors(num_classes):
         ([3, 1], None, "not counts. Received: sum 4, smallest 1"),
         ([1.5, -0.5], 2, "Received: sum 1, smallest -0.5"),
         ([np.nan, 1.0], 2, "must hold shares"),
+        ([-np.inf, np.inf], None, "must hold shares"),
     ],
 )
 def test_refuses_priors(prior, num_classes, message):

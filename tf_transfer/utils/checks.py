@@ -74,10 +74,12 @@ def check_prior(
         raise InputError(
             f"A class prior must have {entries}. Received: shape {prior.shape}"
         )
-    if not (prior >= 0).all() or abs(prior.sum() - 1) > 1e-3:
+    with np.errstate(invalid="ignore"):  # of infinities of both signs
+        total = prior.sum()
+    if not (prior >= 0).all() or abs(total - 1) > 1e-3:
         raise InputError(
             "A class prior must hold shares that sum to 1, not counts. "
-            f"Received: sum {prior.sum():g}, smallest {prior.min():g}"
+            f"Received: sum {total:g}, smallest {prior.min():g}"
         )
     return prior
 
