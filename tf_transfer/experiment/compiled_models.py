@@ -15,7 +15,7 @@ from tf_transfer.experiment.results import Scores
 from tf_transfer.experiment.trainers import L2TLTrainer, State, Trainer
 from tf_transfer.l2tl.model import L2TL
 from tf_transfer.l2tl.policy import FixedPolicy, WeightPolicy
-from tf_transfer.models import class_relation, classifiers, encoders
+from tf_transfer.models import class_relation, classifiers, copies, encoders
 from tf_transfer.training import distribution
 
 
@@ -91,6 +91,7 @@ class CompiledModels:
         """Returns a randomly initialised source classifier."""
         if self.pretrained is not None:
             model = keras.models.clone_model(self.pretrained)
+            copies.copy_state(self.pretrained, model)
         else:
             settings = self.config.encoder
             with classifiers.precision(settings.precision):
@@ -174,8 +175,10 @@ class CompiledModels:
         settings = self.config.l2tl
         body = classifiers.encoder_of(self.source.model)
         with self.strategy.scope():
+            encoder = keras.models.clone_model(body)
+            copies.copy_state(body, encoder)
             model = L2TL(
-                keras.models.clone_model(body),
+                encoder,
                 self.num_source_classes,
                 self.num_target_classes,
                 policy=policy(),

@@ -15,7 +15,7 @@ import numpy as np
 
 from tf_transfer.errors import InputError
 from tf_transfer.export.signatures import ServedModel
-from tf_transfer.models import classifiers
+from tf_transfer.models import classifiers, copies
 from tf_transfer.utils import messages
 
 _TOLERANCE = 1e-4
@@ -50,6 +50,7 @@ def in_float32(model: keras.Model) -> keras.Model:
     with classifiers.precision("float32"):  # for models inside the model
         copy = keras.models.model_from_json(text)
     copy.set_weights(model.get_weights())
+    copies.copy_state(model, copy)
     return copy
 
 

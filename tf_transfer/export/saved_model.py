@@ -14,7 +14,7 @@ import numpy as np
 from tf_transfer.data.framing import Frame
 from tf_transfer.data.image_files import MAX_PIXELS
 from tf_transfer.errors import InputError
-from tf_transfer.export import signatures, versions, warmup
+from tf_transfer.export import signatures, verification, versions, warmup
 from tf_transfer.export.signatures import Preprocessing, ServedModel
 from tf_transfer.utils.environment import package_versions
 
@@ -44,16 +44,17 @@ def export_serving(
     * `serve_bytes`: `image_bytes` `[B]`, JPEG or PNG files of any sizes; if
       one cannot be read, the request fails with its position;
     * `features`: float32 `images`; it returns `features`, the output of the
-      encoder.
+      encoder; it is left out if no single layer makes the outputs.
 
     The first three return `probabilities` `[B, C]` and, for the `top_k` most
     probable classes, best first, `class_ids`, `class_names` and
     `top_probabilities` `[B, top_k]`.
 
     Args:
-        model: a built classifier of images in 0..1 that returns logits, or
-            ends in a softmax. Of an `L2TL` model, the target classifier is
-            exported.
+        model: a built classifier of images in 0..1 that returns logits or
+            probabilities that sum to 1. One that first scales images of
+            0..255 by 1/255 or so takes these. Of an `L2TL` model, the target
+            classifier is exported.
         path: the folder of the versions.
         class_names: one name per class; numbers if None.
         preprocessing: a function of TensorFlow operations that turns raw
@@ -72,7 +73,8 @@ def export_serving(
 
     Raises:
         InputError: if the model, names or preprocessing do not fit together,
-            or the folder cannot be written. No partial version is left.
+            or the folder cannot be written; if the saved signatures do not
+            compute what the model does. No partial version is left.
 
     Example:
 
@@ -90,6 +92,7 @@ def export_serving(
 
     def write(folder: pathlib.Path) -> None:
         signatures.save(folder, served.signatures)
+        verification.check_saved(folder, served)
         extra = folder / "assets.extra"
         extra.mkdir()
         warmup.write(extra, served)

@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_transfer.data.framing import Frame
 from tf_transfer.data.image_files import MAX_PIXELS
 from tf_transfer.errors import InputError
-from tf_transfer.models import classifiers
+from tf_transfer.models import endings
 from tf_transfer.utils import messages
 
 Preprocessing = Callable[[tf.Tensor], tf.Tensor]
@@ -42,6 +43,8 @@ class ServedModel:
         class_names, preprocessing: the arguments.
         model_shape: `(height, width, channels)` of the model's input.
         image_shape: of a batch of raw images; a side of any size is None.
+        white: what divides uint8 pixels for the model: 255, or 1 if it scales
+            images of 0..255 itself.
     """
 
     def __init__(
@@ -60,9 +63,10 @@ class ServedModel:
             self.image_shape = [None] * 4
         self._max_pixels = max_pixels
         self._top_k = min(top_k, len(self.class_names))
-        encoder, head = classifiers.encoder_of(model), model.layers[-1]
-        activation = getattr(head, "activation", None)
-        softmax = activation is keras.activations.softmax
+        self._model, self._softmax = model, endings.returns_probabilities(model)
+        self.white = 1.0 if endings.takes_bytes(model) else 255.0
+        softmax = self._softmax
+        encoder = _encoder(model)
 
         # Functions of their own, so that a graph contains each only once.
         @tf.function(autograph=False)
@@ -70,11 +74,12 @@ class ServedModel:
             return tf.cast(encoder(images, training=False), tf.float32)
 
         @tf.function(autograph=False)
-        def classify(features):
-            outputs = tf.cast(head(features, training=False), tf.float32)
+        def classify(images):
+            outputs = tf.cast(model(images, training=False), tf.float32)
             return outputs if softmax else tf.nn.softmax(outputs)
 
-        self._encode, self._classify = encode, classify
+        self._encode = encode if encoder is not None else None
+        self._classify = classify
 
     @functools.cached_property
     def signatures(self) -> dict[str, Any]:
@@ -89,8 +94,9 @@ class ServedModel:
         functions = {
             "serving_default": (self._serve, floats),
             "serve_uint8": (self._serve, pixels),
-            "features": (self._features, floats),
         }
+        if self._encode is not None:
+            functions["features"] = (self._features, floats)
         decodable = self.preprocessing or self.model_shape[-1] in _DECODED
         if decodable and None not in self.model_shape:
             functions["serve_bytes"] = (self._serve_bytes, encoded)
@@ -118,6 +124,12 @@ class ServedModel:
         spec = tf.TensorSpec(shape, tf.float32, "images")
         return _function(self._predict, spec)
 
+    def expected(self, images: np.ndarray) -> np.ndarray:
+        """Returns what Keras predicts for raw images, without a trace."""
+        images = self._prepare(tf.constant(images))
+        outputs = tf.cast(self._model(images, training=False), tf.float32)
+        return (outputs if self._softmax else tf.nn.softmax(outputs)).numpy()
+
     def _prepare(self, images: tf.Tensor) -> tf.Tensor:
         """Turns raw images into the model's input, float32.
 
@@ -128,7 +140,7 @@ class ServedModel:
             if self.preprocessing is not None:
                 images = self.preprocessing(images)
             if images.dtype == tf.uint8:
-                images = tf.cast(images, tf.float32) / 255.0
+                images = tf.cast(images, tf.float32) / self.white
             images.set_shape([None, *self.model_shape])
             return images
         except Exception as error:
@@ -139,7 +151,7 @@ class ServedModel:
             ) from error
 
     def _predict(self, images):
-        return {"probabilities": self._classify(self._encode(images))}
+        return {"probabilities": self._classify(images)}
 
     def _serve(self, images):
         return self._name(self._prepare(self._check(images)))
@@ -153,7 +165,7 @@ class ServedModel:
 
     def _name(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns probabilities and the names of the most probable classes."""
-        probabilities = self._classify(self._encode(images))
+        probabilities = self._classify(images)
         top, class_ids = tf.math.top_k(probabilities, self._top_k)
         return {
             "probabilities": probabilities,
@@ -241,6 +253,22 @@ class ServedModel:
         same_shape = (batch > 0) & tf.reduce_all(shapes == shapes[:1])
         small = tf.size(pixels.flat_values) <= _AT_ONCE
         return tf.cond(same_shape & small, at_once, one_by_one)
+
+
+def _encoder(model: keras.Model) -> keras.Model | None:
+    """Returns the part below the head, or None if there is no single head.
+
+    Operations without weights, such as a softmax, are no head.
+    """
+    try:
+        encoder, last = endings.split(model)
+        while encoder.output_shape == model.output_shape and not getattr(
+            last, "weights", None
+        ):
+            encoder, last = endings.split(encoder)
+    except (AttributeError, InputError):
+        return None
+    return encoder
 
 
 def _pixels(content: tf.Tensor) -> tf.Tensor:

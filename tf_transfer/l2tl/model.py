@@ -187,6 +187,10 @@ class L2TL(TwoHeadModel):
             self.policy_optimizer.build(self.policy.trainable_variables)
             self.reward.build(self.num_target_classes, self.example_losses)
 
+    def export(self, filepath, *args, **kwargs) -> None:
+        """Exports the target classifier, as `keras.Model.export` does."""
+        self.classifier().export(filepath, *args, **kwargs)
+
     def get_compile_config(self) -> dict:
         return super().get_compile_config() | {
             "policy_optimizer": keras.saving.serialize_keras_object(

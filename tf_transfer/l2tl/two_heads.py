@@ -9,7 +9,7 @@ import tensorflow as tf
 from tf_transfer.errors import InputError
 from tf_transfer.l2tl import losses
 from tf_transfer.l2tl.averages import Averages
-from tf_transfer.models import classifiers
+from tf_transfer.models import classifiers, copies
 from tf_transfer.training.distribution import (
     DistributedTrainer,
     num_replicas,
@@ -50,6 +50,11 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if not isinstance(encoder, keras.Layer):
+            raise InputError(
+                "The encoder must be a model of Keras 3, not of tf_keras, so "
+                f"that checkpoints hold it. Received: {type(encoder)}"
+            )
         if encoder.built:
             encoder = classifiers.with_shapes(encoder)
         if not encoder.built or len(encoder.output_shape) != 2:
@@ -248,11 +253,12 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
         """Copies encoder and source head of a trained source classifier.
 
         Raises:
-            InputError: if the shapes of the weights differ.
+            InputError: if the shapes of the weights differ, or the encoder
+                then computes something else.
         """
         parts = (
             (self.encoder, classifiers.encoder_of(generalist)),
-            (self.source_head, generalist.layers[-1]),
+            (self.source_head, classifiers.head_of(generalist)),
         )
         for own, trained in parts:
             shapes = [w.shape for w in trained.get_weights()]
@@ -264,6 +270,9 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
                 )
         for own, trained in parts:
             own.set_weights(trained.get_weights())
+        body = parts[0][1]
+        copies.copy_state(body, self.encoder)
+        copies.check_same(body, self.encoder)
 
     def classifier(self) -> keras.Model:
         """Returns encoder and target head as one model, which outputs logits.

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from tf_transfer.errors import InputError
+from tf_transfer.models import copies, endings
 from tf_transfer.utils import checks
 
 _MAX_MOMENTUM = 0.9
@@ -138,8 +139,8 @@ def replace_head(
     (None, 10)
     """
     checks.check_class_count(num_classes)
-    body, old = encoder_of(model), model.layers[-1]
-    if not old.weights:
+    body, old = endings.split(model)
+    if not getattr(old, "weights", None):
         raise InputError(
             "The model's last layer must be its head, a layer with weights; "
             f"remove this one. Received: {type(old).__name__} {old.name!r}"
@@ -150,9 +151,7 @@ def replace_head(
     new.build(with_shapes(body).output_shape)
     if relation is not None:
         new.set_weights(mixed_head(old, num_classes, relation))
-    copy = keras.models.clone_model(body)
-    copy.set_weights(body.get_weights())
-    return keras.Sequential([copy, new], name="classifier")
+    return keras.Sequential([copies.copy_of(body), new], name="classifier")
 
 
 def fresh_head(num_features: int, num_classes: int) -> list[np.ndarray]:
@@ -187,17 +186,12 @@ def mixed_head(
 
 def encoder_of(model: keras.Model) -> keras.Model:
     """Returns the part of a classifier below its last layer."""
-    layers = model.layers
-    if len(layers) == 2 and isinstance(layers[0], keras.Model):
-        return layers[0]
-    inputs = getattr(model, "inputs", None) or ()  # a subclassed model has none
-    if not model.built or len(inputs) != 1 or len(layers) < 2:
-        raise InputError(
-            "The model must be functional or Sequential, built, with one input "
-            "and a head as its last layer. "
-            f"Received: {model.name!r} with {len(layers)} layers"
-        )
-    return keras.Model(inputs, layers[-1].input, name="encoder")
+    return endings.split(model)[0]
+
+
+def head_of(model: keras.Model) -> keras.Operation:
+    """Returns the layer of a classifier that makes its output."""
+    return endings.split(model)[1]
 
 
 def with_shapes(encoder: keras.Model) -> keras.Model:
@@ -235,10 +229,15 @@ def load_classifier(
             f"The model file cannot be loaded. Received: {path}"
         ) from error
     last = model.layers[-1] if model.layers else model
+    if model.built and isinstance(last, keras.Model):
+        body, last = endings.split(model)
+        model = keras.Sequential([body, last], name=model.name)
+    operations = getattr(model, "operations", model.layers)
+    last = operations[-1] if operations else model
     linear, softmax = keras.activations.linear, keras.activations.softmax
     if (
         not (model.built and hasattr(model, "input_shape"))
-        or not last.weights
+        or not getattr(last, "weights", None)
         or getattr(last, "activation", linear) not in (linear, softmax)
     ):
         raise InputError(
@@ -248,6 +247,11 @@ def load_classifier(
         )
     if getattr(last, "activation", None) is softmax:
         last.activation = linear
+    if num_classes > 1 and endings.returns_probabilities(model):
+        raise InputError(
+            "The model must return logits, or end in a layer whose activation "
+            f"is softmax. Received: {path}, ending in {last.name!r}"
+        )
     shape = tuple(model.input_shape[1:])
     fits = len(shape) == len(image_shape) and all(
         a in (None, b) for a, b in zip(shape, image_shape, strict=True)

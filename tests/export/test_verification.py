@@ -1,0 +1,62 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tf_transfer as tt
+from tests import helpers
+from tf_transfer.errors import InputError
+from tf_transfer.export import signatures, verification
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1))
+PIXELS = PIXELS.astype(np.uint8)
+
+
+@pytest.mark.parametrize("scale", [1 / 255, 1 / 127.5])
+def test_a_model_of_bytes_serves_bytes(tmp_path, scale):
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Rescaling(scale),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3),
+        ]
+    )
+    version = tt.export_serving(model, tmp_path)
+    functions = tf.saved_model.load(str(version)).signatures
+    floats = PIXELS.astype(np.float32)
+    expected = keras.ops.softmax(model(floats))
+    files = tf.stack([tf.io.encode_png(image) for image in PIXELS])
+    for name, inputs in {
+        "serving_default": floats,
+        "serve_uint8": PIXELS,
+        "serve_bytes": files,
+    }.items():
+        outputs = functions[name](tf.constant(inputs))["probabilities"]
+        np.testing.assert_allclose(outputs, expected, atol=1e-5)
+
+
+def test_two_heads_are_exported_without_features(tmp_path):
+    inputs = keras.Input((8, 8, 1))
+    flat = keras.layers.Flatten()(inputs)
+    heads = [keras.layers.Dense(3, activation="softmax")(flat) for _ in "ab"]
+    model = keras.Model(inputs, keras.layers.Average()(heads))
+    version = tt.export_serving(model, tmp_path)
+    functions = tf.saved_model.load(str(version)).signatures
+    assert "features" not in functions
+    images = PIXELS / np.float32(255)
+    outputs = functions["serving_default"](tf.constant(images))
+    np.testing.assert_allclose(
+        outputs["probabilities"], model(images), atol=1e-5
+    )
+
+
+def test_a_saved_model_that_differs_is_refused(tmp_path):
+    model = helpers.tiny_classifier()
+    served = signatures.ServedModel(model, list("abcd"))
+    signatures.save(tmp_path, served.signatures)
+    verification.check_saved(tmp_path, served)
+    head = model.layers[-1]
+    head.set_weights([w + np.array([5.0, 0, 0, 0]) for w in head.get_weights()])
+    with pytest.raises(InputError, match="serving_default must predict"):
+        verification.check_saved(tmp_path, served)

@@ -1,0 +1,196 @@
+"""How a classifier ends: its head, and what its outputs are."""
+
+import warnings
+
+import keras
+import numpy as np
+
+from tf_transfer.errors import InputError
+from tf_transfer.models import copies
+
+
+def split(model: keras.Model) -> tuple[keras.Model, keras.Operation]:
+    """Returns the part below the last operation, and that operation.
+
+    The last operation is what makes the model's output, in the model inside
+    if the output comes from there. Layers are shared with `model`.
+
+    Raises:
+        InputError: if the model has no known structure, or its output is not
+            made by one operation on one tensor.
+    """
+    if not isinstance(model, keras.Model):
+        raise InputError(f"A Keras 3 model is needed. Received: {model!r}")
+    layers = model.layers
+    if len(layers) == 2 and _is_encoder_and_head(model):
+        return layers[0], layers[1]
+    inputs = getattr(model, "inputs", None) or ()  # a subclassed model has none
+    if not model.built or len(inputs) != 1 or len(layers) < 2:
+        raise InputError(
+            "The model must be functional or Sequential, built, with one input "
+            "and a head as its last layer. "
+            f"Received: {model.name!r} with {len(layers)} layers"
+        )
+    last, below = _last_call(model)
+    if isinstance(last, keras.Model):
+        if len(last.layers) == 1:  # a Sequential of a head alone
+            return keras.Model(inputs[0], below, name="encoder"), last.layers[0]
+        inner, last = split(last)
+        below = inner(below)
+    return keras.Model(inputs[0], below, name="encoder"), last
+
+
+def _is_encoder_and_head(model: keras.Model) -> bool:
+    """Whether a model is an encoder below one layer, and nothing else."""
+    encoder, head = model.layers
+    operations = getattr(model, "operations", model.layers)
+    return (
+        isinstance(encoder, keras.Model)
+        and not isinstance(head, keras.Model)
+        and len(operations) == 2
+    )
+
+
+def _last_call(model: keras.Model) -> tuple[keras.Operation, object]:
+    """Returns the operation that makes the output, and its input tensor."""
+    inputs, outputs = model.inputs, model.outputs
+    last = getattr(model, "operations", model.layers)[-1]
+    below = None
+    if len(outputs) == 1 and not isinstance(last, keras.Model):
+        try:
+            below = last.input if last.output is outputs[0] else None
+        except (AttributeError, ValueError):  # called elsewhere too
+            below = None
+    if below is None and isinstance(model, keras.Sequential):
+        below = inputs[0]
+        for layer in model.layers[:-1]:
+            below = layer(below)
+    elif below is None:
+        return _traced(model)
+    if not keras.backend.is_keras_tensor(below):
+        _refuse(model)
+    return last, below
+
+
+def _traced(model: keras.Model) -> tuple[keras.Operation, object]:
+    """Calls the same layers again, and notes which made the output."""
+    calls, inputs = {}, keras.Input(tensor=model.inputs[0])
+
+    def call(operation, *args, **kwargs):
+        outputs = operation(*args, **kwargs)
+        calls[id(outputs)] = operation, args, outputs
+        return outputs
+
+    try:
+        again = keras.models.clone_model(
+            model,
+            input_tensors=inputs,
+            clone_function=lambda layer: layer,
+            call_function=call,
+        )
+    except (TypeError, ValueError):
+        _refuse(model)
+    operation, args, _ = calls.get(id(again.outputs[0]), (None, (), None))
+    if len(again.outputs) != 1 or len(args) != 1:
+        _refuse(model)
+    if not keras.backend.is_keras_tensor(args[0]):
+        _refuse(model)
+    return operation, args[0]
+
+
+def _refuse(model: keras.Model):
+    raise InputError(
+        "The model's output must be made by one layer from the output of one "
+        f"layer. Received: {model.name!r}"
+    )
+
+
+def returns_probabilities(model: keras.Model) -> bool:
+    """Whether a classifier returns probabilities, and not logits.
+
+    It is told from the outputs for images of noise, so that it does not
+    matter how a softmax is written.
+
+    Raises:
+        InputError: if the outputs are neither, such as those of a sigmoid.
+    """
+    try:
+        last = split(model)[1]
+    except InputError:
+        last = None
+    activation = getattr(last, "activation", None)
+    name = getattr(activation, "__name__", type(activation).__name__)
+    names = f"{name} {type(last).__name__}".lower()
+    if "sigmoid" in names and "log" not in names:
+        _refuse_sigmoid(model)
+    outputs = outputs_for_noise(model)
+    if outputs is None or outputs.shape[-1] == 1:
+        return "softmax" in names and "log" not in names
+    sums = outputs.sum(axis=-1)
+    if outputs.min() >= 0 and np.abs(sums - 1).max() < 2e-2:  # bfloat16
+        return True
+    opaque = activation is None and not isinstance(last, keras.layers.Dense)
+    squashed = outputs.min() >= 0 and 0 < outputs.max() <= 1
+    if opaque and squashed and np.ptp(outputs, axis=0).max() > 0:
+        _refuse_sigmoid(model)
+    return False
+
+
+def _refuse_sigmoid(model: keras.Model):
+    raise InputError(
+        "The model must return logits, or probabilities that sum to 1; a "
+        f"sigmoid for each class returns neither. Received: {model.name!r}"
+    )
+
+
+def outputs_for_noise(model: keras.Model) -> np.ndarray | None:
+    """Returns outputs for images of noise, float32, or None if unknown."""
+    images = copies.noise_for(model)
+    if images is None:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # inputs as a list or a tensor
+        try:
+            outputs = model(images, training=False)
+        except (TypeError, ValueError):
+            return None
+    if not keras.ops.is_tensor(outputs):
+        return None
+    return np.asarray(keras.ops.convert_to_numpy(outputs), np.float32)
+
+
+def takes_bytes(model: keras.Model) -> bool:
+    """Whether a model scales images of 0..255 itself, by a `Rescaling`.
+
+    It is told from what happens to black and white images before the first
+    trained layer: a change of shade by 1/255 is that of such a model.
+    """
+    inputs = getattr(model, "inputs", None) or ()
+    if len(inputs) != 1 or None in inputs[0].shape[1:]:
+        return False
+    scaled = None
+    for operation in getattr(model, "operations", model.layers):
+        if isinstance(operation, keras.layers.InputLayer):
+            continue
+        if isinstance(operation, keras.Model) and operation.layers:
+            return takes_bytes(operation) if scaled is None else False
+        if getattr(operation, "trainable_variables", None):
+            return False
+        try:
+            part = keras.Model(inputs, operation.output)
+        except (AttributeError, ValueError):
+            return False
+        shape = (1, *inputs[0].shape[1:])
+        shades = [np.full(shape, level, np.float32) for level in (0, 255)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            black, white = (np.asarray(part(s, training=False)) for s in shades)
+        if black.shape != shape:
+            return False
+        scaled = float(np.abs(white - black).max()) / 255
+        if 0 < scaled < 0.1:
+            return True
+        if scaled > 1.5:
+            return False
+        scaled = None
+    return False
