@@ -63,6 +63,20 @@ def test_a_related_head_gives_the_mixture_of_the_old_logits(bias):
     assert len(target.layers[-1].get_weights()) == 2
 
 
+@pytest.mark.parametrize("kind", ["lora", "int8"])
+def test_a_head_of_another_kind_can_be_related(kind):
+    source = flat_classifier(3, bias_initializer="normal")
+    head = source.layers[-1]
+    if kind == "lora":
+        head.enable_lora(2)
+        head.set_weights([np.ones_like(w) / 3 for w in head.get_weights()])
+    else:
+        head.quantize("int8")
+    target = classifiers.replace_head(source, 3, np.eye(3))
+    images = np.random.default_rng(0).normal(size=(6, 8, 8, 1))
+    np.testing.assert_allclose(target(images), source(images), atol=0.05)
+
+
 def test_a_head_has_weights():
     softmax = keras.layers.Softmax(name="last")
     model = keras.Sequential([helpers.tiny_classifier(), softmax])

@@ -180,8 +180,23 @@ def mixed_head(
             f"`relation` must be finite, of shape {shape}. "
             f"Received: shape {relation.shape}"
         )
-    kernel, *bias = (weight @ relation.T for weight in old.get_weights())
+    weights = old.get_weights()
+    if old.lora_enabled or old.quantization_mode:
+        weights = _effective_weights(old)
+    kernel, *bias = (weight @ relation.T for weight in weights)
     return [kernel, *(bias or [np.zeros(num_classes, np.float32)])]
+
+
+def _effective_weights(layer: keras.layers.Dense) -> list[np.ndarray]:
+    """Returns the kernel and bias that a LoRA or int8 layer amounts to."""
+    activation, layer.activation = layer.activation, None
+    try:
+        size = layer.input_spec.axes[-1]
+        bias = np.array(layer(np.zeros((1, size), np.float32)))
+        rows = np.array(layer(np.eye(size, dtype=np.float32)))
+    finally:
+        layer.activation = activation
+    return [rows - bias, bias[0]]
 
 
 def encoder_of(model: keras.Model) -> keras.Model:
