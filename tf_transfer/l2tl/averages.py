@@ -26,7 +26,7 @@ class Averages(keras.metrics.Metric):
     """
 
     def __init__(self, names: Sequence[str], name: str = "averages", **kwargs):
-        super().__init__(name=name, **kwargs)
+        super().__init__(name=name, **{"dtype": "float32"} | kwargs)
         self.names = list(names)
         self.totals = self.add_variable((len(names),), "zeros", name="totals")
         self.count = self.add_variable((), "zeros", name="count")

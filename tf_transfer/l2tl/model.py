@@ -9,15 +9,17 @@ source classes from the target's validation images:
     model.importance_weights(), model.classifier()
 """
 
+import warnings
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_transfer.errors import InputError
-from tf_transfer.l2tl import rewards
+from tf_transfer.l2tl import compile_checks, rewards
 from tf_transfer.l2tl.credits import lookup
 from tf_transfer.l2tl.policy import FixedPolicy, WeightPolicy
-from tf_transfer.l2tl.two_heads import TwoHeadModel
+from tf_transfer.l2tl.two_heads import TwoHeadModel, with_wide_labels
 from tf_transfer.l2tl.types import Actions, Batch, Transition
 from tf_transfer.training.distribution import num_replicas
 from tf_transfer.utils import checks, randomness, weighting
@@ -179,10 +181,13 @@ class L2TL(TwoHeadModel):
             **kwargs: further arguments of `keras.Model.compile`.
 
         Raises:
-            InputError: if the loss or the reward cannot be used.
+            InputError: if the loss, the reward or a setting cannot be used.
         """
+        policy_optimizer = keras.optimizers.get(policy_optimizer)
+        if self.policy.trainable_variables:
+            compile_checks.check_policy_optimizer(policy_optimizer)
         super().compile(optimizer, loss, metrics, **kwargs)
-        self.policy_optimizer = keras.optimizers.get(policy_optimizer)
+        self.policy_optimizer = policy_optimizer
         if self.policy.trainable_variables:
             self.policy_optimizer.build(self.policy.trainable_variables)
             self.reward.build(self.num_target_classes, self.example_losses)
@@ -205,6 +210,7 @@ class L2TL(TwoHeadModel):
         """One iteration: the model phase, then the policy phase."""
         learns = bool(self.policy.trainable_variables)
         _check_streams(data, learns)
+        data = with_wide_labels(data)
         source, target = data["source"], data["target"]
         reward_before = 0.0
         if learns and self.improvement:
@@ -268,14 +274,21 @@ class L2TL(TwoHeadModel):
         with tf.GradientTape() as tape:
             loss = self.credit.policy_loss(self, transition, active)
             loss -= self.policy.bonus()
+            loss = self.policy_optimizer.scale_loss(loss)
         gradients = tape.gradient(loss, [v.value for v in variables])
         # The optimizer adds up the gradients of the replicas, which are equal.
         share = active / num_replicas()
+        before = [tf.identity(v.value) for v in variables]
         self.policy_optimizer.apply([g * share for g in gradients], variables)
+        for variable, frozen in zip(variables, before, strict=True):
+            # Weight decay moves a variable without a gradient, too.
+            variable.assign(tf.where(active > 0, variable.value, frozen))
 
     def encode_batch(self, images, labels) -> Batch:
         """Returns a batch with its features, computed in inference mode."""
-        features = self.encoder(images, training=False)
+        # Losses and metrics of layers are those of the target's pass.
+        with keras.StatelessScope():
+            features = self.encoder(images, training=False)
         return Batch(images, labels, tf.cast(features, tf.float32))
 
     def _reward(self, validation: Batch) -> tf.Tensor:
@@ -287,6 +300,8 @@ class L2TL(TwoHeadModel):
     ) -> np.ndarray:
         """Returns the expected class weights, `[C]` float64, mean 1.
 
+        Warns if the training has ended before the policy could learn.
+
         Args:
             source_prior: P_s, `[C]`, under which the mean is 1; by default
                 all classes are equally frequent.
@@ -294,6 +309,15 @@ class L2TL(TwoHeadModel):
         Raises:
             InputError: if `source_prior` is not a probability vector.
         """
+        taken = int(tf.convert_to_tensor(self.steps_taken.value))
+        learns = self.policy.trainable_variables
+        if learns and 0 < taken <= self.policy_warmup:
+            warnings.warn(
+                "The policy has not learned yet: the model was trained for "
+                f"{taken} steps, and `policy_warmup` is "
+                f"{self.policy_warmup}.",
+                stacklevel=2,
+            )
         count = self.num_source_classes
         if source_prior is None:
             source_prior = np.full(count, 1 / count)

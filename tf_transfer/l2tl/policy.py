@@ -50,7 +50,7 @@ class FixedPolicy(keras.layers.Layer):
         scale: float = 1.0,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32"} | kwargs)
         self.num_source_classes = checks.check_class_count(
             num_source_classes, "num_source_classes"
         )
@@ -141,7 +141,7 @@ class WeightPolicy(keras.layers.Layer):
         seed: int = 0,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32"} | kwargs)
         self.num_source_classes = checks.check_class_count(
             num_source_classes, "num_source_classes"
         )
@@ -156,7 +156,12 @@ class WeightPolicy(keras.layers.Layer):
         self.levels = np.linspace(0, 1, levels, dtype=np.float32)
         self.entropy = float(entropy)
         shape = (1 + num_source_classes, levels)
-        self.logits = self.add_weight(shape, "zeros", name="logits")
+        self.logits = self.add_weight(
+            shape,
+            "zeros",
+            name="logits",
+            aggregation="only_first_replica",
+        )
         self.start_logits = self.add_weight(
             shape, "zeros", name="start_logits", trainable=False
         )

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_transfer.errors import InputError
-from tf_transfer.l2tl import losses
+from tf_transfer.l2tl import compile_checks, losses
 from tf_transfer.l2tl.averages import Averages
 from tf_transfer.models import classifiers, copies
 from tf_transfer.training.distribution import (
@@ -78,6 +78,7 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
                 (num_source_classes, num_target_classes),
                 "zeros",
                 name="relation",
+                dtype="float32",
                 trainable=False,
             )
         self.averages = Averages(self.averaged_logs)
@@ -86,7 +87,8 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
         """Sets optimizer and loss, by default the cross-entropy of logits.
 
         Raises:
-            InputError: if `loss` is not a `keras.losses.Loss`.
+            InputError: if `loss` is not a `keras.losses.Loss` over class
+                numbers and logits, or a setting would be ignored.
         """
         if loss is None:
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -97,6 +99,8 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
                 "as SparseCategoricalCrossentropy(from_logits=True). "
                 f"Received: {loss!r}"
             )
+        compile_checks.check_loss(self._example_loss, self.num_target_classes)
+        compile_checks.check_settings(kwargs)
         super().compile(
             optimizer=optimizer,
             loss=self._example_loss,
@@ -222,19 +226,17 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
     def joint_logs(self, logs: dict, labels: tf.Tensor) -> dict:
         """Updates the metrics and returns the logs of the epoch so far."""
         outputs = logs.pop("outputs")
-        for metric in self.metrics:
-            if metric is self.averages:
-                metric.update_state(logs)
-            elif metric.name == "loss":
-                metric.update_state(logs["loss"])
-            else:
-                metric.update_state(labels, outputs)
+        self.averages.update_state(logs)
+        # The first is that of Keras; a layer may have another of this name.
+        losses_so_far = next(m for m in self.metrics if m.name == "loss")
+        losses_so_far.update_state(logs["loss"])
+        # The metrics of layers are updated by the layers.
+        results = self.compute_metrics(None, labels, outputs)
         unused = set(self.averaged_logs) - set(logs)
-        results = self.get_metrics_result()
         return {k: v for k, v in results.items() if k not in unused}
 
     def test_step(self, data):
-        logs = super().test_step(data)
+        logs = super().test_step(with_wide_labels(data))
         return {k: v for k, v in logs.items() if k not in self.averaged_logs}
 
     def compute_loss(
@@ -283,3 +285,22 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
         return keras.Sequential(
             [self.encoder, self.target_head], name="classifier"
         )
+
+
+def with_wide_labels(data):
+    """Returns the data of a step, with integer labels as int32 or int64.
+
+    TensorFlow has few operations for the other integer types.
+
+    Args:
+        data: a tuple of images, labels and sample weights, or a dict of them.
+    """
+    if isinstance(data, dict):
+        return {key: with_wide_labels(value) for key, value in data.items()}
+    if not isinstance(data, (tuple, list)) or len(data) < 2:
+        return data
+    images, labels, *rest = data
+    labels = tf.convert_to_tensor(labels)
+    if labels.dtype.is_integer and labels.dtype not in (tf.int32, tf.int64):
+        labels = tf.cast(labels, tf.int64)
+    return (images, labels, *rest)

@@ -24,7 +24,7 @@ class Credit(keras.layers.Layer):
     """
 
     def __init__(self, decay: float, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32"} | kwargs)
         if not 0 <= decay < 1:
             raise InputError(
                 f"`decay` must be at least 0 and below 1. Received: {decay}"

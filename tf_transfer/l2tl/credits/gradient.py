@@ -68,6 +68,12 @@ class GradientCredit(ClassCredit):
     def values(self, model) -> list[tf.Tensor]:
         """Returns the present values of the encoder's variables that count."""
         variables = model.encoder.trainable_variables
+        if not variables:
+            raise InputError(
+                "The credit `gradient` needs an encoder with trainable "
+                "variables; `feature` works without. "
+                f"Received: {model.encoder.name!r}, which has none"
+            )
         count = max(1, round(self.depth * len(variables)))
         return [v.value for v in variables[-count:]]
 
@@ -91,7 +97,8 @@ class GradientCredit(ClassCredit):
         with tf.autodiff.ForwardAccumulator(
             values, transition.validation_gradients
         ) as forward:
-            features = model.encoder(images, training=False)
+            with keras.StatelessScope():
+                features = model.encoder(images, training=False)
             if model.relation is None:
                 logits = model.source_head(features)
                 scores = self._scores(model, labels, logits)

@@ -1,0 +1,68 @@
+"""Checks of what `compile` of L2TL is given."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_transfer.errors import InputError
+
+
+def check_loss(loss: keras.losses.Loss, num_classes: int) -> None:
+    """Checks that a loss is one of class numbers and logits.
+
+    Args:
+        loss: called on class numbers `[B]` and logits `[B, C]`.
+        num_classes: C.
+
+    Raises:
+        InputError: if it takes probabilities, or sums over the batch.
+    """
+    if getattr(loss, "from_logits", True) is False or _ignores_negative(
+        loss, num_classes
+    ):
+        raise InputError(
+            "`loss` must take logits, as "
+            "SparseCategoricalCrossentropy(from_logits=True) does, not "
+            f"probabilities. Received: loss={loss.name!r}"
+        )
+    if getattr(loss, "reduction", None) == "sum":
+        raise InputError(
+            "`loss` must be a mean over the batch: L2TL weights the mean "
+            "losses of source and target. Received: reduction='sum'"
+        )
+
+
+def _ignores_negative(loss: keras.losses.Loss, num_classes: int) -> bool:
+    """Whether a loss clips negative outputs, as one of probabilities does."""
+    if num_classes < 2:
+        return False
+    logits = -np.arange(1, num_classes + 1, dtype=np.float32)
+    outputs = tf.constant([logits, logits[::-1]])
+    try:
+        values = np.array(loss.call(tf.constant([0, 0]), outputs), float)
+    except (TypeError, ValueError, tf.errors.OpError):
+        return False  # `fit` will tell
+    if values.shape != (2,):
+        return False
+    return bool(np.isnan(values).all() or values[0] == values[1])
+
+
+def check_settings(settings: dict) -> None:
+    """Raises InputError for a setting of `compile` that has no effect."""
+    if settings.get("loss_weights") is not None:
+        raise InputError(
+            "`loss_weights` has no effect on L2TL: the policy draws the "
+            "weight of the source loss. "
+            f"Received: loss_weights={settings['loss_weights']!r}"
+        )
+
+
+def check_policy_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
+    """Raises InputError if the averages of an optimizer would be unused."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if inner.use_ema and not inner.ema_overwrite_frequency:
+        raise InputError(
+            "`policy_optimizer` must have `ema_overwrite_frequency` if it has "
+            "`use_ema`: at the end of `fit`, Keras uses the averages of the "
+            f"model's optimizer alone. Received: {inner.name!r}"
+        )
