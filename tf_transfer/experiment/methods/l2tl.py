@@ -4,6 +4,7 @@ Like fine-tuning, joint training starts from the model trained on the whole
 source. Its last steps are on the target alone.
 """
 
+import warnings
 from collections.abc import Callable
 
 import keras
@@ -208,7 +209,10 @@ class PolicyLog(keras.callbacks.Callback):
 
     def read(self) -> dict:
         """Returns the present weights and scale."""
-        weights = self.model.importance_weights(self.source_prior)
+        with warnings.catch_warnings():
+            # In the warm-up, the policy has not learned yet.
+            warnings.simplefilter("ignore", UserWarning)
+            weights = self.model.importance_weights(self.source_prior)
         return {
             "class_weights": [round(float(w), 4) for w in weights],
             "expected_scale": float(self.model.policy.expected_scale()),
