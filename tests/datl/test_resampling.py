@@ -279,3 +279,31 @@ def test_a_label_outside_the_weights_stops_the_stream_with_a_sentence(label):
         tf.errors.InvalidArgumentError, match=r"must lie in \[0, 4\)"
     ):
         list(stage)
+
+
+def test_copies_of_a_large_weight_come_a_block_at_a_time():
+    labels = np.array([1] + [0] * 99)
+    blocks = tf.data.Dataset.from_tensors((np.arange(100), labels))
+    weights = tf.constant([0.5, 9000.0])
+    parts = resampling._chosen(blocks, weights, 0, True, 1.0, 64)
+    sizes = [len(some) for _, some in parts.as_numpy_iterator()]
+    assert max(sizes) == 64
+    assert 9020 < sum(sizes) < 9080
+
+
+def test_a_weight_above_a_block_is_warned_of():
+    with pytest.warns(UserWarning, match="copied up to 9000 times"):
+        stage = resampling.resample(
+            records(50).take(1),
+            tf.constant([0.5, 9000.0, 0.0, 0.0]),
+            seed=0,
+            block_size=64,
+        )
+    index, labels = all_pairs(stage)
+    np.testing.assert_array_equal(LABELS[index], labels)
+    assert set(np.bincount(index[labels == 1])) <= {0, 9000}
+
+
+def test_endless_single_examples_stay_endless():
+    stage = resampling.resample(records().repeat(), WEIGHTS, seed=0)
+    assert stage.cardinality() == tf.data.INFINITE_CARDINALITY

@@ -15,9 +15,12 @@ Weights are `[C]` with mean 1 under the source prior. They may be a tensor, or
 the variable of `ImportanceWeights`, which a callback may change in training.
 """
 
+import warnings
+
 import numpy as np
 import tensorflow as tf
 
+from tf_transfer.datl import records
 from tf_transfer.errors import InputError
 from tf_transfer.utils import checks, tf_data, weighting
 
@@ -43,8 +46,13 @@ def resample(
     rate * w)` (the elastic sampler). Then there are no duplicates, but shares
     differ from the weighted ones where `rate * w` exceeds 1.
 
-    It takes O(1) time per example and O(classes + block_size) memory. Batches
-    are faster than single examples.
+    It takes O(1) time per example and O(classes + block_size) memory, and one
+    integer per copy in a block. Batches of static shape are faster than single
+    examples or other batches.
+
+    Records may be of many sizes, or sparse. Batches whose sizes differ are
+    padded with zeros to the largest of the new batch, as `padded_batch` does.
+    For another padding, resample single examples and batch the result.
 
     Args:
         dataset: single examples or batches. The result is of the same kind,
@@ -55,8 +63,10 @@ def resample(
         replacement: False for the elastic sampler.
         rate: expected length of the result over the length of `dataset`.
         block_size: how many examples are chosen from and shuffled together;
-            copies of an example stay within their block. For endless batches
-            it is fastest as a multiple of the batch size.
+            copies of an example stay within their block, so a weight above
+            `block_size` puts most of them in a row (there is a warning;
+            `index_draw` has no blocks). For endless batches it is fastest as a
+            multiple of the batch size.
 
     Returns:
         A dataset with the elements of `dataset`, of unknown length.
@@ -78,9 +88,48 @@ def resample(
         checks.check_weights(values, positive=True)
     if not 0 < rate < np.inf:
         raise InputError(f"`rate` must be positive. Received: {rate=}")
+    if values is not None and replacement:
+        _warn_of_rows(rate * np.max(values), block_size)
     tf_data.check_labelled(dataset)
     batch_size = _batch_size(dataset)
-    blocks = _blocks(dataset, batch_size, block_size)
+    if not records.vary(dataset.element_spec, batch_size is not None):
+        blocks = _blocks(dataset, batch_size, block_size)
+        chosen = _chosen(
+            blocks, class_weights, seed, replacement, rate, block_size
+        )
+        if batch_size is None:
+            return _as_long(chosen.unbatch(), dataset)
+        # Endless batches are never cut short, so their shape stays static.
+        return chosen.rebatch(batch_size, drop_remainder=_is_endless(blocks))
+    singles = dataset if batch_size is None else dataset.unbatch()
+    blocks = records.encode(singles).batch(block_size)
+    chosen = _chosen(blocks, class_weights, seed, replacement, rate, block_size)
+    chosen = records.decode(chosen.unbatch(), singles.element_spec)
+    if batch_size is None:
+        return _as_long(chosen, dataset)
+    return records.batch(chosen, batch_size, _is_endless(dataset))
+
+
+def _warn_of_rows(most: float, block_size: int) -> None:
+    if most > block_size:
+        warnings.warn(
+            f"An example is copied up to {most:.0f} times, more than "
+            f"`block_size` ({block_size}), so its copies come in a row. "
+            "Lower the weights with `clip`, set a larger `block_size`, or draw "
+            "indices (`index_draw`).",
+            stacklevel=3,
+        )
+
+
+def _chosen(
+    blocks: tf.data.Dataset,
+    class_weights: tf.Tensor | tf.Variable,
+    seed: int,
+    replacement: bool,
+    rate: float,
+    block_size: int,
+) -> tf.data.Dataset:
+    """Returns the chosen examples, in parts of at most `block_size`."""
 
     def choose(position, element):
         if element[1].shape.rank == 2:
@@ -95,17 +144,35 @@ def resample(
         # The same as tf.repeat, in a tenth of the time.
         rows = tf.searchsorted(ends, tf.range(ends[-1]), side="right")
         rows = tf.random.experimental.stateless_shuffle(rows, [position, seed])
-        return tf.nest.map_structure(lambda x: tf.gather(x, rows), element)
+        return element, rows
 
-    chosen = blocks.enumerate().map(choose, _PARALLEL if batch_size else 1)
-    endless = _is_endless(blocks)
-    if not endless:
-        # The filter also makes the length unknown to tf.data.
-        chosen = chosen.filter(lambda *element: tf.size(element[1]) > 0)
-    if batch_size is None:
-        return chosen.unbatch()
-    # Endless batches are never cut short, so their shape stays static.
-    return chosen.rebatch(batch_size, drop_remainder=endless)
+    def gather(element, rows):
+        # The copies of a block may be many times its size.
+        starts = tf.range(0, tf.size(rows), block_size)
+        return tf.data.Dataset.from_tensor_slices(starts).map(
+            lambda start: tf.nest.map_structure(
+                lambda x: tf.gather(x, rows[start : start + block_size]),
+                element,
+            )
+        )
+
+    batched = blocks.element_spec[1].shape.rank == 2
+    return (
+        blocks.enumerate()
+        .map(choose, _PARALLEL if batched else 1)
+        .flat_map(gather)
+    )
+
+
+def _as_long(
+    chosen: tf.data.Dataset, dataset: tf.data.Dataset
+) -> tf.data.Dataset:
+    """Tells tf.data that the examples of an endless dataset have no end."""
+    if not _is_endless(dataset):
+        return chosen
+    return chosen.apply(
+        tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+    )
 
 
 def _is_endless(dataset: tf.data.Dataset) -> bool:
