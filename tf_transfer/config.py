@@ -66,6 +66,8 @@ class Data:
         align: give source and target images the same framing and polarity;
             see `data.framing`.
         max_pixels: larger image files are refused before decoding.
+        damaged: `refuse` data with image files that cannot be read, or `skip`
+            them with a warning.
         source_per_class: source images used of each class; 0 for all.
         labels_per_class: labelled target images of each class.
         validation_per_class: how many of those are held out to choose the
@@ -80,6 +82,7 @@ class Data:
     channels: int = 1
     align: bool = True
     max_pixels: int = setting(50_000_000, positive)
+    damaged: str = setting("refuse", one_of("refuse", "skip"))
     source_per_class: int = setting(0, not_negative)
     labels_per_class: int = 10
     validation_per_class: int = 3

@@ -1,4 +1,6 @@
 import numpy as np
+import PIL.Image
+import PIL.ImageOps
 import pytest
 import tensorflow as tf
 
@@ -39,6 +41,30 @@ def test_names_the_most_probable_class(version, tmp_path):
         assert probability == pytest.approx(
             float(expected["probabilities"][i].numpy().max())
         )
+
+
+@pytest.mark.parametrize("kind", ["BMP", "GIF", "JPEG", "PNG", "WEBP"])
+def test_reads_every_format_of_the_training_data(version, tmp_path, kind):
+    """Upright, and of an animation the first picture."""
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (20, 30, 3), np.uint8) for _ in range(2)]
+    first, second = (PIL.Image.fromarray(picture) for picture in pictures)
+    tags = PIL.Image.Exif()
+    tags[0x0112] = 6
+    options = {"exif": tags.tobytes()} if kind not in ("BMP", "GIF") else {}
+    if kind in ("GIF", "WEBP"):
+        options |= {"save_all": True, "append_images": [second]}
+    file = tmp_path / f"image.{kind.lower()}"
+    first.save(file, kind, **options)
+    with PIL.Image.open(file) as image:
+        upright = np.asarray(PIL.ImageOps.exif_transpose(image).convert("RGB"))
+    serve = tf.saved_model.load(str(version)).signatures["serve_uint8"]
+    expected = serve(tf.constant(upright[None]))
+    [(name, probability)] = predict.predict(version, [file])
+    assert name == expected["class_names"].numpy()[0, 0].decode()
+    # TensorFlow and Pillow round JPEG values in their own ways.
+    right = float(expected["top_probabilities"][0, 0])
+    assert probability == pytest.approx(right, rel=1e-2 * (kind == "JPEG"))
 
 
 def test_refuses_files_and_folders(version, tmp_path):

@@ -1,10 +1,18 @@
 import io
+import struct
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import pytest
+import tensorflow as tf
 
-from tf_transfer.data.image_files import SUFFIXES, EncodedImages
+from tf_transfer.data import framing
+from tf_transfer.data.image_files import (
+    SUFFIXES,
+    EncodedImages,
+    as_jpeg_or_png,
+)
 from tf_transfer.errors import InputError
 
 
@@ -31,3 +39,128 @@ def test_refuses_an_image_too_large_before_decoding_it(tmp_path):
     assert EncodedImages([str(path)], max_pixels=600)[0].shape == (20, 30, 1)
     with pytest.raises(InputError, match=r"599 .*large\.png' with 600"):
         EncodedImages([str(path)], max_pixels=599)[0]
+
+
+ROWS, COLUMNS = np.mgrid[:12, :16]
+COLOUR = np.stack([COLUMNS * 15, ROWS * 20, 255 - COLUMNS * 8], axis=-1).astype(
+    np.uint8
+)
+GREY = (COLUMNS * 15).astype(np.uint8)
+DARK = np.zeros((12, 12, 4), np.uint8)  # dark ink on a transparent ground
+DARK[..., :3] = 40
+DARK[3:9, 5:7, 3] = 255
+
+
+def encoded(image, kind, **options):
+    content = io.BytesIO()
+    PIL.Image.fromarray(np.asarray(image)).save(content, kind, **options)
+    return content.getvalue()
+
+
+def palette_bmp(indices, palette):
+    """An 8-bit BMP with a palette `[256, 3]`."""
+    entries = np.pad(palette[:, ::-1], [(0, 0), (0, 1)]).astype(np.uint8)
+    return bmp(8, indices[::-1].tobytes(), *indices.shape, entries.tobytes())
+
+
+def bmp(bits, pixels, height, width, palette=b""):
+    start = 54 + len(palette)
+    header = struct.pack("<IHHI", start + len(pixels), 0, 0, start)
+    sizes = struct.pack("<IiiHH", 40, width, height, 1, bits)
+    rest = struct.pack("<IIiiII", 0, len(pixels), 0, 0, len(palette) // 4, 0)
+    return b"BM" + header + sizes + rest + palette + pixels
+
+
+def exif(orientation):
+    tags = PIL.Image.Exif()
+    tags[0x0112] = orientation
+    return tags.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_as_their_orientation_says(kind, orientation):
+    options = {"lossless": True} if kind == "WEBP" else {}
+    content = encoded(COLOUR, kind, exif=exif(orientation), **options)
+    image = EncodedImages([content])[0]
+    with PIL.Image.open(io.BytesIO(content)) as stored:
+        right = np.asarray(PIL.ImageOps.exif_transpose(stored))
+    assert image.shape == right.shape
+    # TensorFlow and Pillow round JPEG values in their own ways.
+    atol = 6 if kind == "JPEG" else 0
+    np.testing.assert_allclose(image.astype(int), right, atol=atol)
+
+
+def test_damaged_metadata_do_not_matter():
+    for damage in (b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"none"):
+        content = encoded(COLOUR, "JPEG", exif=damage)
+        assert EncodedImages([content])[0].shape == COLOUR.shape
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_16_bit_png_keeps_its_depth(channels):
+    pixels = np.random.default_rng(0).integers(0, 2**16, (6, 5, channels))
+    pixels = pixels.astype(np.uint16)
+    image = EncodedImages([tf.io.encode_png(pixels).numpy()])[0]
+    assert image.dtype == np.uint16
+    np.testing.assert_array_equal(image, pixels)
+
+
+def test_bmp_with_a_palette_or_32_bits():
+    palette = np.random.default_rng(0).integers(0, 256, (256, 3))
+    image = EncodedImages([palette_bmp(GREY, palette)])[0]
+    np.testing.assert_array_equal(image, palette[GREY])
+    unused = np.zeros((12, 16, 1), np.uint8)  # no opacity: the byte is unused
+    stored = np.concatenate([COLOUR[::-1, :, ::-1], unused], axis=-1)
+    image = EncodedImages([bmp(32, stored.tobytes(), 12, 16)])[0]
+    np.testing.assert_array_equal(image, COLOUR)
+    image = EncodedImages([encoded(GREY > 99, "BMP")])[0]
+    np.testing.assert_array_equal(image[..., 0], 255 * (GREY > 99))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
+def test_transparency_is_kept(kind):
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    image = EncodedImages([encoded(DARK, kind, **options)])[0]
+    np.testing.assert_array_equal(image[..., 3], DARK[..., 3])
+    assert (image[3:9, 5:7, :3] == 40).all()
+    framed = framing.Frame(12, 1, framing.Appearance(255.0))(image[None])
+    np.testing.assert_array_equal(
+        framed[0, ..., 0], np.where(DARK[..., 3] > 0, 40, 255)
+    )
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
+def test_an_animation_is_its_first_picture(kind):
+    pictures = [COLOUR, 255 - COLOUR, COLOUR // 2]
+    if kind == "GIF":
+        pictures = [np.repeat(p[..., :1], 3, axis=-1) for p in pictures]
+    others = [PIL.Image.fromarray(p) for p in pictures[1:]]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    content = encoded(
+        pictures[0], kind, save_all=True, append_images=others, **options
+    )
+    image = EncodedImages([content])[0]
+    np.testing.assert_array_equal(image[..., :3], pictures[0])
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("pixels", [GREY, COLOUR])
+def test_ordinary_files_are_decoded_as_before(kind, pixels):
+    content = encoded(pixels, kind)
+    expected = tf.io.decode_image(content, expand_animations=False)
+    np.testing.assert_array_equal(EncodedImages([content])[0], expected)
+    assert as_jpeg_or_png(content) == content
+
+
+def test_as_jpeg_or_png():
+    turned = encoded(COLOUR, "PNG", exif=exif(6))
+    deep = tf.io.encode_png(GREY[..., None].astype(np.uint16) * 257).numpy()
+    files = [turned, encoded(COLOUR, "WEBP"), encoded(DARK, "GIF"), deep]
+    for content in files:
+        image = EncodedImages([as_jpeg_or_png(content)])[0]
+        np.testing.assert_array_equal(image, EncodedImages([content])[0])
+    assert as_jpeg_or_png(turned, max_pixels=5) == turned
+    for content in (b"", b"text", encoded(COLOUR, "GIF")[:60]):
+        with pytest.raises(InputError, match="cannot be read"):
+            as_jpeg_or_png(content)

@@ -16,6 +16,7 @@ OUT_OF_BOUNDS = {
     "strategy": ("", "must be one of none, mirrored, multi_worker, tpu"),
     "checkpoint_every": (0, POSITIVE),
     "data.max_pixels": (0, POSITIVE),
+    "data.damaged": ("", "must be one of refuse, skip"),
     "data.source_per_class": (-1, NOT_NEGATIVE),
     "encoder.precision": ("", "must be one of float32, mixed_bfloat16"),
     "generalist.steps": (0, POSITIVE),

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
+from tf_transfer.data import image_files
 from tf_transfer.errors import InputError
+from tf_transfer.utils import messages
 
 
 def predict(
@@ -16,7 +18,8 @@ def predict(
 
     Args:
         model: a version that `export_serving` wrote, such as `export/1`.
-        files: JPEG or PNG images.
+        files: images of any format that training reads. They are turned as
+            their EXIF orientation says.
 
     Raises:
         InputError: if the folder holds no such model, or a file is no image.
@@ -24,11 +27,18 @@ def predict(
     serve = _load(pathlib.Path(model))
     for file in files:
         try:
-            content = tf.constant([pathlib.Path(file).read_bytes()])
-            outputs = serve(image_bytes=content)
-        except (OSError, tf.errors.OpError) as error:
+            content = image_files.as_jpeg_or_png(
+                pathlib.Path(file).read_bytes()
+            )
+            outputs = serve(image_bytes=tf.constant([content]))
+        except (
+            OSError,
+            image_files.UnreadableImageError,
+            tf.errors.OpError,
+        ) as error:
             raise InputError(
-                f"The image cannot be read. Received: {os.fspath(file)!a}"
+                "The image cannot be read. "
+                f"Received: {messages.shell_word(os.fspath(file))}"
             ) from error
         name = outputs["class_names"].numpy()[0, 0].decode()
         yield name, float(outputs["top_probabilities"][0, 0])

@@ -5,9 +5,10 @@ fails if a digit fills its frame in one data set and half of it in the other.
 So every data set is measured on its own, without labels, and brought to one
 size, scale and polarity:
 
-* Values become 0..1. 8 and 16 bit pixels are divided by the maximum of their
-  type; other integers by 255 and floating point numbers by 1, or by the largest
-  value of the measured sample if that is larger.
+* Values become 0..1. 8-bit pixels are divided by 255; 16-bit pixels by the
+  largest number of the 8, 10, 12, 14 or 16 bits that the data set's brightest
+  pixel needs; other integers by 255 and floating point numbers by 1, or by the
+  largest value of the measured sample if that is larger.
 * Images become grey or colour: luma for one channel, repetition for three.
   Transparent pixels become white, or black if the rest of the image is light.
 * If many border pixels have one shade, the data set has a *plain background*.
@@ -24,13 +25,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tf_transfer.data import pixel_values
 from tf_transfer.errors import InputError
 
 RADIUS = 0.25
 _MOST_IMAGES = 512  # in memory at full size
 _MOST_VALUES = 2**24  # of these images together
 _MANY_SHAPES = 16  # of images: tracing pays off with more
-_LARGEST = 1e9
 _LEAST_RADIUS = 0.05
 _PLAIN_SHARE = 0.45
 _PLAIN_SHADE = 0.1
@@ -165,8 +166,15 @@ def _ink_radius(ink: np.ndarray) -> float:
     return float(np.sqrt(spread.sum() / total))
 
 
-def measure(images: Sequence[np.ndarray]) -> Appearance:
+def measure(
+    images: Sequence[np.ndarray], maximum: float | None = None
+) -> Appearance:
     """Measures a sample of images, each `[H, W]` or `[H, W, channels]`.
+
+    Args:
+        images: the sample.
+        maximum: the stored value of full brightness; None to tell it from the
+            type of the images and their largest value.
 
     Raises:
         InputError: if there are no images, or an image has another shape or a
@@ -176,8 +184,8 @@ def measure(images: Sequence[np.ndarray]) -> Appearance:
         raise InputError("There are no images to measure. Received: 0 images")
     images = [_as_hwc(image) for image in images]
     for image in images:
-        check_values(image)
-    maximum = _maximum(images)
+        pixel_values.check_values(image)
+    maximum = maximum or pixel_values.full_brightness(images)
     greys = [_grey(image.astype(np.float32) / maximum) for image in images]
     border = np.concatenate(
         [np.concatenate([g[0], g[-1], g[:, 0], g[:, -1]]) for g in greys]
@@ -191,35 +199,6 @@ def measure(images: Sequence[np.ndarray]) -> Appearance:
     # Without a floor, a data set of dots would be enlarged without bound.
     radius = max(_LEAST_RADIUS, float(np.nanmedian(radii)))
     return Appearance(maximum, background, radius)
-
-
-def _maximum(images: Sequence[np.ndarray]) -> float:
-    """Returns the stored value that stands for full brightness."""
-    largest = max(float(image.max(initial=0)) for image in images)
-    dtype = images[0].dtype
-    if dtype in (np.uint8, np.uint16):
-        return float(np.iinfo(dtype).max)
-    if np.issubdtype(dtype, np.integer):
-        return max(255.0, largest)
-    return max(1.0, largest)
-
-
-def check_values(image: np.ndarray) -> None:
-    """Raises InputError if a pixel is negative, not finite or too large."""
-    if not image.size:
-        raise InputError(
-            f"An image must have pixels. Received: shape {image.shape}"
-        )
-    if image.dtype.kind not in "biuf" or image.max() > _LARGEST:
-        raise InputError(
-            f"Pixels must be real numbers up to {_LARGEST:g}. "
-            f"Received: {image.dtype}, for example {image.flat[0]}"
-        )
-    if not (np.isfinite(image).all() and image.min() >= 0):
-        bad = image[~(np.isfinite(image) & (image >= 0))].flat[0]
-        raise InputError(
-            f"Pixels must be finite and not negative. Received: {bad}"
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -331,7 +310,7 @@ class Frame:
         values = 0
         for i in range(count):
             image = _as_hwc(images[i])
-            check_values(image)
+            pixel_values.check_values(image)
             by_shape.setdefault(image.shape, []).append((i, image))
             values += image.size
             if (

@@ -14,12 +14,17 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from tf_transfer.data import framing, image_files, loaders, shuffling
+from tf_transfer.data import (
+    framing,
+    image_files,
+    loaders,
+    reading,
+    shuffling,
+)
 from tf_transfer.errors import InputError
 from tf_transfer.utils import checks, tf_data, weighting
 
 _MEASURED = 1000
-_MEASURED_SIDE = 256
 # A path may contain a plus, too.
 _JOINT = re.compile(rf"\+(?=(?:{'|'.join(loaders.LOADERS)})(?:[:+]|$))")
 _MEMORY_SHARE = 0.5
@@ -187,6 +192,7 @@ def load(
     channels: int,
     align: bool = True,
     max_pixels: int = image_files.MAX_PIXELS,
+    damaged: str = "refuse",
 ) -> ImageData:
     """Loads data sets by name (see `loaders`) and frames them.
 
@@ -197,6 +203,8 @@ def load(
         align: False skips measuring: every image is scaled to the frame.
         max_pixels: an encoded image with more pixels is refused before it is
             decoded.
+        damaged: `refuse` data with image files that cannot be read, or `skip`
+            them with a warning.
 
     Returns:
         The images, `[N, size, size, channels]` uint8, with their labels.
@@ -210,10 +218,13 @@ def load(
     >>> load("digits", size=12, channels=1).images.shape
     (1797, 12, 12, 1)
     """
+    parts = (
+        (loaders.load(part, max_pixels), part) for part in part_names(name)
+    )
     return join(
         [
-            frame(loaders.load(part, max_pixels), size, channels, align, part)
-            for part in part_names(name)
+            frame(raw, size, channels, align, part, damaged)
+            for raw, part in parts
         ]
     )
 
@@ -229,6 +240,7 @@ def frame(
     channels: int,
     align: bool = True,
     name: str = "data",
+    damaged: str = "refuse",
 ) -> ImageData:
     """Measures one data set on a sample of its images and frames them all."""
     count = len(raw.labels)
@@ -239,25 +251,25 @@ def frame(
     pool = np.setdiff1d(np.arange(count), [] if raw.test is None else raw.test)
     pool = pool if len(pool) else np.arange(count)
     sample = np.random.default_rng(0).permutation(pool)[:_MEASURED]
+    reader = reading.ImageReader(raw.images)
     try:
-        appearance = framing.measure([_reduced(raw.images[i]) for i in sample])
+        images = reader.sample(sample)
+        appearance = framing.measure(images, reader.maximum)
         if not align:
             appearance = framing.Appearance(appearance.maximum)
         framer = framing.Frame(size, channels, appearance)
-        images = framer.all(raw.images)
+        images = framer.all(reader)
+        kept = reader.check(skip=damaged == "skip")
         labels = np.asarray(raw.labels)
         checks.check_labels(labels, len(raw.class_names))
     except InputError as error:
         raise InputError(f"Data set {name!r}: {error}") from error
-    labels = labels.astype(np.int32)
-    return ImageData(images, labels, raw.class_names, raw.test, framer)
-
-
-def _reduced(image: np.ndarray) -> np.ndarray:
-    """Keeps every n-th pixel of an image too large to measure cheaply."""
-    step = max(1, max(np.shape(image)[:2], default=1) // _MEASURED_SIDE)
-    # A view would keep the whole image in memory.
-    return image[::step, ::step].copy() if step > 1 else image
+    labels, test = labels.astype(np.int32), raw.test
+    if len(kept) < count:
+        images, labels = images[kept], labels[kept]
+        if test is not None:
+            test = np.flatnonzero(np.isin(kept, test))
+    return ImageData(images, labels, raw.class_names, test, framer)
 
 
 def _check_memory(needed: int, name: str) -> None:

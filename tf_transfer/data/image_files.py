@@ -1,5 +1,12 @@
-"""Images before framing: of any size, and perhaps still encoded."""
+"""Images before framing: of any size, and perhaps still encoded.
 
+JPEG and PNG files are decoded by TensorFlow, as a served model decodes them;
+GIF, BMP and WebP files by Pillow. 16-bit PNG files keep their 16 bits. Images
+are turned as their EXIF orientation says. Of an animation, the first picture
+is used.
+"""
+
+import contextlib
 import dataclasses
 import io
 import pathlib
@@ -9,10 +16,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from tf_transfer.errors import InputError
+from tf_transfer.utils import messages
 
 MAX_PIXELS = 50_000_000
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
+_JPEG = b"\xff\xd8\xff"
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_DEPTH = 24  # the byte of a PNG that holds the bits of a value
+_ORIENTATION = 0x0112  # the EXIF tag
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,6 +45,14 @@ class RawImages:
     test: np.ndarray | None = None
 
 
+class UnreadableImageError(InputError):
+    """An image file that cannot be read or decoded."""
+
+
+class TooLargeImageError(InputError):
+    """An image file with more pixels than allowed."""
+
+
 class EncodedImages(Sequence):
     """A sequence of image files that decodes each image on access.
 
@@ -50,38 +70,137 @@ class EncodedImages(Sequence):
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index: int) -> np.ndarray:
-        import tensorflow as tf
+    def shell_word(self, index: int) -> str:
+        """Returns a file's name for a shell; `image 3` if it has no name."""
+        item = self.items[index]
+        named = isinstance(item, str)
+        return messages.shell_word(item) if named else f"image {index}"
 
+    def __getitem__(self, index: int) -> np.ndarray:
         item = self.items[index]
         name = item if isinstance(item, str) else f"image {index}"
         try:
             content = item
             if isinstance(item, str):
                 content = pathlib.Path(item).read_bytes()
-            pixels = _pixels(content)
-            if pixels <= self.max_pixels:
-                image = tf.io.decode_image(content, expand_animations=False)
-                return image.numpy()
-        except (OSError, SyntaxError, ValueError, tf.errors.OpError) as error:
-            raise InputError(
+            return decode(content, self.max_pixels)
+        except TooLargeImageError as error:
+            raise TooLargeImageError(
+                f"The image has more than {self.max_pixels} pixels "
+                f"(`data.max_pixels`). Received: {name!a} with {error}"
+            ) from error
+        except (OSError, UnreadableImageError) as error:
+            raise UnreadableImageError(
                 f"The image cannot be read. Received: {name!a}"
             ) from error
-        raise InputError(
-            f"The image has more than {self.max_pixels} pixels "
-            f"(`data.max_pixels`). Received: {name!a} with {pixels}"
-        )
 
 
-def _pixels(content: bytes) -> int:
-    """Returns how many pixels an encoded image has, from its header alone."""
+def decode(content: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Decodes one image file, upright and at its full depth.
+
+    Returns:
+        `[H, W, 1 to 4 channels]`, uint16 for a 16-bit PNG and uint8 for any
+        other file. An even number of channels ends in the opacity.
+
+    Raises:
+        TooLargeImageError: if it has more than `max_pixels` pixels; the
+            message is their number.
+        UnreadableImageError: if it cannot be decoded.
+    """
+    image = _open(content)
+    pixels = image.width * image.height
+    if pixels > max_pixels:
+        raise TooLargeImageError(str(pixels))
+    if content.startswith((_JPEG, _PNG)):
+        array = _by_tensorflow(content)
+    else:
+        array = _by_pillow(image)
+    return upright(array, _orientation(image))
+
+
+def as_jpeg_or_png(content: bytes, max_pixels: int = 4 * MAX_PIXELS) -> bytes:
+    """Returns an image file as one that every served model reads upright.
+
+    An upright JPEG or PNG, and an image with too many pixels, stay as they are:
+    the model has a limit of its own.
+
+    Raises:
+        UnreadableImageError: if the file cannot be decoded.
+    """
+    import tensorflow as tf
+
+    if content.startswith((_JPEG, _PNG)) and _orientation(_open(content)) == 1:
+        return content
+    try:
+        return tf.io.encode_png(decode(content, max_pixels)).numpy()
+    except TooLargeImageError:
+        return content
+
+
+def upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Turns an image `[H, W, channels]` with an EXIF orientation, 1 to 8."""
+    if orientation in (5, 6, 7, 8):
+        image = image.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
+
+
+@contextlib.contextmanager
+def _pillow():
+    """Turns Pillow's errors, which are of many types, into one of our own.
+
+    Hides its warnings of damaged metadata. Its limit of pixels is lifted: we
+    have our own.
+    """
     import PIL.Image
 
-    with warnings.catch_warnings():
-        # Our limit replaces Pillow's own, which are a warning and an error.
-        warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
-        try:
-            with PIL.Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-                return image.width * image.height
-        except PIL.Image.DecompressionBombError:
-            return 2 * PIL.Image.MAX_IMAGE_PIXELS
+    limit, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield PIL.Image
+    except Exception as error:
+        raise UnreadableImageError("The image cannot be read.") from error
+    finally:
+        PIL.Image.MAX_IMAGE_PIXELS = limit
+
+
+def _open(content: bytes):
+    """Opens an image with Pillow, which reads its header alone."""
+    with _pillow() as pillow:
+        return pillow.open(io.BytesIO(content), formats=_FORMATS)
+
+
+def _orientation(image) -> int:
+    """Returns the EXIF orientation of a Pillow image; 1 if it has none."""
+    try:
+        with _pillow():
+            orientation = image.getexif().get(_ORIENTATION, 1)
+    except UnreadableImageError:  # of the metadata alone
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _by_tensorflow(content: bytes) -> np.ndarray:
+    """Decodes a JPEG or PNG."""
+    import tensorflow as tf
+
+    try:
+        if content.startswith(_PNG) and content[_PNG_DEPTH] == 16:
+            return tf.io.decode_png(content, dtype=tf.uint16).numpy()
+        return tf.io.decode_image(content, expand_animations=False).numpy()
+    except tf.errors.OpError as error:
+        raise UnreadableImageError("The image cannot be read.") from error
+
+
+def _by_pillow(image) -> np.ndarray:
+    """Decodes the first picture of a GIF, BMP or WebP."""
+    with _pillow():
+        mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
+        if image.has_transparency_data:
+            mode += "A"
+        array = np.asarray(image.convert(mode))
+    return array[..., None] if array.ndim == 2 else array

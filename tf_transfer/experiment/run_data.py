@@ -299,6 +299,7 @@ def whole(settings: Data, part: str, data: ImageData | str) -> ImageData:
             settings.channels,
             settings.align,
             settings.max_pixels,
+            settings.damaged,
         )
     classes = getattr(settings, f"{part}_classes")
     return data.only(classes) if classes else data

@@ -15,6 +15,7 @@ import tensorflow as tf
 from tf_transfer.data.framing import Frame
 from tf_transfer.data.image_files import MAX_PIXELS
 from tf_transfer.errors import InputError
+from tf_transfer.export import image_bytes as files
 from tf_transfer.models import endings
 from tf_transfer.utils import messages
 
@@ -23,7 +24,6 @@ Preprocessing = Callable[[tf.Tensor], tf.Tensor]
 
 If it returns uint8, 255 stands for 1. A `framing.Frame` is an example.
 """
-_PNG = b"\x89PNG\r\n\x1a\n"
 _DECODED = (1, 3, 4)  # channels that `decode_image` can return
 _AT_ONCE = 2**24  # pixel values to prepare as one batch, 64 MB as floats
 
@@ -193,16 +193,16 @@ class ServedModel:
         from its results is that of the first bad image.
         """
         plain = self.preprocessing is None
-        channels = self.model_shape[-1]
+        channels, maximum = self.model_shape[-1], 255.0
         if isinstance(self.preprocessing, Frame) or channels not in _DECODED:
             channels = 0  # a frame takes any number, and converts to grey
+        if isinstance(self.preprocessing, Frame):
+            maximum = max(maximum, self.preprocessing.appearance.maximum)
 
         def decode(position, content):
-            small = _pixels(content) <= self._max_pixels
+            small = files.pixels(content) <= self._max_pixels
             content = tf.where(small, content, "")
-            image = tf.io.decode_image(
-                content, channels, expand_animations=False
-            )
+            image = files.decode(content, channels, maximum)
             if plain:
                 image = tf.ensure_shape(image, self.model_shape)
             # Flat, so that images of different sizes can form a batch.
@@ -213,7 +213,8 @@ class ServedModel:
         dataset = tf.data.Dataset.from_tensor_slices(
             (positions[:-1], image_bytes)
         )
-        nothing = tf.zeros([3], tf.int32), tf.zeros([0], tf.uint8)
+        kind = tf.float32 if maximum > 255 else tf.uint8
+        nothing = tf.zeros([3], tf.int32), tf.zeros([0], kind)
         end = tf.data.Dataset.from_tensors((count, *nothing))
         # The end keeps it from being empty.
         dataset = dataset.map(decode).ignore_errors().concatenate(end)
@@ -269,25 +270,6 @@ def _encoder(model: keras.Model) -> keras.Model | None:
     except (AttributeError, InputError):
         return None
     return encoder
-
-
-def _pixels(content: tf.Tensor) -> tf.Tensor:
-    """Returns the number of pixels in the header of a JPEG or PNG.
-
-    Any other file counts as too large, so that it is never decoded.
-    """
-
-    def jpeg():
-        return tf.cast(tf.image.extract_jpeg_shape(content)[:2], tf.int64)
-
-    def png():
-        header = tf.io.decode_raw(tf.strings.substr(content, 16, 8), tf.uint8)
-        place = tf.constant([2**24, 2**16, 2**8, 1], tf.int64)
-        sides = tf.reshape(tf.cast(header, tf.int64), [2, 4])
-        is_png = tf.strings.substr(content, 0, len(_PNG)) == _PNG
-        return tf.where(is_png, tf.reduce_sum(sides * place, axis=1), 2**31)
-
-    return tf.reduce_prod(tf.cond(tf.io.is_jpeg(content), jpeg, png))
 
 
 def _function(serve: Callable, spec: tf.TensorSpec) -> Any:

@@ -1,5 +1,7 @@
-"""Errors of other libraries, in one line of a sentence of our own."""
+"""Parts of the sentences of errors and warnings."""
 
+import os
+import shlex
 import textwrap
 
 _LONGEST = 300
@@ -15,3 +17,22 @@ def summary(error: Exception) -> str:
     """Returns an error's type and the beginning of its message, in one line."""
     message = textwrap.shorten(str(error), _LONGEST)
     return f"{type(error).__name__}: {message}"
+
+
+def shell_word(name: str) -> str:
+    r"""Returns a file's name as a word that can be pasted into a shell.
+
+    Control characters, and bytes that are no UTF-8, are escaped.
+
+    >>> print(shell_word("my cat.png"), shell_word("a\tb.png"))
+    'my cat.png' $'a\x09b.png'
+    """
+    if name.isprintable():  # which characters in place of bytes are not
+        return shlex.quote(name)
+    letters = (
+        letter
+        if letter.isprintable() and letter not in "\\'"
+        else "".join(f"\\x{byte:02x}" for byte in os.fsencode(letter))
+        for letter in name
+    )
+    return f"$'{''.join(letters)}'"
