@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_transfer.errors import InputError
-from tf_transfer.l2tl import compile_checks, rewards
+from tf_transfer.l2tl import argument_checks, rewards
 from tf_transfer.l2tl.credits import lookup
 from tf_transfer.l2tl.policy import FixedPolicy, WeightPolicy
 from tf_transfer.l2tl.two_heads import TwoHeadModel, with_wide_labels
@@ -110,7 +110,7 @@ class L2TL(TwoHeadModel):
         )
         if policy is None:
             policy = WeightPolicy(num_source_classes)
-        _check_policy(policy, num_source_classes)
+        argument_checks.check_policy(policy, num_source_classes)
         if oversample < 1 or policy_warmup < 0:
             raise InputError(
                 "`oversample` must be at least 1 and `policy_warmup` not "
@@ -185,7 +185,7 @@ class L2TL(TwoHeadModel):
         """
         policy_optimizer = keras.optimizers.get(policy_optimizer)
         if self.policy.trainable_variables:
-            compile_checks.check_policy_optimizer(policy_optimizer)
+            argument_checks.check_policy_optimizer(policy_optimizer)
         super().compile(optimizer, loss, metrics, **kwargs)
         self.policy_optimizer = policy_optimizer
         if self.policy.trainable_variables:
@@ -209,7 +209,7 @@ class L2TL(TwoHeadModel):
     def train_step(self, data):
         """One iteration: the model phase, then the policy phase."""
         learns = bool(self.policy.trainable_variables)
-        _check_streams(data, learns)
+        argument_checks.check_streams(data, learns)
         data = with_wide_labels(data)
         source, target = data["source"], data["target"]
         reward_before = 0.0
@@ -324,30 +324,4 @@ class L2TL(TwoHeadModel):
         expected = np.array(self.policy.expected_weights())
         return weighting.normalise(
             expected, checks.check_prior(source_prior, count)
-        )
-
-
-def _check_policy(policy: keras.layers.Layer, num_source_classes: int) -> None:
-    if not isinstance(policy, (WeightPolicy, FixedPolicy)):
-        raise InputError(
-            "`policy` must be a WeightPolicy or a FixedPolicy. "
-            f"Received: {type(policy).__name__}"
-        )
-    if policy.num_source_classes != num_source_classes:
-        raise InputError(
-            "The policy must be made for the model's source classes, "
-            f"{num_source_classes}. Received: {policy.num_source_classes}"
-        )
-
-
-def _check_streams(data: dict, learns: bool) -> None:
-    if not isinstance(data, dict):
-        raise InputError(
-            "L2TL trains on the dataset that `streams` returns. "
-            f"Received: {type(data).__name__}"
-        )
-    if learns and "validation" not in data:
-        raise InputError(
-            "A policy that learns needs a validation stream; see "
-            f"`streams`. Received: {', '.join(data)}"
         )

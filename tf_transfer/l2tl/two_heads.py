@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_transfer.errors import InputError
-from tf_transfer.l2tl import compile_checks, losses
+from tf_transfer.l2tl import argument_checks, losses
 from tf_transfer.l2tl.averages import Averages
 from tf_transfer.models import classifiers, copies
 from tf_transfer.training.distribution import (
@@ -99,8 +99,8 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
                 "as SparseCategoricalCrossentropy(from_logits=True). "
                 f"Received: {loss!r}"
             )
-        compile_checks.check_loss(self._example_loss, self.num_target_classes)
-        compile_checks.check_settings(kwargs)
+        argument_checks.check_loss(self._example_loss, self.num_target_classes)
+        argument_checks.check_settings(kwargs)
         super().compile(
             optimizer=optimizer,
             loss=self._example_loss,

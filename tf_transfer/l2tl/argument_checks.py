@@ -1,10 +1,11 @@
-"""Checks of what `compile` of L2TL is given."""
+"""Checks of what `L2TL`, its `compile` and its `fit` are given."""
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tf_transfer.errors import InputError
+from tf_transfer.l2tl.policy import FixedPolicy, WeightPolicy
 
 
 def check_loss(loss: keras.losses.Loss, num_classes: int) -> None:
@@ -65,4 +66,32 @@ def check_policy_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
             "`policy_optimizer` must have `ema_overwrite_frequency` if it has "
             "`use_ema`: at the end of `fit`, Keras uses the averages of the "
             f"model's optimizer alone. Received: {inner.name!r}"
+        )
+
+
+def check_policy(policy: keras.layers.Layer, num_source_classes: int) -> None:
+    """Raises InputError unless a policy is one, for the model's classes."""
+    if not isinstance(policy, (WeightPolicy, FixedPolicy)):
+        raise InputError(
+            "`policy` must be a WeightPolicy or a FixedPolicy. "
+            f"Received: {type(policy).__name__}"
+        )
+    if policy.num_source_classes != num_source_classes:
+        raise InputError(
+            "The policy must be made for the model's source classes, "
+            f"{num_source_classes}. Received: {policy.num_source_classes}"
+        )
+
+
+def check_streams(data: dict, learns: bool) -> None:
+    """Raises InputError unless the data of a step are those of `streams`."""
+    if not isinstance(data, dict):
+        raise InputError(
+            "L2TL trains on the dataset that `streams` returns. "
+            f"Received: {type(data).__name__}"
+        )
+    if learns and "validation" not in data:
+        raise InputError(
+            "A policy that learns needs a validation stream; see "
+            f"`streams`. Received: {', '.join(data)}"
         )

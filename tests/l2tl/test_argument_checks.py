@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests.helpers import dense_l2tl, fit_l2tl
 from tf_transfer.errors import InputError
-from tf_transfer.l2tl import compile_checks
+from tf_transfer.l2tl import argument_checks
 
 FROM_LOGITS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -37,12 +37,12 @@ class Margin(keras.losses.Loss):
 )
 def test_a_loss_of_probabilities_is_refused(loss):
     with pytest.raises(InputError, match="`loss` must take logits"):
-        compile_checks.check_loss(loss, 3)
+        argument_checks.check_loss(loss, 3)
 
 
 @pytest.mark.parametrize("loss", [FROM_LOGITS, Margin()])
 def test_a_loss_of_logits_is_accepted(loss):
-    compile_checks.check_loss(loss, 3)
+    argument_checks.check_loss(loss, 3)
 
 
 @pytest.mark.parametrize(
