@@ -21,10 +21,10 @@ from tf_transfer import config as config_lib
 from tf_transfer.commands import main
 from tf_transfer.data import splits
 from tf_transfer.experiment import compiled_models
-from tf_transfer.experiment.results import Result, Scores
-from tf_transfer.experiment.run_folder import RunFolder
+from tf_transfer.experiment.records.results import Result, Scores
+from tf_transfer.experiment.records.run_folder import RunFolder
+from tf_transfer.experiment.records.weights_file import WeightTable
 from tf_transfer.experiment.seed_run import SeedRun
-from tf_transfer.experiment.weights_file import WeightTable
 from tf_transfer.l2tl.types import Transition
 
 REPOSITORY = pathlib.Path(__file__).parents[1]

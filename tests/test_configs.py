@@ -8,9 +8,11 @@ import pytest
 from tests import helpers
 from tf_transfer import config
 from tf_transfer.commands import compare
-from tf_transfer.experiment import config_checks, results, statistics
+from tf_transfer.experiment import config_checks, statistics
 from tf_transfer.experiment.methods import METHODS
+from tf_transfer.experiment.records import results
 from tf_transfer.report import markdown
+from tf_transfer.utils.storage.folders import Folder
 
 CONFIGS = sorted((helpers.REPOSITORY / "configs").glob("*.py"))
 PUBLISHED = sorted(
@@ -43,7 +45,9 @@ def test_published_figures_belong_to_the_current_config(run):
     current = json.loads(json.dumps(dataclasses.asdict(experiment)))
     published = json.loads(json.dumps(config.completed(published)))
     assert config.differences(published, current) == []
-    keys = {(result.method, result.seed) for result in results.read(run)}
+    keys = {
+        (result.method, result.seed) for result in results.read(Folder(run))
+    }
     methods, seeds = experiment.methods, experiment.seeds
     assert len(keys) == len(methods) * seeds >= 5
 
@@ -60,5 +64,5 @@ def test_fine_tuning_lies_in_its_published_interval(tmp_path):
     experiment.methods = ("finetune",)
     (row,) = compare.compare(experiment, tmp_path / "run", quiet=True)
     (run,) = (run for run in PUBLISHED if run.name == "glyphs_to_digits")
-    (published,) = statistics.summary(results.read(run), ["finetune"])
+    (published,) = statistics.summary(results.read(Folder(run)), ["finetune"])
     assert abs(row.accuracy - published.accuracy) <= published.interval

@@ -9,17 +9,20 @@ import pytest
 import tf_transfer as tt
 from tests import helpers
 from tests.test_layering import MODULES, name
-from tf_transfer.experiment import results, runner, statistics
+from tf_transfer.experiment import runner, statistics
 from tf_transfer.experiment.methods import METHODS
 from tf_transfer.experiment.methods.base import planned_steps
+from tf_transfer.experiment.records import results
 from tf_transfer.report import charts, markdown
 from tf_transfer.report.text import advice, table
+from tf_transfer.utils.storage.folders import Folder
 
 SPECIALIST = '''
 """Pre-training on the most likely source classes alone."""
 
 from tf_transfer.experiment.methods import base
 from tf_transfer.experiment.methods.base import register
+from tf_transfer.utils.storage.folders import Folder
 
 
 @register(
@@ -81,7 +84,7 @@ def test_it_is_planned_run_judged_and_reported(config, tmp_path, monkeypatch):
 
     # Run, and judged against its controls.
     assert [row.method for row in rows] == list(config.methods)
-    sentences = advice(results.read(folder), config.methods)
+    sentences = advice(results.read(Folder(folder)), config.methods)
     (sentence,) = (s for s in sentences if s.startswith("specialist "))
     assert "finetune_related" in sentence
     assert "datl_uniform" in sentence

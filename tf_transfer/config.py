@@ -41,6 +41,12 @@ def at_least(least: int) -> Rule:
     return Rule(f"must be at least {least}", lambda value: value >= least)
 
 
+def between(least: int, most: int) -> Rule:
+    """Returns the rule for a number that has a smallest and a largest value."""
+    sentence = f"must be from {least:,} to {most:,}"
+    return Rule(sentence, lambda value: least <= value <= most)
+
+
 def one_of(*choices: str) -> Rule:
     """Returns the rule for a word out of a list."""
     sentence = f"must be one of {', '.join(choices)}"
@@ -285,7 +291,7 @@ class Experiment:
         "l2tl",
         "l2tl_frozen",
     )
-    seeds: int = setting(5, positive)
+    seeds: int = setting(5, between(1, 10_000))
     relevant: tuple[str, ...] = ()
     strategy: str = setting(
         "none", one_of("none", "mirrored", "multi_worker", "tpu")

@@ -51,7 +51,7 @@ from tf_transfer.datl import estimation
 from tf_transfer.experiment import statistics
 from tf_transfer.experiment.compiled_models import CompiledModels, Outcome
 from tf_transfer.experiment.methods import l2tl
-from tf_transfer.experiment.run_folder import RunFolder
+from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.experiment.seed_run import SeedRun
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"

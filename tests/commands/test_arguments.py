@@ -51,7 +51,7 @@ from tf_transfer.config import Experiment
         (["compare", "--config=absent.py"], "no such config file"),
         (["compare", "--config.data.sauce=glyphs"], "of the name sauce"),
         (["compare", "--config.seeds=many"], "many"),
-        (["compare", "--config.seeds=0"], "`seeds` must be positive"),
+        (["compare", "--config.seeds=0"], "`seeds` must be from 1 to"),
         (["compare", "--config.methods=('magic',)"], "Received: 'magic'"),
         (["weights", "--config.data.source=cats"], "Received: 'cats'"),
         (["weights", "--config.data.source=npz:no.npz"], "no.npz"),

@@ -153,7 +153,7 @@ def test_exports_the_best_method_by_validation(tmp_path):
     [
         ({"methods": ("magic",)}, "Unknown method.*Received: 'magic'"),
         ({"methods": ()}, "Unknown method"),
-        ({"seeds": 0}, "`seeds` must be positive"),
+        ({"seeds": 0}, "`seeds` must be from 1 to"),
         (
             {"data": config_lib.Data(image_size=8, labels_per_class=99)},
             "must have 99 images of every class",

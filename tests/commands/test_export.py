@@ -10,8 +10,10 @@ from tests import helpers
 from tf_transfer.commands import export
 from tf_transfer.data import loaders, splits
 from tf_transfer.errors import InputError
-from tf_transfer.experiment import results, statistics
-from tf_transfer.experiment.run_data import FinishedRun
+from tf_transfer.experiment import statistics
+from tf_transfer.experiment.records import results
+from tf_transfer.experiment.records.run_data import FinishedRun
+from tf_transfer.utils.storage.folders import Folder
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +92,7 @@ def test_the_method_is_that_of_the_comparison(run):
     config["methods"] = ["finetune", "datl", "l2tl"]
     (run / "results.json").write_text(json.dumps(entries))
     (run / "config.json").write_text(json.dumps(config))
-    chosen = statistics.choose(results.read(run), config["methods"])
+    chosen = statistics.choose(results.read(Folder(run)), config["methods"])
     assert chosen == "l2tl"
     finished = FinishedRun.read(run)
     best = export.choose(finished)

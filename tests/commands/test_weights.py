@@ -6,7 +6,7 @@ from tests import helpers
 from tf_transfer import config as config_lib
 from tf_transfer.commands import weights
 from tf_transfer.errors import InputError
-from tf_transfer.experiment.run_folder import RunFolder
+from tf_transfer.experiment.records.run_folder import RunFolder
 
 
 def test_warns_of_a_weak_generalist(tmp_path):
@@ -25,7 +25,7 @@ def test_keeps_out_of_a_folder_where_a_command_is_at_work(tmp_path):
     prints = {name: part.fingerprint() for name, part in domains.items()}
     config = helpers.tiny_experiment()
     with (
-        RunFolder(tmp_path / "run", config, prints).alone(),
+        RunFolder(tmp_path / "run", config, prints, alone=True),
         pytest.raises(InputError, match="Another command is at work"),
     ):
         weights.estimate_weights(

@@ -9,7 +9,10 @@ from tests import helpers
 from tf_transfer.data import splits
 from tf_transfer.experiment import runner
 from tf_transfer.experiment.methods import METHODS
-from tf_transfer.experiment.run_folder import RunFolder, predictions_path
+from tf_transfer.experiment.records.run_folder import (
+    RunFolder,
+    predictions_name,
+)
 
 SOURCE = helpers.blobs(per_class=20, classes=8)
 TARGET = helpers.blobs(per_class=20, classes=4, seed=1)
@@ -133,7 +136,7 @@ def test_the_model_that_is_saved_is_the_one_that_was_measured(tmp_path):
     logits = model.predict(test.images / np.float32(255), verbose=0)
     accuracy = (logits.argmax(axis=1) == test.labels).mean()
     assert result.test.accuracy == pytest.approx(accuracy)
-    with np.load(predictions_path(run.folder.path, "scratch", 0)) as file:
+    with np.load(run.folder.path / predictions_name("scratch", 0)) as file:
         assert (file["predicted"] == logits.argmax(axis=1)).all()
         assert (file["label"] == test.labels).all()
     assert "finetuning" in result.history

@@ -13,9 +13,10 @@ from tests import helpers
 from tf_transfer import config as config_lib
 from tf_transfer.commands import main
 from tf_transfer.errors import InputError
-from tf_transfer.experiment.results import Predictions
-from tf_transfer.experiment.run_folder import predictions_path
+from tf_transfer.experiment.records.results import Predictions
+from tf_transfer.experiment.records.run_folder import predictions_name
 from tf_transfer.report import html, mistakes_section
+from tf_transfer.utils.storage.folders import Folder
 
 STRANGE = [
     "<b>bold</b>",
@@ -68,11 +69,11 @@ def run(tmp_path):
         np.linspace(0, 2, len(STRANGE)), learned=["l2tl"]
     )
     table = dataclasses.replace(table, class_names=STRANGE)
-    table.write_csv(tmp_path / "weights.csv")
+    table.write_csv(Folder(tmp_path))
     predictions = Predictions.of(np.eye(3), np.array([0, 1, 1]))
     (tmp_path / "predictions").mkdir()
     for method, seed in itertools.product(METHODS, range(2)):
-        predictions.write(predictions_path(tmp_path, method, seed))
+        predictions.write(tmp_path / predictions_name(method, seed))
     return tmp_path
 
 
@@ -102,8 +103,8 @@ def test_one_seed_and_no_fine_tuning_need_no_interval(run):
     (run / "config.json").write_text(json.dumps(config))
     (run / "results.json").write_text(json.dumps([result("scratch", 0)]))
     (run / "weights.csv").unlink()
-    predictions = predictions_path(run, "finetune", 0)
-    predictions.rename(predictions_path(run, "scratch", 0))
+    predictions = run / predictions_name("finetune", 0)
+    predictions.rename(run / predictions_name("scratch", 0))
     page = html.write(run).read_text()
     assert "several seeds" in page
     assert "none of the methods uses the source" in page

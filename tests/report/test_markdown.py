@@ -1,10 +1,12 @@
 import dataclasses
 import json
+import shlex
 
 import numpy as np
 import pytest
 
 from tests import helpers
+from tf_transfer.commands import arguments
 from tf_transfer.config import Experiment
 from tf_transfer.errors import InputError
 from tf_transfer.report import figures, markdown
@@ -71,7 +73,10 @@ def test_every_figure_is_as_by_hand(tmp_path):
         "## To digits",
         "",
         "mnist + glyphs -> mine, 10 labels per class (3 of them for "
-        "validation), 3 seeds; 0.4 hours of training on 2 cores, x86_64.",
+        "validation), 3 seeds; 0.4 hours of training on 2 cores, x86_64. "
+        "`tf-transfer compare --config.data.source=npz:/far/mnist.npz+glyphs "
+        '--config.data.target=npz:mine.npz \'--config.methods=("finetune",'
+        '"finetune_related","datl","l2tl",)\' --config.seeds=3`',
         "",
         "| method | accuracy | gain over finetune | "
         "gain over finetune_related | area | min |",
@@ -175,24 +180,37 @@ def test_mentions_an_unfinished_run(tmp_path):
     )
 
 
-def test_names_the_config_that_gives_the_run(tmp_path, monkeypatch):
+def test_names_the_command_that_gives_the_run(tmp_path, monkeypatch):
     experiment = Experiment(methods=tuple(ACCURACY), seeds=3)
-    settings = dataclasses.asdict(experiment)
-    folder = run(tmp_path / "runs" / "mine", **settings)
+    experiment.data.source = "folder:my photos"
+    folder = run(tmp_path / "mine", **dataclasses.asdict(experiment))
+    (line,) = (
+        line
+        for line in markdown.document([folder], "").splitlines()
+        if "`tf-transfer compare" in line
+    )
+    words = shlex.split(line.split("`")[1])
+    assert words[:2] == ["tf-transfer", "compare"]
+    assert arguments.parse(words).flags.config == experiment
+
+
+def test_no_config_file_is_run(tmp_path, monkeypatch):
+    folder = run(tmp_path / "mine")
     monkeypatch.chdir(tmp_path)
-    command = "`tf-transfer compare --config=configs/mine.py`"
-    assert command not in markdown.document([folder], "")
     (tmp_path / "configs").mkdir()
-    config = tmp_path / "configs" / "mine.py"
-    for seeds, named in ((3, True), (4, False)):
-        config.write_text(
-            "from tf_transfer.config import Experiment\n"
-            "def get_config():\n"
-            f"    return Experiment(methods={tuple(ACCURACY)}, seeds={seeds})\n"
-        )
-        assert (command in markdown.document([folder], "")) == named
-    config.write_text("no python")
-    assert command not in markdown.document([folder], "")
+    (tmp_path / "configs" / "mine.py").write_text("raise SystemExit(0)")
+    assert "## Mine" in markdown.document([folder], "")
+
+
+def test_text_of_others_is_no_markdown(tmp_path):
+    results = results_of()
+    for result in results:
+        result["machine"] = "x\n\n# Forged\n<img src=x onerror=alert(1)> `a`"
+    text = markdown.document([run(tmp_path / "a|b [x](y)", results)], "")
+    assert "\n# Forged" not in text
+    assert "<img" not in text
+    assert r"x\\n\\n# Forged\\n&lt;img src=x onerror=alert(1)&gt; \`a\`" in text
+    assert r"## A\|b \[x\](y)" in text
 
 
 @pytest.mark.parametrize(
@@ -342,7 +360,7 @@ def test_a_damaged_run_is_refused_and_nothing_is_written(
 
 def test_refuses_what_is_no_folder_of_a_run(tmp_path):
     (tmp_path / "file").write_text("")
-    for name, message in (("absent", "no run"), ("file", "cannot be read")):
+    for name, message in (("absent", "no run"), ("file", "no run")):
         with pytest.raises(InputError, match=rf"{message}.*Received: .*{name}"):
             markdown.write([tmp_path / name], tmp_path / "RESULTS.md")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests import helpers
-from tf_transfer.experiment.results import Predictions
+from tf_transfer.experiment.records.results import Predictions
 from tf_transfer.report import mistakes_section
 
 LABEL = np.array([0, 0, 1, 1, 1, 2], np.int32)

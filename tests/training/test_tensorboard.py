@@ -13,6 +13,7 @@ import tf_transfer as tt
 from tests import helpers
 from tf_transfer.experiment import trainers
 from tf_transfer.training import tensorboard
+from tf_transfer.utils.storage.folders import Folder
 
 
 def events(folder):
@@ -94,7 +95,7 @@ def result(accuracy=0.5):
 def test_results_are_compared_by_hyperparameters(tmp_path):
     settings = dataclasses.asdict(helpers.tiny_experiment())
     for accuracy in (0.5, 0.9):  # the second call finds everything written
-        tensorboard.TensorBoardWriter(tmp_path).result(
+        tensorboard.TensorBoardWriter(Folder(tmp_path)).result(
             result(accuracy), settings
         )
     folder = tmp_path / "tensorboard" / "results" / "datl-3"
@@ -121,7 +122,10 @@ def test_without_folder_or_tensorboard_nothing_is_written(
     tmp_path, monkeypatch
 ):
     assert tensorboard.installed()
-    assert tensorboard.TensorBoardWriter(tmp_path).stage(None, "learning") == []
+    assert (
+        tensorboard.TensorBoardWriter(Folder(tmp_path)).stage(None, "learning")
+        == []
+    )
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     assert not tensorboard.installed()
     for folder in (None, tmp_path):

@@ -86,7 +86,7 @@ def test_what_needs_numpy_alone_loads_no_tensorflow():
     code = (
         "import sys\n"
         "from tf_transfer.datl import diagnostics, label_shift, shaping\n"
-        "from tf_transfer.utils import checks, environment, files, messages\n"
+        "from tf_transfer.utils import checks, environment, messages\n"
         "from tf_transfer.utils import weighting\n"
         "print('tensorflow' in sys.modules)"
     )

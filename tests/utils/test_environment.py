@@ -1,6 +1,9 @@
+import os
 import platform
+import resource
 
 import numpy as np
+import psutil
 import tensorflow as tf
 
 from tf_transfer.utils import environment
@@ -12,3 +15,23 @@ def test_versions_are_those_of_what_runs():
     assert versions["numpy"] == np.__version__
     assert versions["tensorflow"] == tf.__version__
     assert {"keras", "tf_transfer"} <= set(versions)
+
+
+def test_the_number_of_processors_is_plausible():
+    assert 1 <= environment.processors() <= os.cpu_count()
+
+
+def test_memory_is_what_the_process_may_use(tmp_path, monkeypatch):
+    memory = environment.memory()
+    assert 2**28 < memory <= psutil.virtual_memory().total
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(environment, "_CONTAINER", limit)
+    monkeypatch.setattr(
+        resource, "getrlimit", lambda kind: (resource.RLIM_INFINITY,) * 2
+    )
+    whole = environment.memory()
+    for text, expected in (("max\n", whole), (f"{2**20}\n", 2**20)):
+        limit.write_text(text)
+        assert environment.memory() == expected
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (2**10, 2**11))
+    assert environment.memory() == 2**10

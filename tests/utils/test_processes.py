@@ -13,9 +13,9 @@ import tensorflow as tf
 
 import tf_transfer as tt
 from tests import helpers
-from tf_transfer.errors import InputError, Stopped
+from tf_transfer.errors import InputError, Stopped, WorkerLostError
 from tf_transfer.experiment.methods import METHODS
-from tf_transfer.utils import processes
+from tf_transfer.utils import environment, processes
 
 # The child processes import this file, too.
 
@@ -101,7 +101,7 @@ def test_an_input_error_reaches_the_caller_and_the_others_are_ended(tmp_path):
 @pytest.mark.parametrize(
     ("function", "error", "message"),
     [
-        (dies, RuntimeError, "ended with status -9"),
+        (dies, WorkerLostError, r"was killed.*--jobs.*signal 9"),
         (has_a_fault, RuntimeError, "ended with status 1"),
         (has_a_full_disk, OSError, "No space left on device"),
     ],
@@ -113,7 +113,7 @@ def test_how_a_process_ends_is_raised(tmp_path, function, error, message):
 
 @pytest.mark.slow
 def test_the_processors_are_shared_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(processes, "_processors", lambda: 7)
+    monkeypatch.setattr(environment, "processors", lambda: 7)
     calls = [(str(tmp_path), number) for number in range(2)]
     processes.side_by_side(writes_threads, calls)
     for number in range(2):
@@ -168,16 +168,12 @@ def test_threads_are_unchanged_if_tensorflow_is_in_use():
     assert processes._unpack(packed, 97) == (fails, ("what",))
 
 
-def test_the_number_of_processors_is_plausible():
-    assert 1 <= processes._processors() <= os.cpu_count()
-
-
 CALLER = """
 import sys
 sys.path.insert(0, {tests!r})
 from tests.utils.test_processes import fails_or_waits
 from tf_transfer.commands import main as cli
-from tf_transfer.utils import processes
+from tf_transfer.utils import environment, processes
 
 def run(argv):
     calls = [({folder!r}, 1), ({folder!r}, 2)]

@@ -3,17 +3,17 @@
 import os
 import warnings
 
-from tf_transfer.commands import export, inputs
+from tf_transfer.commands import export, inputs, resources
 from tf_transfer.config import Experiment
 from tf_transfer.data import splits
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
 from tf_transfer.errors import InputError
-from tf_transfer.experiment import statistics, weights_file
+from tf_transfer.experiment import statistics
 from tf_transfer.experiment.methods import METHODS
-from tf_transfer.experiment.run_folder import RunFolder
+from tf_transfer.experiment.records.run_folder import RunFolder
+from tf_transfer.experiment.records.weights_file import WeightTable
 from tf_transfer.experiment.runner import Runner, unfinished
-from tf_transfer.experiment.weights_file import WeightTable
 from tf_transfer.report import figures, html
 from tf_transfer.report.verdict import weak_generalist
 from tf_transfer.training import distribution, tensorboard
@@ -79,19 +79,19 @@ def compare(
     arrays = {"source": source, "target": target}
     _check_jobs(jobs, config.strategy)
     source, target, fingerprints = inputs.load(config, source, target, quiet)
+    needed = resources.check(config, source, target)
     chief = distribution.is_chief(distribution.strategy(config.strategy))
-    with (
-        RunFolder(out, config, fingerprints, writes=chief) as folder,
-        folder.alone(),
-    ):
+    with RunFolder(
+        out, config, fingerprints, writes=chief, alone=True
+    ) as folder:
         seeds = [
             seed
             for seed in range(config.seeds)
             if unfinished(config, folder, seed)
         ]
-        if seeds or not (folder.path / html.NAME).exists():
+        if seeds or not folder.has(html.NAME):
             parts = prepare(config, source, target, quiet)
-            jobs = min(jobs, len(seeds))
+            jobs = resources.limited(min(jobs, len(seeds)), needed)
             if jobs > 1:
                 shares = [seeds[i::jobs] for i in range(jobs)]
                 calls = [(config, out, arrays, quiet, each) for each in shares]
@@ -212,9 +212,9 @@ def publish(
         names: of source and target; None if they were given as arrays.
     """
     if weights is not None:
-        weights.write_csv(folder.path / weights_file.NAME)
-        figures.write_weights(folder.path, weights, source, labelled)
-    figures.write_curves(folder.path, folder.results)
+        weights.write_csv(folder.files)
+        figures.write_weights(folder.files, weights, source, labelled)
+    figures.write_curves(folder.files, folder.results)
     _export_best(folder, target, names)
     html.write(folder.path, source, target)
 
@@ -224,5 +224,5 @@ def _export_best(
 ) -> None:
     """Exports the chosen method's best seed, by validation accuracy."""
     export.write_data(folder, target, names)
-    if not (folder.path / "export" / "1").exists():
+    if "1" not in folder.files.names("export"):
         export.export(folder.path)

@@ -8,10 +8,12 @@ import numpy as np
 
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
-from tf_transfer.experiment import run_data, statistics
-from tf_transfer.experiment.results import Result
-from tf_transfer.experiment.run_data import DataInfo, FinishedRun
-from tf_transfer.experiment.run_folder import RunFolder, model_path
+from tf_transfer.experiment import statistics
+from tf_transfer.experiment.records import data_info, run_data
+from tf_transfer.experiment.records.data_info import DataInfo
+from tf_transfer.experiment.records.results import Result
+from tf_transfer.experiment.records.run_data import FinishedRun
+from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.export import litert, onnx, saved_model
 from tf_transfer.models import classifiers
 
@@ -35,7 +37,7 @@ def write_data(
         image_shape=target.images.shape[1:],
         frame=target.frame,
     )
-    folder.write("data.json", info.to_json())
+    folder.write(data_info.NAME, info.to_json())
 
 
 def export(
@@ -67,7 +69,7 @@ def export(
     model = load(finished, result)
     name = "export" if kind == "saved_model" else kind
     arguments = {
-        "path": finished.path / name if out is None else out,
+        "path": finished.files.below(name) if out is None else out,
         "class_names": finished.data.class_names,
         "preprocessing": finished.data.frame,
         "provenance": _provenance(finished, result),
@@ -115,7 +117,7 @@ def choose(run: FinishedRun, method: str | None = None) -> Result:
 def load(run: FinishedRun, result: Result):
     """Returns the trained model of a result."""
     return classifiers.load_classifier(
-        str(model_path(run.path, result.method, result.seed)),
+        str(run.model_path(result)),
         run.data.image_shape,
         len(run.data.class_names),
     )

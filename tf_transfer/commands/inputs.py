@@ -14,8 +14,9 @@ from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
 from tf_transfer.datl import shaping
 from tf_transfer.errors import InputError
-from tf_transfer.experiment import config_checks, run_data
+from tf_transfer.experiment import config_checks
 from tf_transfer.experiment.methods import METHODS
+from tf_transfer.experiment.records import run_data
 from tf_transfer.training import distribution
 from tf_transfer.utils.progress import note
 

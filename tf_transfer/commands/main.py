@@ -12,7 +12,9 @@ import tf_transfer
 from tf_transfer.commands import arguments, help_text
 from tf_transfer.commands.subcommands import COMMANDS
 from tf_transfer.errors import InputError, Stopped, WorkerLostError
+from tf_transfer.utils.escaping import printable
 from tf_transfer.utils.processes import silenced
+from tf_transfer.utils.progress import warn
 
 
 def main() -> None:
@@ -92,7 +94,7 @@ def _load_tensorflow(strategy: str, quiet: bool) -> None:
 
 def _show_warning(message, category, filename, lineno, *rest) -> None:
     """Prints a warning as one line."""
-    print(f"Warning: {message}", file=sys.stderr)
+    warn(str(message))
 
 
 def _stop(number, frame) -> None:
@@ -102,7 +104,7 @@ def _stop(number, frame) -> None:
 def _print_error(sentence: str) -> None:
     """Prints a closing sentence, below the progress line of a terminal."""
     start = "\n" if sys.stderr.isatty() else ""
-    print(f"{start}tf-transfer: {sentence}", file=sys.stderr)
+    print(f"{start}tf-transfer: {printable(sentence)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

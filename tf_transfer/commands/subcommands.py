@@ -10,6 +10,7 @@ from collections.abc import Callable
 from absl import flags
 
 from tf_transfer.commands import failures
+from tf_transfer.utils.escaping import printable
 from tf_transfer.utils.processes import silenced
 
 _QUIET = "print no progress on standard error; warnings are still printed"
@@ -82,14 +83,15 @@ tf-transfer compare --config.data.source=folder:photos \\
 def compare(values: flags.FlagValues, files: list[str]) -> None:
     """Prints the table of the methods and what it suggests."""
     from tf_transfer.commands import compare
-    from tf_transfer.experiment import results
+    from tf_transfer.experiment.records import results
     from tf_transfer.report.text import advice, table
+    from tf_transfer.utils.storage.folders import Folder
 
     config, quiet, jobs = values.config, values.quiet, values.jobs
     out = pathlib.Path(values.out or f"runs/{_config_name(values)}")
     with failures.explained(config.strategy, out):
         rows = compare.compare(config, out, quiet=quiet, jobs=jobs)
-        sentences = advice(results.read(out), config.methods)
+        sentences = advice(results.read(Folder(out)), config.methods)
         lines = [table(rows, config.seeds), *sentences]
         print("\n".join(lines))
     _print_contents(out)
@@ -107,7 +109,7 @@ def report(values: flags.FlagValues, files: list[str]) -> None:
     from tf_transfer.report import html
 
     with failures.explained("none", pathlib.Path(values.run)):
-        print(f"Written: {html.rewrite(values.run)}")
+        _print_written(html.rewrite(values.run))
 
 
 @_command(
@@ -153,7 +155,7 @@ def results(values: flags.FlagValues, files: list[str]) -> None:
 
     out = pathlib.Path(values.out or "RESULTS.md")
     for path in markdown.write([pathlib.Path(run) for run in files], out):
-        print(f"Written: {path}")
+        _print_written(path)
 
 
 @_command(
@@ -190,7 +192,8 @@ def export(values: flags.FlagValues, files: list[str]) -> None:
             )
         print(
             f"{result.method}, seed {result.seed}, validation accuracy "
-            f"{result.validation.accuracy:.3f}: written to {folder}"
+            f"{result.validation.accuracy:.3f}: written to "
+            f"{printable(str(folder))}"
         )
 
 
@@ -199,6 +202,8 @@ def export(values: flags.FlagValues, files: list[str]) -> None:
     flags={
         "model": "a version that `export` or `compare` wrote, such as "
         "runs/NAME/export/1",
+        "trust": "run the model whatever its operations are: a SavedModel is "
+        "a program",
     },
     needs="model",
     files="image files",
@@ -209,9 +214,9 @@ def predict(values: flags.FlagValues, files: list[str]) -> None:
     """Prints a line for each file."""
     from tf_transfer.commands import predict
 
-    predictions = predict.predict(values.model, files)
+    predictions = predict.predict(values.model, files, values.trust)
     for file, (name, probability) in zip(files, predictions, strict=True):
-        print(f"{file}\t{name}\t{probability:.4f}")
+        print(f"{printable(file)}\t{printable(name)}\t{probability:.4f}")
 
 
 def _config_name(values: flags.FlagValues) -> str:
@@ -220,9 +225,13 @@ def _config_name(values: flags.FlagValues) -> str:
     return "glyphs_to_digits" if name == "config" else name
 
 
+def _print_written(path: pathlib.Path) -> None:
+    print(f"Written: {printable(str(path))}")
+
+
 def _print_contents(out: pathlib.Path) -> None:
     """Lists the files of a folder of results, if there is one."""
     if out.is_dir():
-        print(f"Written to {out}:")
+        print(f"Written to {printable(str(out))}:")
         for path in sorted(out.iterdir()):
-            print(f"  {path}{'/' * path.is_dir()}")
+            print(f"  {printable(str(path))}{'/' * path.is_dir()}")

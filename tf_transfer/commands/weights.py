@@ -2,14 +2,13 @@
 
 import os
 
-from tf_transfer.commands import inputs
+from tf_transfer.commands import inputs, resources
 from tf_transfer.config import Experiment
 from tf_transfer.data.image_data import ImageData
-from tf_transfer.experiment import weights_file
 from tf_transfer.experiment.compiled_models import CompiledModels
-from tf_transfer.experiment.run_folder import RunFolder
+from tf_transfer.experiment.records.run_folder import RunFolder
+from tf_transfer.experiment.records.weights_file import WeightTable
 from tf_transfer.experiment.seed_run import SeedRun
-from tf_transfer.experiment.weights_file import WeightTable
 from tf_transfer.report import figures
 from tf_transfer.report.verdict import verdict
 from tf_transfer.training import distribution
@@ -32,13 +31,13 @@ def estimate_weights(
         A verdict of a few lines.
     """
     source, target, fingerprints = inputs.load(config, source, target, quiet)
+    resources.check(config, source, target)
     split = inputs.split_target(config, target, [0])[0]
     models = CompiledModels.of(config, source, target)
     chief = distribution.is_chief(models.strategy)
-    with (
-        RunFolder(out, config, fingerprints, writes=chief) as folder,
-        folder.alone(),
-    ):
+    with RunFolder(
+        out, config, fingerprints, writes=chief, alone=True
+    ) as folder:
         steps = 0 if config.generalist_path else config.generalist.steps
         progress = Progress(steps, quiet or not chief)
         progress.start("generalist")
@@ -48,8 +47,8 @@ def estimate_weights(
         folder.forget_stages(seed=0)
         progress.close()
         if chief:
-            table.write_csv(folder.path / weights_file.NAME)
-            figures.write_weights(folder.path, table, source, split.labelled)
+            table.write_csv(folder.files)
+            figures.write_weights(folder.files, table, source, split.labelled)
         diagnostics = run.estimate_importance().diagnostics(
             run.estimate_target_prior().prior, run.source.prior
         )

@@ -7,7 +7,6 @@ and each is measured and framed on its own (see `framing`).
 import dataclasses
 import functools
 import hashlib
-import os
 import re
 from collections.abc import Sequence
 
@@ -22,7 +21,7 @@ from tf_transfer.data import (
     shuffling,
 )
 from tf_transfer.errors import InputError
-from tf_transfer.utils import checks, tf_data, weighting
+from tf_transfer.utils import checks, environment, tf_data, weighting
 
 _MEASURED = 1000
 # A path may contain a plus, too.
@@ -273,8 +272,7 @@ def frame(
 
 
 def _check_memory(needed: int, name: str) -> None:
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > _MEMORY_SHARE * memory:
+    if needed > _MEMORY_SHARE * environment.memory():
         raise InputError(
             "The framed images would fill more than half of the memory; use "
             "a smaller `image_size`, or `ImportanceWeights` with your own "

@@ -9,7 +9,7 @@ is used.
 import contextlib
 import dataclasses
 import io
-import pathlib
+import os
 import warnings
 from collections.abc import Sequence
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from tf_transfer.errors import InputError
 from tf_transfer.utils import messages
+from tf_transfer.utils.storage import files
 
 MAX_PIXELS = 50_000_000
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
@@ -24,6 +25,8 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
 _JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH = 24  # the byte of a PNG that holds the bits of a value
+_BYTES_OF_PIXEL = 8  # four channels of 16 bits
+_BYTES_BESIDE = 2**26  # for metadata and the pictures of an animation
 _ORIENTATION = 0x0112  # the EXIF tag
 
 
@@ -82,7 +85,7 @@ class EncodedImages(Sequence):
         try:
             content = item
             if isinstance(item, str):
-                content = pathlib.Path(item).read_bytes()
+                content = read_file(item, self.max_pixels)
             return decode(content, self.max_pixels)
         except TooLargeImageError as error:
             raise TooLargeImageError(
@@ -93,6 +96,21 @@ class EncodedImages(Sequence):
             raise UnreadableImageError(
                 f"The image cannot be read. Received: {name!a}"
             ) from error
+
+
+def read_file(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> bytes:
+    """Returns the content of an image file.
+
+    Raises:
+        UnreadableImageError: if it is no regular file, or larger than an image
+            of `max_pixels` pixels can be.
+        OSError: if it cannot be read.
+    """
+    try:
+        most = _BYTES_OF_PIXEL * max_pixels + _BYTES_BESIDE
+        return files.read_regular(path, most)
+    except InputError as error:
+        raise UnreadableImageError(str(error)) from error
 
 
 def decode(content: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:

@@ -10,6 +10,7 @@
 
 import os
 import pathlib
+import re
 import tempfile
 import textwrap
 import warnings
@@ -31,6 +32,7 @@ from tf_transfer.utils import messages
 GLYPHS_PER_CLASS = 60
 _MOST_LETTERS = 120  # of the files' names in a warning
 _MOST_CLASSES = 1_000_000
+_TFDS_NAME = re.compile(r"[\w./-]+(:[\d.*]+)?")
 _PARTS = ("train", "val", "test")
 
 
@@ -226,6 +228,12 @@ def load_tfds(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
     """Loads a prepared tensorflow-datasets set; downloads nothing."""
     import tensorflow_datasets as tfds
 
+    if not _TFDS_NAME.fullmatch(name):
+        raise InputError(
+            "A tensorflow-datasets set is named NAME, NAME/CONFIG or "
+            "NAME:VERSION; a namespace such as `huggingface:` would ask a "
+            f"server. Received: tfds:{name}"
+        )
     try:
         builder = tfds.builder(name)
         prepared = builder.is_prepared()

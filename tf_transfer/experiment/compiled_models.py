@@ -11,7 +11,7 @@ import tensorflow as tf
 from tf_transfer.config import Experiment
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
-from tf_transfer.experiment.results import Scores
+from tf_transfer.experiment.records.results import Scores
 from tf_transfer.experiment.trainers import L2TLTrainer, State, Trainer
 from tf_transfer.l2tl.model import L2TL
 from tf_transfer.l2tl.policy import FixedPolicy, WeightPolicy

@@ -16,8 +16,8 @@ from tf_transfer.experiment.compiled_models import CompiledModels
 from tf_transfer.experiment.methods import METHODS, Method
 from tf_transfer.experiment.methods.base import GENERALIST, planned_steps
 from tf_transfer.experiment.methods.baselines import BY_HEAD
-from tf_transfer.experiment.results import Predictions, Result, Scores
-from tf_transfer.experiment.run_folder import RunFolder
+from tf_transfer.experiment.records.results import Predictions, Result, Scores
+from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.experiment.seed_run import SeedRun
 from tf_transfer.training.tensorboard import TensorBoardWriter
 from tf_transfer.utils import environment
@@ -62,7 +62,7 @@ class Runner:
         self.splits = splits
         self.models = CompiledModels.of(config, source, target)
         self.tensorboard = TensorBoardWriter(
-            folder.path if folder.writes else None
+            folder.files if folder.writes else None
         )
         self.progress = Progress(
             sum(map(self._planned_steps, splits)), quiet or not folder.writes

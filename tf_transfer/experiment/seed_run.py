@@ -16,8 +16,8 @@ from tf_transfer.datl.estimation import TargetPrior, estimate_target_prior
 from tf_transfer.datl.importance_weights import ImportanceWeights
 from tf_transfer.experiment.compiled_models import CompiledModels, Outcome
 from tf_transfer.experiment.pipelines import BatchesFrom, InputPipelines
-from tf_transfer.experiment.results import Scores
-from tf_transfer.experiment.run_folder import RunFolder
+from tf_transfer.experiment.records.results import Scores
+from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.experiment.stage_cache import StageCache
 from tf_transfer.experiment.trainers import ProgressCallback, State, Trainer
 from tf_transfer.models import classifiers
@@ -102,11 +102,9 @@ class SeedRun:
         """Trains a model on the whole source, or loads it from the folder."""
         if self._generalist is None:
             model = self.models.pretrained
-            path = self.folder.model_path("generalist", self.seed)
-            if model is None and path.exists():
-                model = classifiers.load_classifier(
-                    str(path), self.models.image_shape, self.source.num_classes
-                )
+            if model is None:
+                shape = self.models.image_shape, self.source.num_classes
+                model = self.folder.load_model("generalist", self.seed, *shape)
             if model is None:
                 self._generalist = self._train_new_generalist()
             else:

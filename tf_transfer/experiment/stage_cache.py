@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from tf_transfer.experiment.run_folder import RunFolder
+from tf_transfer.experiment.records.run_folder import RunFolder
 
 History = dict[str, dict[str, list]]
 """Logs of each epoch, by stage and name."""

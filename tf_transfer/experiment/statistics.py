@@ -7,7 +7,7 @@ import numpy as np
 
 from tf_transfer.experiment.methods import METHODS
 from tf_transfer.experiment.methods.baselines import BASELINE
-from tf_transfer.experiment.results import Result
+from tf_transfer.experiment.records.results import Result
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:

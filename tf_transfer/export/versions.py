@@ -2,11 +2,10 @@
 
 import os
 import pathlib
-import shutil
-import uuid
 from collections.abc import Callable
 
 from tf_transfer.errors import InputError
+from tf_transfer.utils.storage.folders import Folder
 
 
 def publish(
@@ -26,18 +25,19 @@ def publish(
     """
     root = pathlib.Path(root)
     created = not root.exists()
-    partial = root / f"partial-{uuid.uuid4().hex}"
     try:
-        partial.mkdir(parents=True)
-        write(partial)
-        return _rename(partial, root)
+        root.mkdir(parents=True, exist_ok=True)
+        folder = Folder(root)
+        folder.remove_leftovers()
+        with folder.filling() as partial:
+            write(partial)
+            return _rename(partial, root)
     except OSError as error:
         raise InputError(
             f"The folder cannot be written ({error.strerror or error}). "
             f"Received: {root}"
         ) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
         if created and root.is_dir() and not any(root.iterdir()):
             root.rmdir()
 

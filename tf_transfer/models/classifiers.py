@@ -12,6 +12,7 @@ from tf_transfer.models import copies, endings
 from tf_transfer.utils import checks
 
 _MAX_MOMENTUM = 0.9
+_FEATURES = 128
 
 
 def small_encoder(
@@ -44,7 +45,7 @@ def small_encoder(
             f"`width` must be a positive multiple of 4. Received: {width=}"
         )
     stack = [keras.Input(image_shape)]
-    for filters, strides in ((width, 1), (2 * width, 2), (4 * width, 2)):
+    for filters, strides in _convolutions(width):
         stack += [
             keras.layers.Conv2D(filters, 3, strides, padding="same"),
             keras.layers.GroupNormalization(4),
@@ -52,9 +53,37 @@ def small_encoder(
         ]
     stack += [
         keras.layers.Flatten(),
-        keras.layers.Dense(128, activation="relu"),
+        keras.layers.Dense(_FEATURES, activation="relu"),
     ]
     return keras.Sequential(stack, name="encoder")
+
+
+def _convolutions(width: int) -> list[tuple[int, int]]:
+    """Returns filters and stride of each convolution."""
+    return [(width, 1), (2 * width, 2), (4 * width, 2)]
+
+
+def small_footprint(
+    image_shape: tuple[int, int, int], width: int
+) -> tuple[int, int]:
+    """Returns the size of a small encoder, without building it.
+
+    Returns:
+        The numbers of parameters, and of values that its convolutions and the
+        normalisations of their results return for one image.
+
+    >>> small_footprint((12, 12, 1), width=4)[0]
+    21888
+    """
+    height, side, channels = image_shape
+    parameters = outputs = 0
+    for filters, stride in _convolutions(width):
+        height, side = -(-height // stride), -(-side // stride)
+        parameters += (9 * channels + 3) * filters  # bias, scale and offset
+        outputs += 2 * height * side * filters
+        channels = filters
+    inputs = height * side * channels
+    return parameters + (inputs + 1) * _FEATURES, outputs
 
 
 def classifier(encoder: keras.Model, num_classes: int) -> keras.Model:

@@ -7,10 +7,11 @@ import numpy as np
 
 from tf_transfer.experiment.methods import METHODS
 from tf_transfer.experiment.methods.baselines import BASELINE
-from tf_transfer.experiment.results import Result
+from tf_transfer.experiment.records.results import Result
+from tf_transfer.experiment.records.weights_file import WeightTable
 from tf_transfer.experiment.statistics import Row
-from tf_transfer.experiment.weights_file import WeightTable
 from tf_transfer.report.text import points
+from tf_transfer.utils.escaping import printable
 
 STAGES = {
     "pretraining": "Further pre-training on the source",
@@ -225,5 +226,6 @@ def sorted_weights(table: WeightTable) -> LineChart:
 
 
 def shortened(name: str, most: int) -> str:
-    """Returns a name, or its beginning and an ellipsis."""
+    """Returns a name on one line, or its beginning and an ellipsis."""
+    name = printable(name)
     return name if len(name) <= most else name[: most - 1] + "\u2026"

@@ -7,11 +7,12 @@ import numpy as np
 
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.experiment.methods import METHODS
-from tf_transfer.experiment.results import Result
+from tf_transfer.experiment.records.results import Result
+from tf_transfer.experiment.records.weights_file import WeightTable
 from tf_transfer.experiment.statistics import Row
-from tf_transfer.experiment.weights_file import WeightTable
 from tf_transfer.report import charts
 from tf_transfer.report.charts import DotChart, LineChart, shortened
+from tf_transfer.utils.storage.folders import Folder
 
 COLOURS = {
     "blue": "#3b6ea5",
@@ -29,7 +30,7 @@ _LONGEST_NAME = 30
 
 
 def write_weights(
-    folder: pathlib.Path,
+    folder: Folder,
     table: WeightTable,
     source: ImageData,
     target: ImageData,
@@ -45,10 +46,12 @@ def write_weights(
         target: images to draw.
     """
     first = table.first_seed()
-    plot_weights(folder / "weights.png", first)
-    for method in first.learned():
-        plot_weights(folder / f"{method}_weights.png", first, method)
-    plot_side_by_side(folder / "side_by_side.png", first, source, target)
+    for method in (None, *first.learned()):
+        name = f"{method}_weights.png" if method else "weights.png"
+        with folder.replacing(name) as partial:
+            plot_weights(partial, first, method)
+    with folder.replacing("side_by_side.png") as partial:
+        plot_side_by_side(partial, first, source, target)
 
 
 def new_figure(width: float, height: float):
@@ -205,7 +208,7 @@ def _dots(axes, chart: DotChart) -> None:
     axes.axvline(0, color="#999", lw=0.8)
 
 
-def write_curves(folder: pathlib.Path, results: Sequence[Result]) -> None:
+def write_curves(folder: Folder, results: Sequence[Result]) -> None:
     """Draws the training loss of every stage, averaged over seeds.
 
     Args:
@@ -227,7 +230,8 @@ def write_curves(folder: pathlib.Path, results: Sequence[Result]) -> None:
     for axes, chart in zip(panels, drawn, strict=True):
         _lines(axes, chart, styles)
     _legend(figure, styles)
-    figure.savefig(folder / "learning_curves.png", dpi=120)
+    with folder.replacing("learning_curves.png") as partial:
+        figure.savefig(partial, dpi=120)
 
 
 def _style(colour: str, dash: str) -> dict[str, str | float]:

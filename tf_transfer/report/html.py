@@ -10,16 +10,16 @@ from tf_transfer.config import Experiment
 from tf_transfer.data import splits
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
-from tf_transfer.experiment import run_data, statistics
+from tf_transfer.experiment import statistics
 from tf_transfer.experiment.methods import METHODS
-from tf_transfer.experiment.results import Result
-from tf_transfer.experiment.run_data import FinishedRun
+from tf_transfer.experiment.records import run_data
+from tf_transfer.experiment.records.results import Result
+from tf_transfer.experiment.records.run_data import FinishedRun
 from tf_transfer.experiment.statistics import Row
 from tf_transfer.report import charts, mistakes_section, svg, weights_section
 from tf_transfer.report.markdown import stems
 from tf_transfer.report.text import advice, points
 from tf_transfer.utils import progress
-from tf_transfer.utils.files import replacing
 
 NAME = "report.html"
 
@@ -52,10 +52,8 @@ def _write(
     run: FinishedRun, source: ImageData | None, target: ImageData | None
 ) -> pathlib.Path:
     page = _page(run, source, target)
-    path = run.path / NAME
-    with replacing(path) as partial:
-        partial.write_text(page, encoding="utf-8")
-    return path
+    run.files.write(NAME, page.encode("utf-8", "backslashreplace"))
+    return run.path / NAME
 
 
 def rewrite(run: str | os.PathLike) -> pathlib.Path:

@@ -1,9 +1,10 @@
 """RESULTS.md: one document with the results of several runs."""
 
 import dataclasses
+import json
 import os
 import pathlib
-import runpy
+import shlex
 import urllib.parse
 from collections.abc import Sequence
 
@@ -12,12 +13,14 @@ import numpy as np
 from tf_transfer.config import Experiment
 from tf_transfer.data.image_data import part_names
 from tf_transfer.errors import InputError
-from tf_transfer.experiment import run_data, statistics
+from tf_transfer.experiment import statistics
 from tf_transfer.experiment.methods import METHODS
 from tf_transfer.experiment.methods.baselines import BASELINE, BY_HEAD
+from tf_transfer.experiment.records import run_data
 from tf_transfer.report import figures
 from tf_transfer.report.text import advice, points
-from tf_transfer.utils.files import replacing
+from tf_transfer.utils.escaping import markdown, markdown_code
+from tf_transfer.utils.storage.folders import replacing
 
 _INTRODUCTION = """# Results
 
@@ -128,8 +131,7 @@ class _Section:
             raise InputError(
                 f"There are no results of the run's methods. Received: {folder}"
             )
-        self.name = folder.resolve().name
-        self.title = self.name.replace("_", " ")
+        self.title = folder.resolve().name.replace("_", " ")
         methods = {r.method for r in self.run.results}
         self.methods = [m for m in self.run.config.methods if m in methods]
         self.rows = statistics.summary(self.run.results, self.methods)
@@ -148,13 +150,13 @@ class _Section:
             errors = 1 - base.accuracy
             change = -100 * chosen.gain.mean / errors if errors else None
             cells[2] = "-" if change is None else f"{change:+.0f} %"
-        cells = [self.title, cells[0], chosen.method, *cells[1:]]
+        cells = [markdown(self.title), cells[0], chosen.method, *cells[1:]]
         return f"| {' | '.join(cells)} |"
 
     def lines(self) -> list[str]:
         """Returns the lines of the section."""
         return [
-            f"## {self.title[:1].upper()}{self.title[1:]}",
+            f"## {markdown(self.title[:1].upper() + self.title[1:])}",
             "",
             self._setting(),
             "",
@@ -172,17 +174,19 @@ class _Section:
         spent = f"{hours:.1f} hours" if hours > 0.1 else f"{60 * hours:.0f} min"
         machines = {r.machine or "an unknown machine" for r in results}
         text = (
-            f"{stems(names.source)} -> {stems(names.target)}, "
+            f"{markdown(stems(names.source))} -> "
+            f"{markdown(stems(names.target))}, "
             f"{settings.labels_per_class} labels per class "
             f"({settings.validation_per_class} of them for validation), "
             f"{seeds} {'seed' if seeds == 1 else 'seeds'}{self._unfinished()}; "
             f"{spent} of training on "
-            f"{' and '.join(sorted(machines))}."
+            f"{markdown(' and '.join(sorted(machines)))}."
         )
-        config = pathlib.Path("configs", f"{self.name}.py")
-        if _gives(config, self.run.config):
-            text += f" `tf-transfer compare --config={config.as_posix()}`"
-        return text
+        if names.source is None or names.target is None:
+            return text  # no command names arrays
+        flags = _overrides(self.run.config, Experiment(), "config")
+        words = ["tf-transfer", "compare", *flags]
+        return f"{text} {markdown_code(shlex.join(words))}"
 
     def _unfinished(self) -> str:
         planned = len(self.run.config.methods) * self.run.config.seeds
@@ -243,14 +247,20 @@ def _over_all(sections: Sequence[_Section]) -> list[str]:
     return ["", *_POOLED.splitlines(), "", *head, *lines]
 
 
-def _gives(path: pathlib.Path, experiment: Experiment) -> bool:
-    """Returns whether a config file gives the settings of a run."""
-    try:
-        config = runpy.run_path(str(path))["get_config"]()
-        settings = dataclasses.asdict(config)
-    except Exception:  # the file may hold anything
-        return False
-    return settings == dataclasses.asdict(experiment)
+def _overrides(settings: object, defaults: object, name: str) -> list[str]:
+    """Returns the flags that turn some settings into others."""
+    flags = []
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        default = getattr(defaults, field.name)
+        inner = f"{name}.{field.name}"
+        if dataclasses.is_dataclass(value):
+            flags += _overrides(value, default, inner)
+        elif value != default:
+            if isinstance(value, tuple):  # in quotes that a shell can hold
+                value = f"({''.join(f'{json.dumps(each)},' for each in value)})"
+            flags.append(f"--{inner}={value}")
+    return flags
 
 
 def stems(name: str | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tf_transfer.data.image_data import ImageData
-from tf_transfer.experiment.results import Predictions
+from tf_transfer.experiment.records.results import Predictions
 from tf_transfer.report import svg
 
 _LARGEST_MATRIX = 25

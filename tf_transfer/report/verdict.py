@@ -5,7 +5,8 @@ from tf_transfer.datl.diagnostics import (
     Diagnostics,
     effective_classes,
 )
-from tf_transfer.experiment.weights_file import WeightTable
+from tf_transfer.experiment.records.weights_file import WeightTable
+from tf_transfer.utils.escaping import printable
 
 _LISTED = 12
 _ENOUGH = 0.2  # of the way from chance to an accuracy of 1
@@ -22,10 +23,9 @@ def verdict(
         accuracy: of the generalist on a sample of the source.
     """
     weight = table.mean("weight")
-    top = (
-        f"{table.class_names[c]} {weight[c]:.1f}" for c in table.top(_LISTED)
-    )
-    bottom = (table.class_names[c] for c in table.bottom(_LISTED))
+    names = [printable(name) for name in table.class_names]
+    top = (f"{names[c]} {weight[c]:.1f}" for c in table.top(_LISTED))
+    bottom = (names[c] for c in table.bottom(_LISTED))
     classes = effective_classes(table.mean("target_prior"))
     count = len(table.ranking())
     cut = ""

@@ -8,8 +8,8 @@ import numpy as np
 from tf_transfer.config import L2tl
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.datl import diagnostics
-from tf_transfer.experiment.results import Result
-from tf_transfer.experiment.weights_file import WeightTable
+from tf_transfer.experiment.records.results import Result
+from tf_transfer.experiment.records.weights_file import WeightTable
 from tf_transfer.report import charts, svg
 from tf_transfer.report.charts import Bar, LineChart, Series
 

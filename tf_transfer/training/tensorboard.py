@@ -12,9 +12,12 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from google.protobuf import message
 
+from tf_transfer.utils.storage.folders import Folder
 from tf_transfer.utils.tf_data import quiet
 
+_EVENTS = "events.out.tfevents."
 _HYPERPARAMETERS = (
     "data.source",
     "data.target",
@@ -39,13 +42,12 @@ class TensorBoardWriter:
     A resumed run adds to the same folders.
 
     Args:
-        folder: folder of the run. If it is None, or TensorBoard is not
+        folder: of the run. If it is None, or TensorBoard is not
             installed, nothing is written.
     """
 
-    def __init__(self, folder: pathlib.Path | None):
-        enabled = folder is not None and installed()
-        self.folder = folder / "tensorboard" if enabled else None
+    def __init__(self, folder: Folder | None):
+        self.folder = folder if installed() else None
 
     def stage(
         self,
@@ -64,8 +66,8 @@ class TensorBoardWriter:
         """
         if self.folder is None or path is None:
             return []
-        parent = self.folder / "stages" / path.parent.name
-        return [StageCallback(parent / f"{path.name}-{name}", weights)]
+        name = f"stages/{path.parent.name}/{path.name}-{name}"
+        return [StageCallback(self._path(name), weights)]
 
     def result(self, result: dict[str, Any], settings: dict[str, Any]) -> None:
         """Writes the metrics of a result with its hyperparameters.
@@ -85,7 +87,7 @@ class TensorBoardWriter:
             group, field = name.split(".")
             hyperparameters[name] = settings[group][field]
         name = f"{result['method']}-{result['seed']}"
-        log = EventLog(self.folder / "results" / name)
+        log = EventLog(self._path(f"results/{name}"))
         scalars = {
             f"{part}/{metric}": value
             for part in ("validation", "test")
@@ -95,6 +97,10 @@ class TensorBoardWriter:
             with log.at(0):
                 api.hparams(hyperparameters, trial_id=name)
         log.scalars(0, scalars)
+
+    def _path(self, name: str) -> pathlib.Path:
+        """Returns a folder of event files; raises InputError for a link."""
+        return self.folder.below(f"tensorboard/{name}")
 
 
 class StageCallback(keras.callbacks.Callback):
@@ -176,10 +182,20 @@ class EventLog:
 def _written_steps(folder: pathlib.Path) -> set[tuple[str, int]]:
     """Returns the pairs of tag and step in the event files of a folder."""
     pairs = set()
-    for path in folder.glob("events.out.tfevents.*"):
-        # A process that was killed may have left an incomplete last event.
-        with contextlib.suppress(tf.errors.DataLossError):
-            for text in quiet(tf.data.TFRecordDataset(str(path))):
-                event = tf.compat.v1.Event.FromString(text.numpy())
-                pairs |= {(v.tag, event.step) for v in event.summary.value}
+    with contextlib.suppress(FileNotFoundError):
+        folder = Folder(folder)
+        names = [n for n in folder.names() if n.startswith(_EVENTS)]
+        for name in filter(folder.has, names):
+            pairs |= _steps_in(folder.path / name)
+    return pairs
+
+
+def _steps_in(path: pathlib.Path) -> set[tuple[str, int]]:
+    """Returns the pairs of tag and step in an event file."""
+    pairs = set()
+    # A process that was killed may have left an incomplete last event.
+    with contextlib.suppress(tf.errors.DataLossError, message.DecodeError):
+        for text in quiet(tf.data.TFRecordDataset(str(path))):
+            event = tf.compat.v1.Event.FromString(text.numpy())
+            pairs |= {(v.tag, event.step) for v in event.summary.value}
     return pairs

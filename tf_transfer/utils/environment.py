@@ -1,12 +1,38 @@
-"""Versions of Python and of the packages that results depend on."""
+"""The machine, and the versions of the packages that results depend on."""
 
+import contextlib
 import importlib.metadata
+import os
+import pathlib
 import platform
+import resource
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "tf_transfer")
+_CONTAINER = pathlib.Path("/sys/fs/cgroup/memory.max")
 
 
 def package_versions() -> dict[str, str]:
     """Returns the versions of Python and of `_PACKAGES`, by name."""
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return versions | {"python": platform.python_version()}
+
+
+def processors() -> int:
+    """Returns the number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def memory() -> int:
+    """Returns the bytes of memory that this process may use.
+
+    That is the machine's memory, or what a container or `ulimit` allows.
+    """
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft != resource.RLIM_INFINITY:
+        limits.append(soft)
+    with contextlib.suppress(OSError, ValueError):  # `max` is no number
+        limits.append(int(_CONTAINER.read_text()))
+    return min(limits)

@@ -9,7 +9,8 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
-from tf_transfer.errors import InputError, Stopped
+from tf_transfer.errors import InputError, Stopped, WorkerLostError
+from tf_transfer.utils import environment
 
 
 @contextlib.contextmanager
@@ -40,11 +41,12 @@ def side_by_side(function: Callable, calls: Sequence[tuple]) -> None:
     Raises:
         InputError: raised by a call. OSError and the errors of TensorFlow's
             runtime reach the caller likewise.
+        WorkerLostError: if a process was killed.
         RuntimeError: if a process ended with another failure.
     """
     spawn = multiprocessing.get_context("spawn")
     errors = spawn.SimpleQueue()
-    threads = max(1, _processors() // max(1, len(calls)))
+    threads = max(1, environment.processors() // max(1, len(calls)))
     processes = [
         spawn.Process(
             target=_work, args=(pickle.dumps((function, call)), threads, errors)
@@ -85,18 +87,17 @@ def _ignored(number: signal.Signals) -> Iterator[None]:
         signal.signal(number, before)
 
 
-def _processors() -> int:
-    """Returns the number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _check(process, errors) -> None:
     """Raises the error of a process that has ended, if there is one."""
     process.join()  # its sentinel is ready before its exit status
     if not errors.empty():
         raise errors.get()
+    if process.exitcode == -signal.SIGKILL:
+        raise WorkerLostError(
+            "A process was killed, as the system does when memory is short. "
+            "The same command continues the run; fewer processes need less "
+            f"memory (`--jobs`). Received: signal {signal.SIGKILL.value}"
+        )
     if process.exitcode:
         raise RuntimeError(f"A process ended with status {process.exitcode}")
 

@@ -3,6 +3,8 @@
 import sys
 import time
 
+from tf_transfer.utils.escaping import printable
+
 
 class Progress:
     """Prints the current activity and the time left.
@@ -25,7 +27,7 @@ class Progress:
 
     def start(self, activity: str) -> None:
         """Names the current activity."""
-        self.activity = activity
+        self.activity = printable(activity)
         self._print()
 
     def advance(self, steps: int) -> None:
@@ -63,9 +65,9 @@ def duration(seconds: float) -> str:
 
 def note(activity: str) -> None:
     """Prints an activity from before the work can be measured."""
-    print(f"[  0%] {activity}", file=sys.stderr, flush=True)
+    print(f"[  0%] {printable(activity)}", file=sys.stderr, flush=True)
 
 
 def warn(sentence: str) -> None:
     """Prints a warning."""
-    print(f"Warning: {sentence}", file=sys.stderr, flush=True)
+    print(f"Warning: {printable(sentence)}", file=sys.stderr, flush=True)

@@ -7,7 +7,8 @@ from tests import helpers
 from tf_transfer.datl import diagnostics
 from tf_transfer.datl.estimation import TargetPrior
 from tf_transfer.errors import InputError
-from tf_transfer.experiment.weights_file import WeightTable
+from tf_transfer.experiment.records.weights_file import WeightTable
+from tf_transfer.utils.storage.folders import Folder
 
 FILE = (
     "seed,class_id,class,source_prior,target_prior,target_prior_low,"
@@ -47,7 +48,9 @@ def table_of_seed(seed):
 
 def test_the_file_is_written_to_the_byte(tmp_path):
     path = tmp_path / "weights.csv"
-    WeightTable.join([table_of_seed(0), table_of_seed(1)]).write_csv(path)
+    WeightTable.join([table_of_seed(0), table_of_seed(1)]).write_csv(
+        Folder(tmp_path)
+    )
     assert path.read_bytes().decode() == FILE
     assert [each.name for each in tmp_path.iterdir()] == ["weights.csv"]
 
@@ -55,13 +58,13 @@ def test_the_file_is_written_to_the_byte(tmp_path):
 def test_what_is_read_is_written_again(tmp_path):
     path = tmp_path / "weights.csv"
     path.write_bytes(FILE.encode())
-    table = WeightTable.read_csv(path)
+    table = WeightTable.read_csv(Folder(tmp_path))
     assert table.class_names == ['a, "b"', "\u00e4", "c"]
     assert table.seeds == [0, 1]
     assert table.learned() == {"l2tl": "l2tl_weight"}
     assert table.first_seed().seeds == [0]
     assert table.first_seed().mean("weight")[1] == 0.10000000149011612
-    table.write_csv(path)
+    table.write_csv(Folder(tmp_path))
     assert path.read_bytes().decode() == FILE
 
 
@@ -135,4 +138,4 @@ def test_refuses_a_damaged_file(tmp_path, content):
         data = content if isinstance(content, bytes) else content.encode()
         path.write_bytes(data)
     with pytest.raises(InputError, match=r"cannot be read\. Received: "):
-        WeightTable.read_csv(path)
+        WeightTable.read_csv(Folder(tmp_path))

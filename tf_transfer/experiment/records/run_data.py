@@ -1,5 +1,6 @@
 """What a run has written, all of it checked, and its data by name."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -8,90 +9,26 @@ from typing import Any
 import numpy as np
 
 from tf_transfer.config import Data, Experiment
-from tf_transfer.data import framing, image_data, splits
+from tf_transfer.data import image_data, splits
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
 from tf_transfer.errors import InputError
-from tf_transfer.experiment import config_checks, results, weights_file
+from tf_transfer.experiment import config_checks
 from tf_transfer.experiment.methods import METHODS
-from tf_transfer.experiment.results import Predictions, Result
-from tf_transfer.experiment.run_folder import predictions_path
-from tf_transfer.experiment.weights_file import WeightTable
-from tf_transfer.utils.files import read_json
-from tf_transfer.utils.json_fields import Fields
+from tf_transfer.experiment.records import data_info, results, weights_file
+from tf_transfer.experiment.records.data_info import DataInfo
+from tf_transfer.experiment.records.results import Predictions, Result
+from tf_transfer.experiment.records.run_folder import (
+    CONFIG,
+    MOST_CONFIG,
+    model_name,
+    predictions_name,
+)
+from tf_transfer.experiment.records.weights_file import WeightTable
+from tf_transfer.utils.storage.folders import Folder
+from tf_transfer.utils.storage.json_fields import Fields
 
 _LEARNING_LOGS = ("loss", "class_weights", "scale", "reward")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DataInfo:
-    """`data.json`: the names of the data, and what a server needs to know.
-
-    Attributes:
-        source, target: names of the data; None if they were given as arrays.
-        class_names: of the target.
-        image_shape: height, width and channels of the framed images.
-        frame: what maps raw target images to framed ones; None if the target
-            was given as framed arrays.
-    """
-
-    source: str | None
-    target: str | None
-    class_names: list[str]
-    image_shape: tuple[int, ...]
-    frame: framing.Frame | None
-
-    @classmethod
-    def from_json(
-        cls, content: Any, path: str | os.PathLike | None = None
-    ) -> "DataInfo":
-        """Reads `data.json`; raises InputError where a field does not fit."""
-        fields = Fields(content, "data", path)
-        shape = fields.content.get("image_shape")
-        if (
-            not isinstance(shape, list)
-            or len(shape) != 3
-            or not all(type(side) is int and side > 0 for side in shape)
-        ):
-            fields.refuse("image_shape", "three positive integers")
-        return cls(
-            source=_name(fields, "source"),
-            target=_name(fields, "target"),
-            class_names=fields.texts("class_names"),
-            image_shape=tuple(shape),
-            frame=_frame(fields),
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the content of `data.json`."""
-        return dataclasses.asdict(self)
-
-
-def _name(fields: Fields, part: str) -> str | None:
-    """Returns the name of the data; null stands for arrays."""
-    if part in fields.content and fields.content[part] is None:
-        return None
-    return fields.text(part)
-
-
-def _frame(fields: Fields) -> framing.Frame | None:
-    """Returns the framing; null stands for images given as arrays."""
-    if "frame" in fields.content and fields.content["frame"] is None:
-        return None
-    frame = fields.object("frame")
-    look = frame.object("appearance")
-    background = look.content.get("background")
-    return framing.Frame(
-        frame.integer("size"),
-        frame.integer("channels"),
-        framing.Appearance(
-            maximum=look.number("maximum"),
-            background=None
-            if background is None
-            else look.number("background"),
-            radius=look.number("radius"),
-        ),
-    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,18 +36,23 @@ class Run:
     """The settings and results of a run, finished or not.
 
     Attributes:
-        path: its folder.
+        files: its folder.
         config: the settings.
         fingerprints: of the data, by name.
         results: those of the configured methods.
         data: names of the data and more; None if the run has no `data.json`.
     """
 
-    path: pathlib.Path
+    files: Folder
     config: Experiment
     fingerprints: dict[str, str]
     results: list[Result]
     data: DataInfo | None
+
+    @property
+    def path(self) -> pathlib.Path:
+        """The path of its folder."""
+        return self.files.path
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> "Run":
@@ -119,17 +61,19 @@ class Run:
         Raises:
             InputError: if it holds no run, or if a file is damaged.
         """
-        path = pathlib.Path(path)
-        content = read_json(path / "config.json", dict)
+        path, content = pathlib.Path(path), None
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            files = Folder(path)
+            content = files.read_json(CONFIG, dict, MOST_CONFIG)
         if content is None:
             raise InputError(
                 f"There is no run of `compare` in the folder. Received: {path}"
             )
-        config, fingerprints = _settings(content, path / "config.json")
-        data = read_json(path / "data.json", dict)
+        config, fingerprints = _settings(content, path / CONFIG)
+        data = files.read_json(data_info.NAME, dict, data_info.MOST)
         if data is not None:
-            data = DataInfo.from_json(data, path / "data.json")
-        all_results = results.read(path)
+            data = DataInfo.from_json(data, path / data_info.NAME)
+        all_results = results.read(files)
         keys = [(result.method, result.seed) for result in all_results]
         if len(set(keys)) < len(keys):
             twice = next(key for key in keys if keys.count(key) > 1)
@@ -138,7 +82,7 @@ class Run:
                 f"Received: {twice} in {path / results.NAME}"
             )
         return cls(
-            path=path,
+            files=files,
             config=config,
             fingerprints=fingerprints,
             results=[r for r in all_results if r.method in config.methods],
@@ -175,7 +119,7 @@ class FinishedRun(Run):
             )
         table = None
         if any(METHODS[name].uses_source for name in run.config.methods):
-            table = WeightTable.read_csv(run.path / weights_file.NAME)
+            table = WeightTable.read_csv(run.files)
             _check_weights(run, table)
         _check_histories(run, len(table.class_names) if table else 0)
         return cls(**vars(run), weight_table=table)
@@ -192,8 +136,13 @@ class FinishedRun(Run):
         Raises:
             InputError: if the file cannot be read, or does not fit the run.
         """
-        path = predictions_path(self.path, result.method, result.seed)
-        return Predictions.read(path, len(self.data.class_names), images)
+        name = predictions_name(result.method, result.seed)
+        classes = len(self.data.class_names)
+        return Predictions.read(self.files, name, classes, images)
+
+    def model_path(self, result: Result) -> pathlib.Path:
+        """Returns the file of a result's trained model."""
+        return self.files.below(model_name(result.method, result.seed))
 
 
 def _settings(

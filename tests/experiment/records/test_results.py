@@ -5,8 +5,9 @@ import pytest
 
 from tests import helpers
 from tf_transfer.errors import InputError
-from tf_transfer.experiment import results
-from tf_transfer.experiment.results import Predictions, Result, Scores
+from tf_transfer.experiment.records import results
+from tf_transfer.experiment.records.results import Predictions, Result, Scores
+from tf_transfer.utils.storage.folders import Folder
 
 SCORES = {"accuracy": 0.9, "mean_per_class_accuracy": 0.8, "loss": 0.3}
 ENTRY = {
@@ -76,7 +77,7 @@ def test_a_null_in_a_log_is_no_number():
     ("key", "value", "message"),
     [
         ("method", None, "`result.method` must be a string"),
-        ("seed", -1, "`result.seed` must be an integer of at least 0"),
+        ("seed", -1, "`result.seed` must be an integer from 0 to"),
         ("seed", True, "`result.seed` must be an integer"),
         ("test", [], "`result.test` must be an object"),
         ("test", {"loss": 1.0}, "`result.test.accuracy` must be a finite"),
@@ -115,15 +116,15 @@ def test_refuses_a_field_that_is_absent():
 
 
 def test_reads_the_results_of_a_run(tmp_path):
-    assert results.read(tmp_path) == []
+    assert results.read(Folder(tmp_path)) == []
     path = tmp_path / "results.json"
     path.write_text(json.dumps([ENTRY, ENTRY | {"seed": 4}]))
-    assert [result.seed for result in results.read(tmp_path)] == [3, 4]
+    assert [result.seed for result in results.read(Folder(tmp_path))] == [3, 4]
     path.write_text(json.dumps([ENTRY, 3]))
     with pytest.raises(
         InputError, match=r"`results\[1\]` must be an object.*3 in .*results"
     ):
-        results.read(tmp_path)
+        results.read(Folder(tmp_path))
 
 
 PREDICTIONS = {
@@ -136,7 +137,7 @@ PREDICTIONS = {
 def test_predictions_are_read_as_they_were_written(tmp_path):
     path = tmp_path / "datl-0.npz"
     Predictions(**PREDICTIONS).write(path)
-    again = Predictions.read(path, classes=2, images=3)
+    again = Predictions.read(Folder(tmp_path), path.name, 2, images=3)
     for name, values in PREDICTIONS.items():
         np.testing.assert_array_equal(getattr(again, name), values)
 
@@ -147,7 +148,7 @@ def test_refuses_a_file_that_holds_no_predictions(tmp_path, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match=r"cannot be read\. Received: "):
-        Predictions.read(path, classes=2)
+        Predictions.read(Folder(tmp_path), path.name, classes=2)
 
 
 @pytest.mark.parametrize(
@@ -169,14 +170,14 @@ def test_refuses_predictions_that_do_not_fit(tmp_path, changes, message):
     path = tmp_path / "datl-0.npz"
     np.savez(path, **PREDICTIONS | changes)
     with pytest.raises(InputError, match=rf"{message}.*Received: .*datl-0"):
-        Predictions.read(path, classes=2)
+        Predictions.read(Folder(tmp_path), path.name, classes=2)
 
 
 def test_refuses_predictions_of_other_images(tmp_path):
     path = tmp_path / "datl-0.npz"
     Predictions(**PREDICTIONS).write(path)
     with pytest.raises(InputError, match=r"must have length 4.*\(3,\)"):
-        Predictions.read(path, classes=2, images=4)
+        Predictions.read(Folder(tmp_path), path.name, classes=2, images=4)
 
 
 def test_the_made_up_results_of_tests_are_as_read():

@@ -7,10 +7,14 @@ import pytest
 from tests import helpers
 from tf_transfer.data import framing, image_data
 from tf_transfer.errors import InputError
-from tf_transfer.experiment import run_data, weights_file
-from tf_transfer.experiment.results import Predictions
-from tf_transfer.experiment.run_data import DataInfo, FinishedRun, Run
-from tf_transfer.experiment.run_folder import RunFolder, predictions_path
+from tf_transfer.experiment.records import run_data
+from tf_transfer.experiment.records.results import Predictions
+from tf_transfer.experiment.records.run_data import DataInfo, FinishedRun, Run
+from tf_transfer.experiment.records.run_folder import (
+    RunFolder,
+    predictions_name,
+)
+from tf_transfer.utils.storage.folders import Folder
 
 INFO = {
     "source": None,
@@ -54,7 +58,7 @@ def folder(tmp_path):
         folder.add(result)
     folder.write("data.json", INFO)
     table = helpers.weight_table([0.5, 1.0, 1.5], learned=["l2tl"])
-    table.write_csv(folder.path / weights_file.NAME)
+    table.write_csv(folder.files)
     return folder
 
 
@@ -71,7 +75,7 @@ def test_reads_a_finished_run(folder):
 @pytest.mark.parametrize("learned", [[], ["l2tl", "magic"]])
 def test_refuses_learned_weights_of_other_methods(folder, learned):
     table = helpers.weight_table([0.5, 1.0, 1.5], learned=learned)
-    table.write_csv(folder.path / weights_file.NAME)
+    table.write_csv(folder.files)
     with pytest.raises(InputError, match=r"must be those.*\['l2tl'\]"):
         FinishedRun.read(folder.path)
 
@@ -163,31 +167,6 @@ def test_refuses_weights_of_other_classes(folder):
         FinishedRun.read(folder.path)
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "message"),
-    [
-        ("source", 3, "`data.source` must be a string"),
-        ("class_names", ["a", 3], "`data.class_names` must be a list of str"),
-        ("class_names", [], "`data.class_names` must be a list of strings"),
-        ("image_shape", [8, 8], "`data.image_shape` must be three"),
-        ("image_shape", [8, 8, 0], "`data.image_shape` must be three"),
-        ("frame", 3, "`data.frame` must be an object"),
-        ("frame", {}, "`data.frame.appearance` must be an object"),
-        (
-            "frame",
-            INFO["frame"] | {"appearance": {"maximum": "16"}},
-            "`data.frame.appearance.maximum` must be a finite number",
-        ),
-        ("frame", INFO["frame"] | {"size": "8"}, "`data.frame.size` must be"),
-    ],
-)
-def test_refuses_data_that_do_not_fit(key, value, message):
-    with pytest.raises(InputError, match=rf"{message}.*Received: "):
-        DataInfo.from_json(INFO | {key: value})
-    with pytest.raises(InputError, match=rf"`data\.{key}` must be"):
-        DataInfo.from_json({k: v for k, v in INFO.items() if k != key})
-
-
 def test_reads_the_predictions_of_a_result(folder):
     run = FinishedRun.read(folder.path)
     with pytest.raises(InputError, match="cannot be read"):
@@ -198,7 +177,7 @@ def test_reads_the_predictions_of_a_result(folder):
     predictions = run.predictions(run.results[0], images=2)
     np.testing.assert_array_equal(predictions.predicted, [0, 1])
     other = helpers.result("finetune", 1)
-    path = predictions_path(folder.path, "finetune", 1)
+    path = folder.path / predictions_name("finetune", 1)
     with pytest.raises(InputError, match=rf"in \[0, 2\).*Received: .*{path}"):
         run.predictions(other)
 
@@ -212,7 +191,7 @@ def finished(tmp_path):
     name = f"npz:{path}"
     target = image_data.load(name, 8, 1)
     run = Run(
-        path=tmp_path,
+        files=Folder(tmp_path),
         config=helpers.tiny_experiment(),
         fingerprints={"target": target.fingerprint()},
         results=[],

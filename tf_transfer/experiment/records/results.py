@@ -1,20 +1,23 @@
 """The results of a run: scores, and predictions for the test images."""
 
 import dataclasses
+import io
 import math
 import os
 import pathlib
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import scipy.special
 
 from tf_transfer.errors import InputError
-from tf_transfer.utils.files import read_json
-from tf_transfer.utils.json_fields import Fields, is_list
+from tf_transfer.utils.storage.archives import DAMAGED, read_npz
+from tf_transfer.utils.storage.folders import Folder
+from tf_transfer.utils.storage.json_fields import Fields, is_list
 
 NAME = "results.json"
+_MOST = 2**29  # bytes of it
+_MOST_PREDICTIONS = 2**30
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -198,12 +201,17 @@ class Predictions:
 
     @classmethod
     def read(
-        cls, path: pathlib.Path, classes: int, images: int | None = None
+        cls,
+        folder: Folder,
+        name: str,
+        classes: int,
+        images: int | None = None,
     ) -> "Predictions":
         """Reads a file of predictions.
 
         Args:
-            path: the file.
+            folder: of the run.
+            name: of the file in it.
             classes: number of target classes.
             images: number of test images, if they are at hand.
 
@@ -211,10 +219,12 @@ class Predictions:
             InputError: if the file cannot be read, or its arrays do not fit.
         """
         names = [field.name for field in dataclasses.fields(cls)]
+        path = folder.path / name
         try:
-            with open(path, "rb") as content, np.load(content) as file:
-                arrays = [file[name] for name in names]
-        except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
+            content = io.BytesIO(folder.read(name, _MOST_PREDICTIONS) or b"")
+            found = read_npz(content, names, _MOST_PREDICTIONS)
+            arrays = [found[name] for name in names]
+        except DAMAGED as error:
             raise InputError(
                 f"The file cannot be read. Received: {path}"
             ) from error
@@ -250,7 +260,7 @@ def _extent(values: np.ndarray) -> str:
     return f"{values.dtype} from {values.min()} to {values.max()}"
 
 
-def read(run: pathlib.Path) -> list[Result]:
+def read(run: Folder) -> list[Result]:
     """Returns the results of a run, or none if the file is absent.
 
     Args:
@@ -259,10 +269,9 @@ def read(run: pathlib.Path) -> list[Result]:
     Raises:
         InputError: if the file cannot be read, or holds something else.
     """
-    path = run / NAME
     return [
-        Result.from_json(entry, f"results[{i}]", path)
-        for i, entry in enumerate(read_json(path, list) or [])
+        Result.from_json(entry, f"results[{i}]", run.path / NAME)
+        for i, entry in enumerate(run.read_json(NAME, list, _MOST) or [])
     ]
 
 

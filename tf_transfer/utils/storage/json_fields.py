@@ -80,12 +80,23 @@ class Fields:
         """Returns a finite number."""
         return self._value(key, is_number, "a finite number", default)
 
-    def integer(self, key: str, smallest: int = 0) -> int:
-        """Returns an integer of at least `smallest`."""
+    def integer(
+        self, key: str, smallest: int = 0, largest: int = 2**31 - 1
+    ) -> int:
+        """Returns an integer from `smallest` to `largest`."""
         return self._value(
             key,
-            lambda value: type(value) is int and value >= smallest,
-            f"an integer of at least {smallest}",
+            lambda value: type(value) is int and smallest <= value <= largest,
+            f"an integer from {smallest} to {largest}",
+            _REQUIRED,
+        )
+
+    def between(self, key: str, least: float, most: float) -> float:
+        """Returns a number from `least` to `most`."""
+        return self._value(
+            key,
+            lambda value: is_number(value) and least <= value <= most,
+            f"a number from {least:g} to {most:g}",
             _REQUIRED,
         )
 
@@ -122,8 +133,11 @@ def is_text(value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Returns whether a value is a finite number."""
-    return type(value) in (int, float) and math.isfinite(value)
+    """Returns whether a value is a number that is finite as a float."""
+    try:
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def is_list(value: Any, is_valid) -> bool:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tf_transfer.errors import InputError
-from tf_transfer.utils.json_fields import Fields
+from tf_transfer.utils.storage.json_fields import Fields
 
 CONTENT = {
     "text": "a",

@@ -2,7 +2,7 @@
 
 import csv
 import dataclasses
-import pathlib
+import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,9 +10,12 @@ import numpy as np
 from tf_transfer.datl import diagnostics
 from tf_transfer.errors import InputError
 from tf_transfer.experiment.seed_run import SeedRun
-from tf_transfer.utils.files import replacing
+from tf_transfer.utils.escaping import csv_cell, from_csv_cell
+from tf_transfer.utils.storage.folders import Folder
 
 NAME = "weights.csv"
+_MOST = 2**29  # bytes of it
+_ENCODING = {"encoding": "utf-8", "errors": "surrogatepass"}
 _KEYS = ("seed", "class_id", "class")
 _COLUMNS = (
     "source_prior",
@@ -88,15 +91,16 @@ class WeightTable:
         return cls(tables[0].class_names, seeds, columns)
 
     @classmethod
-    def read_csv(cls, path: pathlib.Path) -> "WeightTable":
-        """Reads what `write_csv` has written.
+    def read_csv(cls, run: Folder) -> "WeightTable":
+        """Reads what `write_csv` has written in the folder of a run.
 
         Raises:
             InputError: if the file is absent or damaged.
         """
         try:
-            with open(path, newline="", encoding="utf-8") as file:
-                return cls._parse(list(csv.DictReader(file)))
+            text = (run.read(NAME, _MOST) or b"").decode(**_ENCODING)
+            rows = csv.DictReader(io.StringIO(text, newline=""))
+            return cls._parse(list(rows))
         except (
             OSError,
             csv.Error,
@@ -105,7 +109,7 @@ class WeightTable:
             LookupError,
         ) as error:
             raise InputError(
-                f"The file cannot be read. Received: {path}"
+                f"The file cannot be read. Received: {run.path / NAME}"
             ) from error
 
     @classmethod
@@ -130,20 +134,18 @@ class WeightTable:
         }
         if not all(np.isfinite(values).all() for values in columns.values()):
             raise ValueError("not all values are finite")
-        return cls(class_names, seeds, columns)
+        return cls([*map(from_csv_cell, class_names)], seeds, columns)
 
-    def write_csv(self, path: pathlib.Path) -> None:
+    def write_csv(self, run: Folder) -> None:
         """Writes a line for each class of each seed; whole or not at all."""
-        with (
-            replacing(path) as partial,
-            open(partial, "w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.writer(file)
-            writer.writerow([*_KEYS, *self.columns])
-            for i, seed in enumerate(self.seeds):
-                for c, name in enumerate(self.class_names):
-                    values = [column[i, c] for column in self.columns.values()]
-                    writer.writerow([seed, c, name, *values])
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow([*_KEYS, *self.columns])
+        for i, seed in enumerate(self.seeds):
+            for c, name in enumerate(self.class_names):
+                values = [column[i, c] for column in self.columns.values()]
+                writer.writerow([seed, c, csv_cell(name), *values])
+        run.write(NAME, text.getvalue().encode(**_ENCODING))
 
     def first_seed(self) -> "WeightTable":
         """Returns the table of the first seed alone."""

@@ -1,0 +1,1 @@
+"""Files and folders: read as data, and written whole or not at all."""
