@@ -123,7 +123,7 @@ def returns_probabilities(model: keras.Model) -> bool:
     names = f"{name} {type(last).__name__}".lower()
     if "sigmoid" in names and "log" not in names:
         _refuse_sigmoid(model)
-    outputs = outputs_for_noise(model)
+    outputs = copies.outputs_for_noise(model)
     if outputs is None or outputs.shape[-1] == 1:
         return "softmax" in names and "log" not in names
     sums = outputs.sum(axis=-1)
@@ -141,22 +141,6 @@ def _refuse_sigmoid(model: keras.Model):
         "The model must return logits, or probabilities that sum to 1; a "
         f"sigmoid for each class returns neither. Received: {model.name!r}"
     )
-
-
-def outputs_for_noise(model: keras.Model) -> np.ndarray | None:
-    """Returns outputs for images of noise, float32, or None if unknown."""
-    images = copies.noise_for(model)
-    if images is None:
-        return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # inputs as a list or a tensor
-        try:
-            outputs = model(images, training=False)
-        except (TypeError, ValueError):
-            return None
-    if not keras.ops.is_tensor(outputs):
-        return None
-    return np.asarray(keras.ops.convert_to_numpy(outputs), np.float32)
 
 
 def takes_bytes(model: keras.Model) -> bool:
