@@ -131,3 +131,47 @@ def test_models_of_bytes_are_known(first, takes):
         [keras.Input((8, 8, 1)), layers.Rescaling(255.0), inner, dense()]
     )
     assert not endings.takes_bytes(scaled)
+
+
+def inverse(x):
+    return 1 / (1 + keras.ops.exp(-x))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda x: dense(activation=inverse)(x),
+        lambda x: dense(activation="hard_sigmoid")(x),
+        lambda x: SOFTMAX["activation"](x) * 2,
+        lambda x: keras.ops.sqrt(SOFTMAX["activation"](x)),
+        lambda x: layers.Softmax(axis=0)(dense()(x)),
+    ],
+)
+def test_other_shares_are_refused(end):
+    with pytest.raises(InputError, match="must return logits, or prob"):
+        endings.returns_probabilities(model(end))
+
+
+@pytest.mark.parametrize(
+    ("end", "probabilities"),
+    [
+        (lambda x: layers.Softmax()(zeros([0.0, 0.0])(x)), True),
+        (lambda x: zeros([0.0, 0.0])(x), False),
+        (lambda x: zeros([0.9, 0.1])(x), False),
+        (lambda x: dense()(keras.ops.log(x - 1e6)), False),
+        (lambda x: SOFTMAX["activation"](keras.ops.log(x - 1e6)), True),
+        (lambda x: dense(activation="softplus")(x), False),
+        (lambda x: dense(activation=tf.nn.relu)(x / 1e3), False),
+        (lambda x: layers.Dense(999, "softmax", dtype="bfloat16")(x), True),
+        (lambda x: layers.Softmax(axis=1)(dense()(x)), True),
+        (lambda x: keras.ops.clip(SOFTMAX["tf"](x), 1e-7, 1), True),
+        (lambda x: [SOFTMAX["ops"](x)], True),
+    ],
+)
+def test_constant_undefined_and_small_outputs(end, probabilities):
+    assert endings.returns_probabilities(model(end)) == probabilities
+
+
+def zeros(bias):
+    bias = keras.initializers.Constant(bias)
+    return layers.Dense(2, kernel_initializer="zeros", bias_initializer=bias)

@@ -168,6 +168,8 @@ def _check_model(model: keras.Model) -> None:
                 f"Received: {variable.path!r} with NaN or infinity"
             )
     shape = model.output_shape
+    if not isinstance(model, keras.Sequential):
+        shape = model.output if isinstance(model.output, dict) else shape
     if not isinstance(shape, tuple) or len(shape) != 2 or not shape[1]:
         raise InputError(
             f"The model must return logits [B, C]. Received: {shape}"

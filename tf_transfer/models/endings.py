@@ -8,6 +8,9 @@ import numpy as np
 from tf_transfer.errors import InputError
 from tf_transfer.models import copies
 
+_SQUASH = ("sigmoid", "softmax", "sparsemax")
+_OFF = 2e-2  # by which a sum in bfloat16 may differ
+
 
 def split(model: keras.Model) -> tuple[keras.Model, keras.Operation]:
     """Returns the part below the last operation, and that operation.
@@ -121,17 +124,28 @@ def returns_probabilities(model: keras.Model) -> bool:
     activation = getattr(last, "activation", None)
     name = getattr(activation, "__name__", type(activation).__name__)
     names = f"{name} {type(last).__name__}".lower()
-    if "sigmoid" in names and "log" not in names:
+    squashes = "log" not in names and any(word in names for word in _SQUASH)
+    softmax = squashes and "softmax" in names
+    if squashes and "sigmoid" in names:
         _refuse_sigmoid(model)
     outputs = copies.outputs_for_noise(model)
-    if outputs is None or outputs.shape[-1] == 1:
-        return "softmax" in names and "log" not in names
+    if outputs is not None:
+        outputs = outputs[np.isfinite(outputs).all(axis=-1)]
+    if outputs is None or not len(outputs) or outputs.shape[-1] == 1:
+        return softmax
     sums = outputs.sum(axis=-1)
-    if outputs.min() >= 0 and np.abs(sums - 1).max() < 2e-2:  # bfloat16
+    changes = np.ptp(outputs, axis=0).max()
+    if not changes and isinstance(last, keras.layers.Dense) and not squashes:
+        return False  # a head of zeros, whatever its bias
+    positive = outputs.min() >= 0
+    if positive and np.abs(sums - 1).max() < _OFF:
         return True
-    opaque = activation is None and not isinstance(last, keras.layers.Dense)
-    squashed = outputs.min() >= 0 and 0 < outputs.max() <= 1
-    if opaque and squashed and np.ptp(outputs, axis=0).max() > 0:
+    opaque = not isinstance(last, keras.layers.Dense)
+    if activation is not None:
+        opaque = not hasattr(keras.activations, name)
+    shares = np.ptp(sums) < _OFF * changes  # of another sum than 1
+    squashed = shares or (opaque and outputs.max() <= 1)
+    if squashes or (positive and changes and squashed):
         _refuse_sigmoid(model)
     return False
 
