@@ -90,6 +90,8 @@ def compare(run: Run, served: ServedModel) -> dict[str, float]:
     """
     appearance = getattr(served.preprocessing, "appearance", None)
     maximum = appearance.maximum if appearance else 1.0
+    if served.preprocessing is None:
+        maximum = 255 / served.white
     rng, difference = np.random.default_rng(0), 0.0
     for batch, *sides in _SIZES:
         size = [batch, *sides, served.model_shape[-1]]
