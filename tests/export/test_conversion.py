@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from tests import helpers
 from tf_transfer.errors import InputError
-from tf_transfer.export import litert, onnx
+from tf_transfer.export import conversion, litert, onnx
+from tf_transfer.models import classifiers
 
 NAMES = ["ant", "bee", "cat", "dog"]
 
@@ -32,6 +33,46 @@ def test_mixed_precision_is_converted_in_float32(tmp_path):
     np.testing.assert_allclose(
         outputs, helpers.framed_outputs(plain, images), atol=1e-4
     )
+
+
+class Doubled(keras.layers.Layer):
+    def call(self, inputs):
+        return 2 * inputs
+
+
+@pytest.mark.parametrize(
+    "policy", ["mixed_bfloat16", "float16", "int8_from_mixed_bfloat16"]
+)
+def test_layers_in_half_precision_are_found_inside_models(policy):
+    inputs = keras.Input((8, 8, 1))
+    statistics = keras.layers.Normalization(mean=[0.5], variance=[0.1])
+    with classifiers.precision(policy.removeprefix("int8_from_")):
+        dense = keras.layers.Dense(4)
+        outputs = dense(Doubled()(keras.layers.Flatten()(statistics(inputs))))
+    if policy.startswith("int8"):
+        dense.quantize("int8")
+    softmax = keras.layers.Softmax()
+    model = keras.Sequential([keras.Model(inputs, outputs), softmax])
+    copy = conversion.in_float32(model)
+    types = {layer.compute_dtype for layer in copy.layers[0].layers}
+    assert types == {"float32"}
+    images = np.random.default_rng(0).random((3, 8, 8, 1)).astype(np.float32)
+    np.testing.assert_allclose(copy(images), model(images), atol=0.05)
+    assert conversion.in_float32(copy) is copy
+
+
+def test_what_cannot_be_copied_in_float32_is_a_sentence():
+    with classifiers.precision("mixed_bfloat16"):
+        model = keras.Sequential(
+            [
+                keras.Input((8, 8, 1)),
+                keras.layers.Lambda(lambda x: 2 * x),
+                keras.layers.Flatten(),
+                keras.layers.Dense(3),
+            ]
+        )
+    with pytest.raises(InputError, match=r"copy in float32.*Lambda"):
+        conversion.in_float32(model)
 
 
 @pytest.mark.parametrize(

@@ -253,3 +253,62 @@ def test_a_mirrored_model_is_saved_once(mirrored, tmp_path, inside):
     np.testing.assert_allclose(
         outputs["probabilities"], expected(model, images), atol=1e-5
     )
+
+
+@keras.saving.register_keras_serializable("tests")
+class Table(keras.layers.Layer):
+    """A layer with a look-up layer in a dict."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = {"a": keras.layers.IntegerLookup(vocabulary=[1, 2])}
+
+    def call(self, inputs):
+        return self.inner["a"](inputs)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+@pytest.mark.parametrize("kind", ["plain", "adapted", "inside"])
+def test_look_up_tables_are_saved(tmp_path, kind):
+    images = np.random.default_rng(0).integers(0, 4, (3, 8, 8, 1))
+    images = images.astype(np.float32)
+    layer = Table()
+    if kind != "inside":
+        vocabulary = [1, 2] if kind == "plain" else None
+        layer = keras.layers.IntegerLookup(vocabulary=vocabulary)
+    if kind == "adapted":
+        layer.adapt(images.astype(np.int64))
+    inputs = keras.Input((8, 8, 1))
+    values = layer(keras.ops.cast(inputs, "int64"))
+    values = keras.layers.Flatten()(keras.ops.cast(values, "float32"))
+    model = keras.Model(inputs, keras.layers.Dense(3)(values))
+    version = tt.export_serving(model, tmp_path)
+    served = tf.saved_model.load(str(version)).signatures["serving_default"]
+    np.testing.assert_allclose(
+        served(tf.constant(images))["probabilities"],
+        keras.ops.softmax(model(images)),
+        atol=1e-5,
+    )
+
+
+def test_a_table_that_no_layer_holds_is_refused(tmp_path):
+    keys, values = tf.range(3, dtype=tf.int64), tf.range(3.0)
+    table = tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(keys, values), 0.0
+    )
+    read = keras.layers.Lambda(
+        lambda x: table.lookup(tf.cast(x, tf.int64)), output_shape=lambda s: s
+    )
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            read,
+            keras.layers.Flatten(),
+            keras.layers.Dense(3),
+        ]
+    )
+    with pytest.raises(InputError, match="attributes of its layers"):
+        tt.export_serving(model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

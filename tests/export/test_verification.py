@@ -60,3 +60,74 @@ def test_a_saved_model_that_differs_is_refused(tmp_path):
     head.set_weights([w + np.array([5.0, 0, 0, 0]) for w in head.get_weights()])
     with pytest.raises(InputError, match="serving_default must predict"):
         verification.check_saved(tmp_path, served)
+
+
+def test_an_undefined_output_is_the_same_as_keras(tmp_path):
+    model = helpers.tiny_classifier()
+    inputs = keras.Input((8, 8, 1))
+    nothing = keras.ops.log(inputs - 0.5)  # NaN for dark pixels
+    outer = keras.Model(inputs, model(nothing))
+    version = tt.export_serving(outer, tmp_path)
+    functions = tf.saved_model.load(str(version)).signatures
+    images = np.stack([np.full((8, 8, 1), v, np.float32) for v in (0.2, 0.8)])
+    outputs = functions["serving_default"](tf.constant(images))
+    probabilities = outputs["probabilities"].numpy()
+    assert np.isnan(probabilities[0]).all()
+    expected = keras.ops.softmax(outer(images))[1]
+    np.testing.assert_allclose(probabilities[1], expected, atol=1e-5)
+
+
+def test_a_dict_of_outputs_is_refused(tmp_path):
+    inputs = keras.Input((8, 8, 1))
+    outputs = {"logits": helpers.tiny_classifier()(inputs)}
+    with pytest.raises(InputError, match=r"must return logits.*'logits'"):
+        tt.export_serving(keras.Model(inputs, outputs), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "spec"),
+    [
+        ("serve_uint8", tf.TensorSpec([None, 8, 8, 1], tf.uint8, "images")),
+        ("serve_bytes", tf.TensorSpec([None], tf.string, "image_bytes")),
+    ],
+)
+def test_a_wrong_signature_leaves_nothing(tmp_path, monkeypatch, wrong, spec):
+    real = signatures.ServedModel.signatures.func
+
+    def shifted(self):
+        functions = dict(real(self))
+        serve = functions[wrong]
+
+        @tf.function(input_signature=[spec])
+        def half(values):
+            outputs = serve(values)
+            return {"probabilities": outputs["probabilities"] / 2}
+
+        functions[wrong] = half.get_concrete_function()
+        return functions
+
+    monkeypatch.setattr(signatures.ServedModel, "signatures", property(shifted))
+    with pytest.raises(InputError, match=f"saved signature {wrong} must"):
+        tt.export_serving(helpers.tiny_classifier(), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_noise_that_is_not_taken_is_not_compared(tmp_path):
+    model = helpers.tiny_classifier()
+
+    def strict(images):
+        return tf.ensure_shape(images, [None, 8, 8, 1]) / 255
+
+    served = signatures.ServedModel(model, list("abcd"), strict)
+    taken = list(verification._pixels(served))
+    assert [images.shape[1:3] for images in taken] == [(30, 40)] * 2 + [
+        (8, 8)
+    ] * 2
+    assert taken[1].max() == 1
+
+    def none(images):
+        raise ValueError
+
+    refusing = signatures.ServedModel(model, list("abcd"), none)
+    verification.check_saved(tmp_path / "nothing", refusing)

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+import tf_transfer as tt
 from tests import helpers
 from tf_transfer.errors import InputError
 from tf_transfer.models import classifiers
@@ -208,3 +209,33 @@ def test_small_encoder_and_head_refuse():
         classifiers.replace_head(helpers.tiny_classifier(), 0)
     with pytest.raises(InputError, match="functional or Sequential, built"):
         classifiers.replace_head(keras.Sequential([keras.layers.Dense(2)]), 2)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda model, path: tt.classifier(model, 3),
+        lambda model, path: tt.replace_head(model, 3),
+        lambda model, path: tt.L2TL(model, 4, 3),
+        lambda model, path: tt.L2TL(
+            tt.small_encoder((8, 8, 1), 4), 4, 3
+        ).warm_start(model),
+        lambda model, path: tt.Resume(model, None),
+        lambda model, path: tt.export_serving(model, path),
+        lambda model, path: tt.export_onnx(model, path),
+        lambda model, path: tt.export_tflite(model, path),
+    ],
+)
+def test_models_of_the_legacy_keras_are_refused(use, tmp_path):
+    legacy = pytest.importorskip("tf_keras")
+    model = legacy.Sequential(
+        [
+            legacy.layers.Input((8, 8, 1)),
+            legacy.layers.Flatten(),
+            legacy.layers.Dense(4),
+        ]
+    )
+    model.compile("sgd", "mse")
+    with pytest.raises(InputError, match=r"Keras 3|functional or Sequential"):
+        use(model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

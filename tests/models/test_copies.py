@@ -37,6 +37,33 @@ class Captured(keras.layers.Layer):
         return super().get_config()
 
 
+class Stored(Captured):
+    """A layer that saves such a constant itself."""
+
+    def save_own_variables(self, store):
+        store["factor"] = np.float32(self.factor)
+
+    def load_own_variables(self, store):
+        self.factor = np.asarray(store["factor"])
+
+
+class Pair(keras.layers.Layer):
+    """A layer of two others, one of which is frozen."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.parts = {"a": [keras.layers.Dense(3)], "b": keras.layers.Dense(3)}
+
+    def build(self, shape):
+        for part in (self.parts["a"][0], self.parts["b"]):
+            part.build(shape)
+            shape = part.compute_output_shape(shape)
+        super().build(shape)
+
+    def call(self, inputs):
+        return self.parts["b"](self.parts["a"][0](inputs))
+
+
 def encoder(kind, adapted=True):
     layer = {
         "plain": lambda: keras.layers.Normalization(axis=-1),
@@ -102,3 +129,109 @@ def test_statistics_reach_a_model_with_weights_of_its_own():
 def test_noise_is_of_the_shape_of_the_input():
     assert copies.noise_for(helpers.tiny_classifier()).shape == (4, 8, 8, 1)
     assert copies.noise_for(keras.Sequential([keras.layers.Dense(2)])) is None
+
+
+def plain(layer, nested=False):
+    """An encoder of a layer, a convolution and two shared layers."""
+    inputs = keras.Input((8, 8, 1))
+    first = layer
+    if nested:
+        first = keras.Sequential([keras.Input((8, 8, 1)), layer])
+    values = keras.layers.Conv2D(1, 3, padding="same")(first(inputs))
+    if nested:
+        values = layer(values)  # shared by the model and the one inside it
+    features = keras.layers.Dense(5)(keras.layers.Flatten()(values))
+    return keras.Model(inputs, features, name="encoder")
+
+
+def stored():
+    layer = Stored()
+    layer.factor = np.float32(3.0)
+    return layer
+
+
+def adapted():
+    layer = keras.layers.Normalization(axis=-1)
+    layer.adapt(IMAGES)
+    return layer
+
+
+def halved(values):
+    return values / 2.0
+
+
+FACTORS = np.arange(64, dtype=np.float32).reshape(8, 8, 1) / 64
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        stored,
+        adapted,
+        Captured,
+        lambda: keras.layers.Lambda(lambda x: keras.ops.multiply(x, FACTORS)),
+        lambda: keras.layers.Lambda(halved),
+        lambda: keras.layers.Lambda(lambda x: x, output_shape=lambda s: s),
+    ],
+    ids=["stored", "adapted", "unregistered", "lambda", "function", "shaped"],
+)
+def test_layers_that_keras_does_not_copy_by_itself(layer, nested):
+    source = tt.classifier(plain(layer(), nested), 4)
+    expected = np.array(source(IMAGES))
+    target = tt.replace_head(source, 4, np.eye(4))
+    np.testing.assert_allclose(target(IMAGES), expected, atol=1e-5)
+    fresh = copies.fresh_copy_of(source)
+    fresh.set_weights(source.get_weights())
+    np.testing.assert_allclose(fresh(IMAGES), expected, atol=1e-5)
+
+
+def test_a_layer_inside_a_layer_stays_frozen():
+    body = plain(Pair())
+    body.layers[1].parts["a"][0].trainable = False
+    body.layers[-1].bias.trainable = False
+    copy = copies.copy_of(body)
+    frozen = [not weight.trainable for weight in copy.weights]
+    assert frozen == [True] * 2 + [False] * 5 + [True]
+    assert len(copy.trainable_variables) == 5
+
+
+def test_what_keras_cannot_copy_is_refused():
+    inner = keras.layers.Lambda(lambda x: 2 * x)
+    body = plain(keras.layers.TimeDistributed(inner))
+    with pytest.raises(InputError, match=r"clone_model. can copy.*Lambda"):
+        tt.replace_head(tt.classifier(body, 4), 3)
+
+
+def test_a_model_that_takes_small_numbers_only():
+    inputs = keras.Input((8, 8, 1))
+    values = keras.layers.Embedding(10, 2)(keras.ops.cast(inputs, "int32"))
+    body = keras.Model(inputs, keras.layers.Flatten()(values))
+    source = tt.classifier(body, 4)
+    target = tt.replace_head(source, 4, np.eye(4))
+    np.testing.assert_allclose(target(IMAGES), source(IMAGES), atol=1e-5)
+
+
+def test_a_fresh_copy_has_weights_of_its_own_and_the_statistics():
+    body = plain(adapted())
+    keras.utils.set_random_seed(1)
+    expected = keras.models.clone_model(body).get_weights()
+    keras.utils.set_random_seed(1)
+    fresh = copies.fresh_copy_of(body)
+    for own, value in zip(fresh.get_weights()[3:], expected[3:], strict=True):
+        np.testing.assert_array_equal(own, value)
+    np.testing.assert_allclose(fresh.layers[1].adapt_mean, IMAGES.mean(), 1e-4)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "bfloat16"])
+def test_half_precision_may_start_from_full_precision(policy):
+    body = plain(adapted())
+    with classifiers.precision(policy):
+        half = plain(keras.layers.Normalization(axis=-1))
+    learner = tt.L2TL(half, 4, 3)
+    learner.warm_start(tt.classifier(body, 4))
+    expected = np.array(body(IMAGES))
+    np.testing.assert_allclose(learner.encoder(IMAGES), expected, atol=0.2)
+    other = tt.L2TL(plain(Captured(5.0)), 4, 3)
+    with pytest.raises(InputError, match="compute what the original"):
+        other.warm_start(tt.classifier(plain(Captured()), 4))

@@ -131,3 +131,121 @@ def test_models_of_bytes_are_known(first, takes):
         [keras.Input((8, 8, 1)), layers.Rescaling(255.0), inner, dense()]
     )
     assert not endings.takes_bytes(scaled)
+
+
+def inverse(x):
+    return 1 / (1 + keras.ops.exp(-x))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda x: dense(activation=inverse)(x),
+        lambda x: dense(activation="hard_sigmoid")(x),
+        lambda x: SOFTMAX["activation"](x) * 2,
+        lambda x: keras.ops.sqrt(SOFTMAX["activation"](x)),
+        lambda x: layers.Softmax(axis=0)(dense()(x)),
+    ],
+)
+def test_other_shares_are_refused(end):
+    with pytest.raises(InputError, match="must return logits, or prob"):
+        endings.returns_probabilities(model(end))
+
+
+@pytest.mark.parametrize(
+    ("end", "probabilities"),
+    [
+        (lambda x: layers.Softmax()(zeros([0.0, 0.0])(x)), True),
+        (lambda x: zeros([0.0, 0.0])(x), False),
+        (lambda x: zeros([0.9, 0.1])(x), False),
+        (lambda x: dense()(keras.ops.log(x - 1e6)), False),
+        (lambda x: SOFTMAX["activation"](keras.ops.log(x - 1e6)), True),
+        (lambda x: dense(activation="softplus")(x), False),
+        (lambda x: dense(activation=tf.nn.relu)(x / 1e3), False),
+        (lambda x: layers.Dense(999, "softmax", dtype="bfloat16")(x), True),
+        (lambda x: layers.Softmax(axis=1)(dense()(x)), True),
+        (lambda x: keras.ops.clip(SOFTMAX["tf"](x), 1e-7, 1), True),
+        (lambda x: [SOFTMAX["ops"](x)], True),
+    ],
+)
+def test_constant_undefined_and_small_outputs(end, probabilities):
+    assert endings.returns_probabilities(model(end)) == probabilities
+
+
+def zeros(bias):
+    bias = keras.initializers.Constant(bias)
+    return layers.Dense(2, kernel_initializer="zeros", bias_initializer=bias)
+
+
+def normalisation(kind, scale):
+    """A layer whose statistics are those of images in 0..scale."""
+    layer = kind()
+    layer.build((None, 8, 8, 1))
+    if kind is layers.Normalization:
+        layer.adapt(IMAGES * scale)
+    else:
+        layer.moving_variance.assign([scale**2 / 12])
+    return layer
+
+
+def frozen():
+    small = keras.initializers.Constant(0.003)
+    layer = layers.Conv2D(1, 1, kernel_initializer=small)
+    layer.trainable = False
+    return layer
+
+
+def already_called():
+    layer = layers.Rescaling(1 / 255)
+    layer(keras.Input((8, 8, 1)))
+    return layer
+
+
+CAFFE = keras.applications.vgg16.preprocess_input
+
+
+@pytest.mark.parametrize(
+    ("first", "takes"),
+    [
+        (lambda: normalisation(layers.Normalization, 255), True),
+        (lambda: normalisation(layers.Normalization, 1), False),
+        (lambda: normalisation(layers.BatchNormalization, 255), True),
+        (lambda: normalisation(layers.BatchNormalization, 1), False),
+        (lambda: layers.BatchNormalization(), False),
+        (lambda: layers.Lambda(lambda x: x / 255.0), True),
+        (lambda: lambda x: CAFFE(layers.Concatenate()([x, x, x])), True),
+        (lambda: lambda x: x - 0.5, False),
+        (lambda: lambda x: keras.ops.clip(x, 0, 1), False),
+        (lambda: layers.Discretization(bin_boundaries=[0.2, 0.7]), False),
+        (frozen, False),
+        (already_called, True),
+        (lambda: lambda x: already_called()(layers.Resizing(6, 6)(x)), True),
+    ],
+)
+def test_first_layers_tell_the_range_of_images(first, takes):
+    inputs = keras.Input((8, 8, 1))
+    values = keras.ops.cast(first()(inputs), "float32")
+    inner = keras.Model(inputs, dense()(layers.Flatten()(values)))
+    assert endings.takes_bytes(inner) == takes
+    flips = keras.Sequential([keras.Input((8, 8, 1)), layers.RandomFlip()])
+    outer = keras.Sequential([keras.Input((8, 8, 1)), flips, inner])
+    assert endings.takes_bytes(outer) == takes
+    inputs = keras.Input((8, 8, 1))
+    outer = keras.Model(inputs, inner(layers.RandomContrast(0.1)(inputs)))
+    assert endings.takes_bytes(outer) == takes
+
+
+@pytest.mark.parametrize(
+    ("name", "takes"), [("MobileNetV3Small", True), ("MobileNetV2", False)]
+)
+def test_known_backbones_of_any_side(name, takes):
+    build = getattr(keras.applications, name)
+    options = {"alpha": 0.35} if name == "MobileNetV2" else {"alpha": 0.75}
+    body = build(
+        (None, None, 3),
+        include_top=False,
+        weights=None,
+        pooling="avg",
+        **options,
+    )
+    assert endings.takes_bytes(body) == takes

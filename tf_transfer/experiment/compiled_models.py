@@ -90,8 +90,7 @@ class CompiledModels:
     def new_source_model(self) -> keras.Model:
         """Returns a randomly initialised source classifier."""
         if self.pretrained is not None:
-            model = keras.models.clone_model(self.pretrained)
-            copies.copy_state(self.pretrained, model)
+            model = copies.fresh_copy_of(self.pretrained)
         else:
             settings = self.config.encoder
             with classifiers.precision(settings.precision):
@@ -175,10 +174,8 @@ class CompiledModels:
         settings = self.config.l2tl
         body = classifiers.encoder_of(self.source.model)
         with self.strategy.scope():
-            encoder = keras.models.clone_model(body)
-            copies.copy_state(body, encoder)
             model = L2TL(
-                encoder,
+                copies.fresh_copy_of(body),
                 self.num_source_classes,
                 self.num_target_classes,
                 policy=policy(),

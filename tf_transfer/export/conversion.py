@@ -42,15 +42,27 @@ def in_float32(model: keras.Model) -> keras.Model:
     """Returns the model, or a copy in float32 if it is in half precision.
 
     The runtimes do not support half precision.
+
+    Raises:
+        InputError: if the model cannot be copied in float32.
     """
-    layers = getattr(model, "layers", [])
-    if all(layer.compute_dtype == "float32" for layer in layers):
+    if not isinstance(model, keras.Model) or not copies.is_half(model):
         return model
-    text = re.sub(r'"(mixed_)?b?float16"', '"float32"', model.to_json())
-    with classifiers.precision("float32"):  # for models inside the model
-        copy = keras.models.model_from_json(text)
-    copy.set_weights(model.get_weights())
+    text = re.sub(r'(mixed_)?b?float16(?=")', "float32", model.to_json())
+    classes = {
+        type(each).__name__: type(each) for each in copies.layers_of(model)
+    }
+    try:
+        with classifiers.precision("float32"):  # for models inside the model
+            copy = keras.models.model_from_json(text, classes)
+        copy.set_weights(model.get_weights())
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise InputError(
+            "A model in half precision must be one that Keras can copy in "
+            f"float32. Received: {model.name!r}: {messages.summary(error)}"
+        ) from error
     copies.copy_state(model, copy)
+    copies.check_same(model, copy)
     return copy
 
 
@@ -78,6 +90,8 @@ def compare(run: Run, served: ServedModel) -> dict[str, float]:
     """
     appearance = getattr(served.preprocessing, "appearance", None)
     maximum = appearance.maximum if appearance else 1.0
+    if served.preprocessing is None:
+        maximum = 255 / served.white
     rng, difference = np.random.default_rng(0), 0.0
     for batch, *sides in _SIZES:
         size = [batch, *sides, served.model_shape[-1]]

@@ -66,20 +66,22 @@ def export_tflite(
     served = saved_model.serve(model, class_names, preprocessing)
     images = None
     if representative is not None:
-        images = _representative(representative, served.model_shape)
+        images = _representative(representative, served)
 
     def write(folder: pathlib.Path) -> None:
         with conversion.converting("LiteRT"):
             if images is None:
-                parts = {"model": _to_tflite(served.probabilities)}
+                parts = {"model": _to_tflite(served, served.probabilities)}
                 run = _load(parts["model"])
                 differences = conversion.compare(run, served)
             else:
-                parts = {"model": _to_tflite(served.from_prepared, images)}
+                parts = {
+                    "model": _to_tflite(served, served.from_prepared, images)
+                }
                 run = _load(parts["model"])
                 differences = _compare_quantised(run, served, images)
                 if preprocessing is not None:
-                    parts["preprocessing"] = _to_tflite(served.prepared)
+                    parts["preprocessing"] = _to_tflite(served, served.prepared)
         for name, content in parts.items():
             (folder / f"{name}.tflite").write_bytes(content)
         check = {"check": {"runtime": "LiteRT"} | differences}
@@ -89,13 +91,15 @@ def export_tflite(
 
 
 def _to_tflite(
+    served: ServedModel,
     function: tf.types.experimental.GenericFunction,
     representative: np.ndarray | None = None,
 ) -> bytes:
     """Converts a function of `ServedModel`, and keeps its inputs' names."""
     with tempfile.TemporaryDirectory() as folder:
         traced = function.get_concrete_function()
-        signatures.save(folder, {"serving_default": traced})
+        functions = {"serving_default": traced}
+        signatures.save(folder, functions, served.tables)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if representative is not None:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -114,16 +118,16 @@ def _load(content: bytes) -> Run:
     return lambda images: run(images=images)["probabilities"]
 
 
-def _representative(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _representative(images: np.ndarray, served: ServedModel) -> np.ndarray:
     """Checks the representative images and returns them as float32."""
-    images = np.asarray(images)
+    images, shape = np.asarray(images), served.model_shape
     if images.shape[1:] != shape or not len(images):
         raise InputError(
             f"`representative` must hold images {shape}, as the model takes "
             f"them. Received: shape {images.shape}"
         )
     if images.dtype == np.uint8:
-        return images / np.float32(255)
+        return images / np.float32(served.white)
     return images.astype(np.float32)
 
 

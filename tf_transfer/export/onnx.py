@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from tf_transfer.errors import InputError
 from tf_transfer.export import conversion, saved_model, versions
 from tf_transfer.export.conversion import Run
 from tf_transfer.export.signatures import Preprocessing, ServedModel
@@ -55,9 +56,12 @@ def _to_onnx(served: ServedModel) -> bytes:
     import tf2onnx
 
     function = served.probabilities
+    signature = function.input_signature
     model, _ = tf2onnx.convert.from_function(
-        function, input_signature=function.input_signature, opset=_OPSET
+        function, input_signature=signature, opset=_OPSET
     )
+    _check_operations(model)
+    _keep_constants(model, function.get_concrete_function(*signature))
     names = ("batch", "height", "width", "channels")
     sides = model.graph.input[0].type.tensor_type.shape.dim
     for side, name in zip(sides, names, strict=True):
@@ -65,6 +69,42 @@ def _to_onnx(served: ServedModel) -> bytes:
             side.dim_param = name
     model.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "batch"
     return model.SerializeToString()
+
+
+def _keep_constants(model: Any, traced: Any) -> None:
+    """Turns inputs that stand for constants of the function into constants.
+
+    Such are the statistics of a `Normalization` layer, which tf2onnx makes
+    inputs of the model.
+    """
+    from onnx import numpy_helper
+
+    constants = zip(
+        reversed(traced.inputs), reversed(traced.captured_inputs), strict=False
+    )
+    values = {tensor.name: value for tensor, value in constants}
+    used = {name for node in model.graph.node for name in node.input}
+    for entry in [x for x in model.graph.input if x.name in values]:
+        model.graph.input.remove(entry)
+        if entry.name in used:
+            value = values[entry.name].numpy()
+            value = numpy_helper.from_array(value, entry.name)
+            model.graph.initializer.append(value)
+
+
+def _check_operations(model: Any) -> None:
+    """Raises InputError if a model has operations that ONNX does not know."""
+    import onnx
+
+    kinds = {(node.op_type, node.domain) for node in model.graph.node}
+    unknown = sorted(
+        kind for kind, domain in kinds if not onnx.defs.has(kind, domain)
+    )
+    if unknown:
+        raise InputError(
+            "The model cannot be converted for ONNX Runtime, as ONNX lacks "
+            f"some of its operations. Received: {', '.join(unknown)}"
+        )
 
 
 def _load(content: bytes) -> Run:

@@ -53,8 +53,8 @@ def export_serving(
     Args:
         model: a built classifier of images in 0..1 that returns logits or
             probabilities that sum to 1. One that first scales images of
-            0..255 by 1/255 or so takes these. Of an `L2TL` model, the target
-            classifier is exported.
+            0..255 by 1/255 or so, or subtracts their mean, takes these. Of an
+            `L2TL` model, the target classifier is exported.
         path: the folder of the versions.
         class_names: one name per class; numbers if None.
         preprocessing: a function of TensorFlow operations that turns raw
@@ -91,7 +91,7 @@ def export_serving(
     served = serve(model, class_names, preprocessing, top_k, max_pixels)
 
     def write(folder: pathlib.Path) -> None:
-        signatures.save(folder, served.signatures)
+        signatures.save(folder, served.signatures, served.tables)
         verification.check_saved(folder, served)
         extra = folder / "assets.extra"
         extra.mkdir()
@@ -168,6 +168,8 @@ def _check_model(model: keras.Model) -> None:
                 f"Received: {variable.path!r} with NaN or infinity"
             )
     shape = model.output_shape
+    if not isinstance(model, keras.Sequential):
+        shape = model.output if isinstance(model.output, dict) else shape
     if not isinstance(shape, tuple) or len(shape) != 2 or not shape[1]:
         raise InputError(
             f"The model must return logits [B, C]. Received: {shape}"

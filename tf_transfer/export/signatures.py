@@ -16,7 +16,7 @@ from tf_transfer.data.framing import Frame
 from tf_transfer.data.image_files import MAX_PIXELS
 from tf_transfer.errors import InputError
 from tf_transfer.export import image_bytes as files
-from tf_transfer.models import endings
+from tf_transfer.models import copies, endings
 from tf_transfer.utils import messages
 
 Preprocessing = Callable[[tf.Tensor], tf.Tensor]
@@ -104,6 +104,16 @@ class ServedModel:
             name: _function(serve, spec).get_concrete_function()
             for name, (serve, spec) in functions.items()
         }
+
+    @property
+    def tables(self) -> list[Any]:
+        """The look-up tables of the model's layers."""
+        return [
+            value
+            for layer in copies.layers_of(self._model)
+            for value in vars(layer).values()
+            if isinstance(value, tf.saved_model.experimental.TrackableResource)
+        ]
 
     @property
     def probabilities(self) -> Any:
@@ -276,7 +286,9 @@ def _function(serve: Callable, spec: tf.TensorSpec) -> Any:
     return tf.function(serve, input_signature=[spec], autograph=False)
 
 
-def save(path: str | os.PathLike, functions: dict[str, Any]) -> None:
+def save(
+    path: str | os.PathLike, functions: dict[str, Any], tables: Sequence = ()
+) -> None:
     """Writes a SavedModel of traced functions and the variables they read.
 
     Each variable is written once; Keras' own archive writes it twice. The
@@ -286,8 +298,19 @@ def save(path: str | os.PathLike, functions: dict[str, Any]) -> None:
     Args:
         path: a folder.
         functions: concrete functions, by signature name.
+        tables: the look-up tables that they read.
+
+    Raises:
+        InputError: if the functions read something else.
     """
     root = tf.Module()
     variables = {id(v): v for f in functions.values() for v in f.variables}
     root.used = list(variables.values())
-    tf.saved_model.save(root, os.fspath(path), functions)
+    root.tables = list(tables)
+    try:
+        tf.saved_model.save(root, os.fspath(path), functions)
+    except AssertionError as error:  # of TensorFlow, on untracked resources
+        raise InputError(
+            "The tables that a model reads must be attributes of its layers. "
+            f"Received: {messages.first_line(error)}"
+        ) from error

@@ -96,11 +96,16 @@ def classifier(encoder: keras.Model, num_classes: int) -> keras.Model:
     Returns:
         A model from images to logits `[B, num_classes]`.
 
+    Raises:
+        InputError: if the encoder is no layer of Keras 3.
+
     Example:
 
     >>> classifier(small_encoder((12, 12, 1)), num_classes=3).output_shape
     (None, 3)
     """
+    if not isinstance(encoder, keras.Layer):
+        raise InputError(f"A Keras 3 model is needed. Received: {encoder!r}")
     return keras.Sequential([encoder, head(num_classes)], name="classifier")
 
 
@@ -159,7 +164,8 @@ def replace_head(
 
     Raises:
         InputError: if the model has no encoder, or ends in a layer without
-            weights; if the shape of `relation` does not fit.
+            weights; if Keras cannot copy the encoder; if the shape of
+            `relation` does not fit.
 
     Example:
 

@@ -4,9 +4,16 @@ import warnings
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tf_transfer.errors import InputError
 from tf_transfer.models import copies
+
+_SQUASH = ("sigmoid", "softmax", "sparsemax")
+_NORMALISES = (keras.layers.Normalization, keras.layers.BatchNormalization)
+_ANY_SIDE = 64
+_MEAN = 10.0  # more than any mean of images in 0..1
+_OFF = 2e-2  # by which a sum in bfloat16 may differ
 
 
 def split(model: keras.Model) -> tuple[keras.Model, keras.Operation]:
@@ -73,14 +80,37 @@ def _last_call(model: keras.Model) -> tuple[keras.Operation, object]:
 
 
 def _traced(model: keras.Model) -> tuple[keras.Operation, object]:
-    """Calls the same layers again, and notes which made the output."""
-    calls, inputs = {}, keras.Input(tensor=model.inputs[0])
+    """Returns the operation that makes the output, and its input tensor."""
+    calls, again = _calls(model)
+    output = again.outputs[0]
+    makers = [call for call in calls if call[2] is output]
+    operation, args, _ = makers[-1] if makers else (None, (), None)
+    if len(again.outputs) != 1 or len(args) != 1:
+        _refuse(model)
+    if not keras.backend.is_keras_tensor(args[0]):
+        _refuse(model)
+    return operation, args[0]
+
+
+def _calls(model: keras.Model) -> tuple[list[tuple], keras.Model]:
+    """Calls the same layers again.
+
+    Returns:
+        The calls in order, `(operation, arguments, outputs)`, and the model
+        of their outputs.
+    """
+    calls, inputs = [], keras.Input(tensor=model.inputs[0])
 
     def call(operation, *args, **kwargs):
         outputs = operation(*args, **kwargs)
-        calls[id(outputs)] = operation, args, outputs
+        calls.append((operation, args, outputs))
         return outputs
 
+    if isinstance(model, keras.Sequential):
+        outputs = inputs
+        for layer in model.layers:
+            outputs = call(layer, outputs)
+        return calls, keras.Model(inputs, outputs)
     try:
         again = keras.models.clone_model(
             model,
@@ -90,12 +120,7 @@ def _traced(model: keras.Model) -> tuple[keras.Operation, object]:
         )
     except (TypeError, ValueError):
         _refuse(model)
-    operation, args, _ = calls.get(id(again.outputs[0]), (None, (), None))
-    if len(again.outputs) != 1 or len(args) != 1:
-        _refuse(model)
-    if not keras.backend.is_keras_tensor(args[0]):
-        _refuse(model)
-    return operation, args[0]
+    return calls, again
 
 
 def _refuse(model: keras.Model):
@@ -121,17 +146,28 @@ def returns_probabilities(model: keras.Model) -> bool:
     activation = getattr(last, "activation", None)
     name = getattr(activation, "__name__", type(activation).__name__)
     names = f"{name} {type(last).__name__}".lower()
-    if "sigmoid" in names and "log" not in names:
+    squashes = "log" not in names and any(word in names for word in _SQUASH)
+    softmax = squashes and "softmax" in names
+    if squashes and "sigmoid" in names:
         _refuse_sigmoid(model)
-    outputs = outputs_for_noise(model)
-    if outputs is None or outputs.shape[-1] == 1:
-        return "softmax" in names and "log" not in names
+    outputs = copies.outputs_for_noise(model)
+    if outputs is not None:
+        outputs = outputs[np.isfinite(outputs).all(axis=-1)]
+    if outputs is None or not len(outputs) or outputs.shape[-1] == 1:
+        return softmax
     sums = outputs.sum(axis=-1)
-    if outputs.min() >= 0 and np.abs(sums - 1).max() < 2e-2:  # bfloat16
+    changes = np.ptp(outputs, axis=0).max()
+    if not changes and isinstance(last, keras.layers.Dense) and not squashes:
+        return False  # a head of zeros, whatever its bias
+    positive = outputs.min() >= 0
+    if positive and np.abs(sums - 1).max() < _OFF:
         return True
-    opaque = activation is None and not isinstance(last, keras.layers.Dense)
-    squashed = outputs.min() >= 0 and 0 < outputs.max() <= 1
-    if opaque and squashed and np.ptp(outputs, axis=0).max() > 0:
+    opaque = not isinstance(last, keras.layers.Dense)
+    if activation is not None:
+        opaque = not hasattr(keras.activations, name)
+    shares = np.ptp(sums) < _OFF * changes  # of another sum than 1
+    squashed = shares or (opaque and outputs.max() <= 1)
+    if squashes or (positive and changes and squashed):
         _refuse_sigmoid(model)
     return False
 
@@ -143,54 +179,60 @@ def _refuse_sigmoid(model: keras.Model):
     )
 
 
-def outputs_for_noise(model: keras.Model) -> np.ndarray | None:
-    """Returns outputs for images of noise, float32, or None if unknown."""
-    images = copies.noise_for(model)
-    if images is None:
-        return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # inputs as a list or a tensor
-        try:
-            outputs = model(images, training=False)
-        except (TypeError, ValueError):
-            return None
-    if not keras.ops.is_tensor(outputs):
-        return None
-    return np.asarray(keras.ops.convert_to_numpy(outputs), np.float32)
-
-
 def takes_bytes(model: keras.Model) -> bool:
-    """Whether a model scales images of 0..255 itself, by a `Rescaling`.
+    """Whether a model scales images of 0..255 itself, as by a `Rescaling`.
 
-    It is told from what happens to black and white images before the first
-    trained layer: a change of shade by 1/255 is that of such a model.
+    It is told from what happens to images of one shade before the first
+    trained layer: a change of shade by 1/255, or the subtraction of a mean
+    of many, is that of such a model. So are the statistics of a
+    normalisation.
     """
     inputs = getattr(model, "inputs", None) or ()
-    if len(inputs) != 1 or None in inputs[0].shape[1:]:
+    if len(inputs) != 1:
         return False
-    scaled = None
-    for operation in getattr(model, "operations", model.layers):
-        if isinstance(operation, keras.layers.InputLayer):
-            continue
-        if isinstance(operation, keras.Model) and operation.layers:
-            return takes_bytes(operation) if scaled is None else False
-        if getattr(operation, "trainable_variables", None):
-            return False
-        try:
-            part = keras.Model(inputs, operation.output)
-        except (AttributeError, ValueError):
-            return False
-        shape = (1, *inputs[0].shape[1:])
-        shades = [np.full(shape, level, np.float32) for level in (0, 255)]
+    shape = [1, *(side or _ANY_SIDE for side in inputs[0].shape[1:])]
+    shades = [np.full(shape, level, np.float32) for level in (0, 1, 255)]
+    try:
+        return _scaled(model, shades)
+    except (TypeError, ValueError, tf.errors.OpError):
+        return False
+
+
+def _scaled(model: keras.Model, shades: list[np.ndarray]) -> bool:
+    """Whether a model scales images of shades 0, 1 and 255 as those of bytes.
+
+    It looks at the operations before the first trained layer.
+
+    Raises:
+        ValueError: as soon as it is clear that it does not.
+    """
+    start = model.inputs[0]
+    values = {id(start): shades}  # of the tensors that are no trained layer's
+    for operation, args, outputs in _calls(model)[0]:
+        tensors = filter(
+            keras.backend.is_keras_tensor, keras.tree.flatten(args)
+        )
+        inputs = [values[id(x)] for x in tensors if id(x) in values]
+        if isinstance(operation, keras.Model) and operation.layers and inputs:
+            if _scaled(operation, inputs[0]):
+                return True
+        elif not inputs or (
+            getattr(operation, "weights", None)
+            and not isinstance(operation, _NORMALISES)
+        ):
+            raise ValueError("This is a trained layer.")
+        part = keras.Model(start, outputs)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            black, white = (np.asarray(part(s, training=False)) for s in shades)
-        if black.shape != shape:
-            return False
-        scaled = float(np.abs(white - black).max()) / 255
-        if 0 < scaled < 0.1:
+            results = [np.asarray(part(x, training=False)) for x in shades]
+        black, grey, white = (x.astype(np.float32) for x in results)
+        if not np.allclose(white - black, 255 * (grey - black), 1e-2, 1e-2):
+            raise ValueError("This is no scale.")
+        scale = np.abs(white - black).max() / 255
+        centred = scale < 1.5 and np.abs(black).max() > _MEAN
+        if 0 < scale < 0.1 or centred:
             return True
-        if scaled > 1.5:
-            return False
-        scaled = None
+        if scale > 1.5:
+            raise ValueError("These are images of 0..1.")
+        values[id(outputs)] = results
     return False

@@ -94,9 +94,9 @@ class Resume(keras.callbacks.Callback):
                 "`every` and `keep` must be at least 1. "
                 f"Received: {every=}, {keep=}"
             )
-        if not (model.built and model.compiled):
+        if not (getattr(model, "compiled", False) and model.built):
             raise InputError(
-                "`Resume` needs a model that is built and compiled. "
+                "`Resume` needs a Keras 3 model that is built and compiled. "
                 f"Received: {model.name!r}"
             )
         if not model.optimizer.built:

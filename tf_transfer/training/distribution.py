@@ -211,6 +211,8 @@ def distributed(model: keras.Model) -> keras.Model:
     scope = model.distribute_strategy
     if isinstance(model, DistributedTrainer) or scope.num_replicas_in_sync == 1:
         return model
+    if not isinstance(model, keras.Model):
+        raise InputError(f"A Keras 3 model is needed. Received: {model!r}")
     return _Distributed(model.inputs, model.outputs, name=model.name)
 
 
