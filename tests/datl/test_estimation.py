@@ -307,6 +307,31 @@ def test_images_of_half_precision_may_have_any_size():
     np.testing.assert_allclose(estimate.prior, PRIOR, atol=1e-3)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_models_of_other_precisions(dtype, from_logits):
+    model = logit_model()
+    layers = [model, keras.layers.Activation("linear", dtype=dtype)]
+    if not from_logits:
+        layers.append(keras.layers.Softmax(dtype=dtype))
+    images, labels = drawn(PRIOR, 300)
+    held_out = tf.data.Dataset.from_tensor_slices((images, labels)).batch(50)
+    settings = {"held_out": held_out, "bootstrap": 3, "calibrate": True}
+    for estimator in estimation.ESTIMATORS:
+        estimates = [
+            estimation.estimate_target_prior(
+                keras.Sequential(some),
+                images[:200],
+                PRIOR,
+                estimator=estimator,
+                from_logits=len(some) < 3,
+                **settings,
+            ).prior
+            for some in (layers[:1], layers)
+        ]
+        np.testing.assert_allclose(*estimates, atol=0.05)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_rectifier_does_not_hide_pixels_that_are_not_finite(value):
     model = helpers.tiny_classifier()

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tf_transfer.datl import confusion, label_shift
 from tf_transfer.datl.diagnostics import bootstrap_interval
 from tf_transfer.errors import InputError
-from tf_transfer.models.inference import as_logits, stream_outputs
+from tf_transfer.models.inference import as_batches, as_logits, stream_outputs
 from tf_transfer.utils import checks, progress, tf_data, weighting
 
 ESTIMATORS = ("mean", "em", "bbse")
@@ -88,13 +88,6 @@ class _Rows:
         return self.total / self.count
 
 
-def as_batches(images: np.ndarray | tf.data.Dataset) -> tf.data.Dataset:
-    """Returns a dataset of batches; splits an array `[N, H, W, channels]`."""
-    if isinstance(images, tf.data.Dataset):
-        return images
-    return tf.data.Dataset.from_tensor_slices(images).batch(_BATCH)
-
-
 def count_source_prior(
     dataset: tf.data.Dataset, num_classes: int
 ) -> np.ndarray:
@@ -154,8 +147,9 @@ def estimate_target_prior(
 
     Args:
         model: a source classifier (the generalist), from images to `[B, C]`.
-        images: target images, as an array or batches of any size; labels are
-            ignored.
+        images: target images, as an array, a `PyDataset`, or a dataset of
+            batches of any size; labels are ignored. For a model of several
+            inputs, a tuple or dict of arrays, or batches of these.
         source_prior: P_s, `[C]`.
         estimator: `"mean"`, the mean prediction (Ngiam et al. 2018, section
             3); `"em"`, maximum likelihood (Saerens et al. 2002), or
@@ -203,7 +197,7 @@ def estimate_target_prior(
             f"images. Received: {estimator=}, {calibrate=}, held_out=None"
         )
     prior = checks.check_prior(source_prior)
-    batches = as_batches(images)
+    batches = as_batches(images, model)
     _check_shape(model, batches)
     if calibrate:
         temperature *= _calibration(model, held_out, len(prior), from_logits)
@@ -249,13 +243,27 @@ def _check_shape(model: keras.Model, batches: tf.data.Dataset) -> None:
     """Raises InputError if a dataset's images do not fit a built model."""
     spec = batches.element_spec
     images = spec[0] if isinstance(spec, tuple) else spec
-    # Unbuilt and subclassed models have no input shape.
-    input_shape = getattr(model, "input_shape", None) if model.built else None
-    if not images.shape.is_compatible_with(input_shape):
+    # Unbuilt and subclassed models have no inputs; dicts go by name.
+    inputs = getattr(model, "inputs", None) if model.built else None
+    if not inputs or isinstance(images, dict):
+        return
+    shapes = [part.shape for part in tf.nest.flatten(images)]
+    wanted = [tuple(part.shape) for part in inputs]
+    fits = len(shapes) == len(wanted) and all(
+        shape.is_compatible_with(other)
+        for shape, other in zip(shapes, wanted, strict=True)
+    )
+    if not fits:
+        one = len(wanted) == 1
         raise InputError(
-            f"The model takes images of shape {input_shape}. "
-            f"Received: target images of shape {tuple(images.shape)}"
+            f"The model takes images of shape {wanted[0] if one else wanted}. "
+            "Received: target images of shape "
+            + ", ".join(str(_shape(shape)) for shape in shapes)
         )
+
+
+def _shape(shape: tf.TensorShape) -> tuple | None:
+    return None if shape.rank is None else tuple(shape)
 
 
 def _checked(outputs, num_classes: int, from_logits: bool):
