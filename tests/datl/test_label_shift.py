@@ -96,6 +96,7 @@ def test_em_refuses(probabilities, message):
         (np.eye(2), [5, 5], "not counts"),
         (np.eye(3), [0.5, 0.5], r"shape \[2, 2\]"),
         (np.zeros((2, 2)), [0.5, 0.5], "No source classes explain"),
+        (np.full((2, 2), np.nan), [0.5, 0.5], "must be finite"),
     ],
 )
 def test_bbse_refuses(confusion, prior, message):

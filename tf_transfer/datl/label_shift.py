@@ -133,7 +133,7 @@ def bbse_prior(
 
     Raises:
         InputError: if `source_prior` is not a probability vector, the shapes
-            do not match, or the solution is 0.
+            do not match, a number is not finite, or the solution is 0.
 
     Example:
 
@@ -149,6 +149,14 @@ def bbse_prior(
             f"`confusion` must have shape [{count}, {count}] and "
             f"`mean_prediction` [{count}]. Received: shapes {shapes[0]} and "
             f"{shapes[1]}"
+        )
+    if not (
+        np.isfinite(confusion).all() and np.isfinite(mean_prediction).all()
+    ):
+        raise InputError(
+            "`confusion` and `mean_prediction` must be finite. "
+            f"Received: sums {np.sum(confusion):g} and "
+            f"{np.sum(mean_prediction):g}"
         )
     return PriorSolver(confusion, source_prior).solve(mean_prediction)
 
