@@ -1,5 +1,6 @@
 import io
 import struct
+import zlib
 
 import numpy as np
 import PIL.Image
@@ -164,3 +165,87 @@ def test_as_jpeg_or_png():
     for content in (b"", b"text", encoded(COLOUR, "GIF")[:60]):
         with pytest.raises(InputError, match="cannot be read"):
             as_jpeg_or_png(content)
+
+
+def png_chunk(kind, content):
+    check = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + check
+
+
+def interlaced(image):
+    """A grey PNG of 16 bits in the seven passes of Adam7."""
+    passes = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4))
+    passes += ((2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
+    rows = b""
+    for y, x, down, right in passes:
+        for row in image[y::down, x::right]:
+            rows += b"\0" + row.astype(">u2").tobytes()
+    height, width = image.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 1)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", header)
+        + png_chunk(b"IDAT", zlib.compress(rows))
+        + png_chunk(b"IEND", b"")
+    )
+
+
+def test_interlaced_16_bit_png():
+    image = (COLUMNS * 4000 + ROWS * 7).astype(np.uint16)
+    decoded = EncodedImages([interlaced(image)])[0]
+    np.testing.assert_array_equal(decoded[..., 0], image)
+
+
+def saved(image, kind, **options):
+    content = io.BytesIO()
+    image.save(content, kind, **options)
+    return content.getvalue()
+
+
+def uncommon():
+    """Files that Pillow writes, by name."""
+    colour, grey = PIL.Image.fromarray(COLOUR), PIL.Image.fromarray(GREY)
+    few = colour.quantize(4)
+    frames = [PIL.Image.fromarray(np.roll(COLOUR, 3 * i, 1)) for i in (1, 2)]
+    moving = {"save_all": True, "append_images": frames}
+    both = PIL.Image.merge("LA", [grey, PIL.Image.fromarray(255 - GREY)])
+    return {
+        "CMYK": saved(colour.convert("CMYK"), "JPEG", quality=95),
+        "progressive": saved(colour, "JPEG", quality=95, progressive=True),
+        "grey and alpha": saved(both, "PNG"),
+        "1 bit": saved(grey.convert("1"), "PNG"),
+        "2 bits": saved(few, "PNG", bits=2),
+        "palette and alpha": saved(
+            few, "PNG", transparency=bytes([0, 128, 255])
+        ),
+        "moving PNG": saved(colour, "PNG", **moving),
+        "moving GIF": saved(colour, "GIF", **moving),
+        "moving WebP": saved(colour, "WEBP", lossless=True, **moving),
+        "WebP and alpha": saved(
+            PIL.Image.fromarray(np.dstack([COLOUR, GREY])),
+            "WEBP",
+            lossless=True,
+            exact=True,
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", uncommon())
+def test_uncommon_files_are_what_pillow_sees(name):
+    content = uncommon()[name]
+    image = PIL.Image.open(io.BytesIO(content))
+    expected = np.asarray(image.convert("RGBA"))
+    decoded = EncodedImages([content])[0]
+    channels = decoded.shape[-1]
+    colour = decoded[..., :1] if channels < 3 else decoded[..., :3]
+    opacity = decoded[..., -1] if channels in (2, 4) else 255
+    near = 10 if image.format == "JPEG" else 0
+    np.testing.assert_allclose(
+        colour + 0 * expected[..., :3], expected[..., :3], atol=near
+    )
+    np.testing.assert_array_equal(
+        opacity + 0 * expected[..., 3], expected[..., 3]
+    )
+    if "moving" not in name:
+        with pytest.raises(InputError, match="cannot be read"):
+            EncodedImages([content[: len(content) // 2]])[0]

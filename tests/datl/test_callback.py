@@ -196,3 +196,27 @@ def test_a_keras_applications_classifier_as_the_generalist():
     fit(compiled(model), importance.attach(source), [adapt])
     expected = generalist.predict(images, verbose=0).mean(axis=0) / PRIOR
     np.testing.assert_allclose(importance.numpy(), expected, rtol=1e-4)
+
+
+def test_datl_trains_a_model_of_two_inputs():
+    image, vector = keras.Input((2, 2, 1)), keras.Input((3,))
+    features = [keras.layers.Flatten()(image), vector]
+    logits = keras.layers.Dense(4)(keras.layers.Concatenate()(features))
+    model = keras.Model([image, vector], logits)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss)
+    rng = np.random.default_rng(0)
+    inputs = rng.random((8, 2, 2, 1), "f"), rng.random((8, 3), "f")
+    source = tf.data.Dataset.from_tensor_slices((inputs, np.arange(8) % 4))
+    source = source.batch(4)
+    importance = tt.ImportanceWeights(4)
+    adapt = tt.DATL(importance, source, [0.25] * 4, model)
+    model.fit(
+        importance.attach(source), callbacks=[adapt], shuffle=False, verbose=0
+    )
+    assert adapt.estimate.count == 8
+    wrong = tt.DATL(
+        importance, source.map(lambda x, y: x[0]), [0.25] * 4, model
+    )
+    with pytest.raises(InputError, match="takes images of shape"):
+        wrong.on_train_begin()

@@ -2,9 +2,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.optimize import nnls
 
 from tests import helpers
-from tf_transfer.datl import estimation
+from tf_transfer.datl import estimation, label_shift
+from tf_transfer.datl.diagnostics import bootstrap_interval
 from tf_transfer.errors import InputError
 
 PRIOR = np.full(3, 1 / 3)
@@ -104,6 +106,109 @@ def test_bbse_undoes_one_sided_mistakes_and_an_uneven_prior():
     np.testing.assert_allclose(estimate.prior, truth, atol=1e-4)
 
 
+def estimate_bbse(logits, held_logits, labels, **settings):
+    """BBSE of logits, from the logits of held-out images."""
+    classes = logits.shape[1]
+    model = keras.Sequential([keras.Input((classes,)), keras.layers.Identity()])
+    held_out = tf.data.Dataset.from_tensor_slices((held_logits, labels))
+    return estimation.estimate_target_prior(
+        model,
+        logits,
+        np.full(classes, 1 / classes),
+        estimator="bbse",
+        held_out=held_out.batch(512),
+        **settings,
+    )
+
+
+def calibrated(labels, classes, seed):
+    """Logits of a signal in noise, calibrated for equal shares."""
+    rng = np.random.default_rng(seed)
+    signal = rng.normal(size=(len(labels), classes))
+    signal[np.arange(len(labels)), labels] += 2
+    return (2 * signal).astype(np.float32)
+
+
+def test_the_interval_of_a_certain_confusion_is_of_the_target_alone():
+    held = np.arange(900) % 3
+    held_logits = calibrated(held, 3, seed=0)
+    logits = calibrated(np.arange(60) % 2, 3, seed=1)
+    estimate = estimate_bbse(logits, held_logits, held, bootstrap=20)
+    rows = label_shift.softmax(held_logits)
+    sums = np.zeros((3, 3))
+    np.add.at(sums.T, held, rows)
+    joint = np.full(3, 1 / 3) * (sums / sums.sum(axis=0))
+
+    def solve(rows):
+        prior = nnls(joint, rows.mean(axis=0))[0]
+        return prior / prior.sum()
+
+    expected = bootstrap_interval(label_shift.softmax(logits), solve, 20)
+    np.testing.assert_allclose(estimate.interval, expected, rtol=1e-6)
+
+
+def test_bbse_refuses_a_source_class_that_held_out_lacks():
+    held = np.arange(300) % 2
+    with pytest.raises(InputError, match="no images of class 2"):
+        estimate_bbse(np.zeros((9, 3), "f"), calibrated(held, 3, 0), held)
+
+
+def test_twins_and_a_model_without_knowledge_have_wide_intervals():
+    rng = np.random.default_rng(0)
+    truth = np.array([0.2, 0.2, 0.6])
+    logits = calibrated(rng.choice(3, 6000, p=truth), 3, seed=1)
+    held = rng.choice(3, 6000)
+    held_logits = calibrated(held, 3, seed=2)
+    for rows in (logits, held_logits):
+        rows[:, 2] = rows[:, 1]
+    with pytest.warns(UserWarning, match="tell classes 1, 2 apart"):
+        estimate = estimate_bbse(logits, held_logits, held)
+    low, high = estimate.interval
+    assert np.all((low < truth) & (truth < high))
+    flat = np.zeros((1000, 3), np.float32)
+    with pytest.warns(UserWarning, match="tell classes 0, 1, 2 apart"):
+        estimate = estimate_bbse(flat, flat, held[:1000])
+    np.testing.assert_allclose(estimate.prior, PRIOR, atol=1e-6)
+    low, high = estimate.interval
+    assert np.all((low < 0.2) & (high > 0.6))
+
+
+def test_predictions_at_random_have_wide_intervals():
+    rng = np.random.default_rng(0)
+    logits, held_logits = rng.normal(size=(2, 3000, 3)).astype("f")
+    held = np.arange(3000) % 3
+    low, high = estimate_bbse(logits, held_logits, held).interval
+    assert np.all(high - low > 0.5)
+
+
+def test_bbse_without_an_interval_says_what_is_uncertain(capsys):
+    held = np.arange(6) % 3
+    logits = calibrated(held, 3, seed=0)
+    estimate_bbse(logits, logits, held, bootstrap=0)
+    assert "too much alike" in capsys.readouterr().err
+
+
+def test_many_classes_take_seconds_and_cover_the_truth():
+    classes = 410
+    held = np.repeat(np.arange(classes), 4)
+    truth = np.random.default_rng(0).dirichlet(np.full(classes, 0.5))
+    labels = np.random.default_rng(1).choice(classes, 500, p=truth)
+    logits = 2 * calibrated(labels, classes, seed=2)
+    held_logits = 2 * calibrated(held, classes, seed=3)
+    estimate = estimate_bbse(logits, held_logits, held, bootstrap=5)
+    assert estimate.prior.sum() == pytest.approx(1)
+    assert np.all(estimate.interval[0] <= estimate.interval[1])
+
+
+def test_images_of_another_range_that_end_on_one_class_are_warned_of(capsys):
+    images, _ = drawn([1, 0, 0], 30, noise=0)
+    model = logit_model(noise=0.1)
+    estimation.estimate_target_prior(model, images, PRIOR)
+    assert not capsys.readouterr().err
+    estimation.estimate_target_prior(model, 255 * images, PRIOR)
+    assert "class 0 with share 1.000" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("estimator", ["mean", "em"])
 def test_the_prior_is_the_same_without_an_interval(estimator):
     images, _ = drawn([0.6, 0.3, 0.1], 100)
@@ -200,6 +305,31 @@ def test_images_of_half_precision_may_have_any_size():
     images = np.full((2, 300, 300, 3), 0.5, np.float16)
     estimate = estimation.estimate_target_prior(model, images, PRIOR)
     np.testing.assert_allclose(estimate.prior, PRIOR, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_models_of_other_precisions(dtype, from_logits):
+    model = logit_model()
+    layers = [model, keras.layers.Activation("linear", dtype=dtype)]
+    if not from_logits:
+        layers.append(keras.layers.Softmax(dtype=dtype))
+    images, labels = drawn(PRIOR, 300)
+    held_out = tf.data.Dataset.from_tensor_slices((images, labels)).batch(50)
+    settings = {"held_out": held_out, "bootstrap": 3, "calibrate": True}
+    for estimator in estimation.ESTIMATORS:
+        estimates = [
+            estimation.estimate_target_prior(
+                keras.Sequential(some),
+                images[:200],
+                PRIOR,
+                estimator=estimator,
+                from_logits=len(some) < 3,
+                **settings,
+            ).prior
+            for some in (layers[:1], layers)
+        ]
+        np.testing.assert_allclose(*estimates, atol=0.05)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -96,6 +96,7 @@ def test_em_refuses(probabilities, message):
         (np.eye(2), [5, 5], "not counts"),
         (np.eye(3), [0.5, 0.5], r"shape \[2, 2\]"),
         (np.zeros((2, 2)), [0.5, 0.5], "No source classes explain"),
+        (np.full((2, 2), np.nan), [0.5, 0.5], "must be finite"),
     ],
 )
 def test_bbse_refuses(confusion, prior, message):
@@ -113,3 +114,12 @@ def test_calibration_recovers_the_temperature():
     assert label_shift.calibration_temperature(
         3 * logits, labels
     ) == pytest.approx(3, rel=0.1)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_temperature_at_the_end_of_its_range_is_warned_of(right):
+    labels = np.arange(300) % 3
+    logits = 5 * np.eye(3)[labels if right else (labels + 1) % 3]
+    with pytest.warns(UserWarning, match="no best temperature"):
+        temperature = label_shift.calibration_temperature(logits, labels)
+    assert temperature < 1 if right else temperature > 19

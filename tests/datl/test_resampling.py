@@ -307,3 +307,14 @@ def test_a_weight_above_a_block_is_warned_of():
 def test_endless_single_examples_stay_endless():
     stage = resampling.resample(records().repeat(), WEIGHTS, seed=0)
     assert stage.cardinality() == tf.data.INFINITE_CARDINALITY
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array])
+def test_weights_may_be_a_list(kind):
+    weights = kind([3.0, 0.0])
+    dataset = tf.data.Dataset.from_tensor_slices((["a", "b"], [0, 1]))
+    drawn = resampling.resample(dataset, weights, seed=0)
+    assert [label for _, label in drawn.as_numpy_iterator()] == [0, 0, 0]
+    labels = np.array([1, 0, 1])
+    indices = resampling.index_draw(labels, weights, batch_size=4, seed=0)
+    assert next(iter(indices)).numpy().tolist() == [1, 1, 1, 1]

@@ -41,3 +41,87 @@ def test_stream_outputs_refuses_arrays():
     images = np.zeros((2, 8, 8, 1), np.float32)
     with pytest.raises(InputError, match=r"tf.data.Dataset.*: ndarray"):
         next(inference.stream_outputs(helpers.tiny_classifier(), images))
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of what a function returns."""
+
+    def __init__(self, make, count=3):
+        super().__init__()
+        self._make, self._count = make, count
+
+    @property
+    def num_batches(self):
+        return self._count
+
+    def __getitem__(self, index):
+        return self._make(index)
+
+
+def two_inputs(form=list):
+    """Adds up the pixels of an image and the entries of a vector."""
+    image = keras.Input((2, 2, 1), name="image")
+    vector = keras.Input((3,), name="extra")
+    sums = [keras.layers.Flatten()(image), vector]
+    outputs = keras.ops.sum(keras.layers.Concatenate()(sums), 1, keepdims=True)
+    if form is dict:
+        return keras.Model({"image": image, "extra": vector}, outputs)
+    return keras.Model([image, vector], outputs)
+
+
+IMAGES = np.arange(24, dtype=np.float32).reshape(6, 2, 2, 1)
+EXTRA = np.arange(18, dtype=np.float32).reshape(6, 3)
+SUMS = IMAGES.sum((1, 2, 3)) + EXTRA.sum(1)
+
+
+def streamed(model, images):
+    batches = inference.as_batches(images, model)
+    rows = [rows for rows, _ in inference.stream_outputs(model, batches)]
+    return np.concatenate(rows)[:, 0]
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        (IMAGES, EXTRA),
+        [IMAGES, EXTRA],
+        tf.data.Dataset.from_tensor_slices(((IMAGES, EXTRA), EXTRA)).batch(4),
+        tf.data.Dataset.from_tensor_slices(
+            ((IMAGES, EXTRA), {"label": EXTRA})
+        ).batch(4),
+        Batches(lambda i: ((IMAGES[2 * i :][:2], EXTRA[2 * i :][:2]), i)),
+        Batches(lambda i: ([IMAGES[2 * i :][:2], EXTRA[2 * i :][:2]],)),
+    ],
+)
+def test_models_of_two_inputs(images):
+    np.testing.assert_allclose(streamed(two_inputs(), images), SUMS)
+
+
+def test_models_of_a_dict_of_inputs():
+    named = {"image": IMAGES, "extra": EXTRA}
+    model = two_inputs(dict)
+    dataset = tf.data.Dataset.from_tensor_slices(named).batch(4)
+    for images in (named, dataset, Batches(lambda i: named, 1)):
+        np.testing.assert_allclose(streamed(model, images), SUMS)
+
+
+def test_any_input_that_is_not_finite_makes_the_output_nan():
+    extra = EXTRA.copy()
+    extra[2, 1] = np.inf
+    rows = streamed(two_inputs(), (IMAGES, extra))
+    np.testing.assert_array_equal(np.isnan(rows), np.arange(6) == 2)
+
+
+def test_a_py_dataset_of_images_and_what_is_refused():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Identity()])
+    one = Batches(lambda i: EXTRA[2 * i :][:2])
+    for _ in range(2):  # it can be read again
+        np.testing.assert_array_equal(streamed(model, one), EXTRA[:, 0])
+    for bad, message in (
+        ((EXTRA for _ in range(2)), "Received: generator"),
+        (lambda: EXTRA, "Received: function"),
+        (Batches(None, count=0), "at least one batch. Received: 0"),
+        (Batches(None, count=None), "must have an end.*Received: None"),
+    ):
+        with pytest.raises(InputError, match=message):
+            inference.as_batches(bad, model)

@@ -3,7 +3,8 @@
 JPEG and PNG files are decoded by TensorFlow, as a served model decodes them;
 GIF, BMP and WebP files by Pillow. 16-bit PNG files keep their 16 bits. Images
 are turned as their EXIF orientation says. Of an animation, the first picture
-is used.
+is used. The one colour that a PNG without palette may declare transparent is
+kept as any other.
 """
 
 import contextlib

@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tf_transfer.data import glyphs
+from tf_transfer.data import glyphs, pixel_values
 from tf_transfer.data.image_files import (
     MAX_PIXELS,
     SUFFIXES,
@@ -83,11 +83,12 @@ def load_digits() -> RawImages:
 def _read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Reads a NumPy archive without running any code in it."""
     # np.load(path) would leave the file open if it is not an archive.
-    with (
-        open(path, "rb") as file,
-        np.load(file, allow_pickle=False) as archive,
-    ):
-        return {name: archive[name] for name in archive.files}
+    with open(path, "rb") as file:
+        archive = np.load(file, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise ValueError("it is a single array, as in a .npy file")
+        with archive:
+            return {name: archive[name] for name in archive.files}
 
 
 def load_npz(path: str) -> RawImages:
@@ -107,6 +108,11 @@ def load_npz(path: str) -> RawImages:
             )
     for part in ("train", "test"):
         _check_pair(path, part, arrays)
+    try:
+        shared = {n: arrays[n] for n in ("x_train", "x_test") if n in arrays}
+        arrays |= pixel_values.share_range(shared)
+    except InputError as error:
+        raise InputError(f"{error} ({path})") from error
     images, labels, test = arrays["x_train"], arrays["y_train"], None
     if "x_test" in arrays and len(arrays["x_test"]):
         test = np.arange(len(arrays["y_test"])) + len(labels)
@@ -120,11 +126,21 @@ def load_npz(path: str) -> RawImages:
             "class_names must be a list of names. "
             f"Received: {path} with shape {names.shape}"
         )
-    return RawImages(images, labels, [str(name) for name in names], test)
+    return RawImages(images, labels, [_name(name) for name in names], test)
+
+
+def _name(name) -> str:
+    """Returns a class name of text, bytes or a number."""
+    try:
+        return name.decode() if isinstance(name, bytes) else str(name)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"class_names of bytes must be UTF-8. Received: {name!r}"
+        ) from error
 
 
 def _check_pair(path: str, part: str, arrays: dict) -> None:
-    """Checks the images and labels of one part of an archive."""
+    """Checks images and labels of one part; makes the labels integers."""
     if f"x_{part}" not in arrays:
         return
     images, labels = arrays[f"x_{part}"], arrays.get(f"y_{part}")
@@ -134,17 +150,28 @@ def _check_pair(path: str, part: str, arrays: dict) -> None:
             f"channels]. Received: {path} with {images.dtype} of shape "
             f"{images.shape}"
         )
-    if labels is None or labels.shape != images.shape[:1]:
+    if labels is None or labels.shape[:1] != images.shape[:1]:
         shape = None if labels is None else labels.shape
         raise InputError(
             f"x_{part} and y_{part} must have equal lengths. Received: {path} "
             f"with shapes {images.shape} and {shape}"
         )
-    if labels.dtype.kind not in "iu" or (labels > _MOST_CLASSES).any():
+    if labels.shape == (len(images), 1):  # as in keras.datasets.cifar10
+        labels = labels[:, 0]
+    if labels.ndim != 1:
+        raise InputError(
+            f"y_{part} must hold one class number per image (of one-hot "
+            "vectors, y.argmax(axis=1)). "
+            f"Received: {path} with shape {labels.shape}"
+        )
+    whole = labels.dtype.kind == "f" and (labels == np.rint(labels)).all()
+    numbers = labels.dtype.kind in "iu" or whole
+    if not numbers or (labels > _MOST_CLASSES).any():
         raise InputError(
             f"y_{part} must hold class numbers up to {_MOST_CLASSES}. "
             f"Received: {path} with {labels.dtype}, for example {labels[:1]}"
         )
+    arrays[f"y_{part}"] = labels.astype(np.int64) if whole else labels
     if part == "test" and images.shape[1:] != arrays["x_train"].shape[1:]:
         raise InputError(
             "x_train and x_test must hold images of one shape. Received: "

@@ -7,21 +7,24 @@ intervals that need single rows.
 
 import dataclasses
 import functools
+import warnings
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_transfer.datl import label_shift
+from tf_transfer.datl import confusion, label_shift
 from tf_transfer.datl.diagnostics import bootstrap_interval
 from tf_transfer.errors import InputError
-from tf_transfer.models.inference import as_logits, stream_outputs
-from tf_transfer.utils import checks, tf_data, weighting
+from tf_transfer.models.inference import as_batches, as_logits, stream_outputs
+from tf_transfer.utils import checks, progress, tf_data, weighting
 
 ESTIMATORS = ("mean", "em", "bbse")
 _MOST_ROWS = 10_000
 _MOST_BYTES = 2**28
 _BATCH = 256
+_ONE_CLASS = 0.99
+_MANY = 20
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,13 +88,6 @@ class _Rows:
         return self.total / self.count
 
 
-def as_batches(images: np.ndarray | tf.data.Dataset) -> tf.data.Dataset:
-    """Returns a dataset of batches; splits an array `[N, H, W, channels]`."""
-    if isinstance(images, tf.data.Dataset):
-        return images
-    return tf.data.Dataset.from_tensor_slices(images).batch(_BATCH)
-
-
 def count_source_prior(
     dataset: tf.data.Dataset, num_classes: int
 ) -> np.ndarray:
@@ -151,8 +147,9 @@ def estimate_target_prior(
 
     Args:
         model: a source classifier (the generalist), from images to `[B, C]`.
-        images: target images, as an array or batches of any size; labels are
-            ignored.
+        images: target images, as an array, a `PyDataset`, or a dataset of
+            batches of any size; labels are ignored. For a model of several
+            inputs, a tuple or dict of arrays, or batches of these.
         source_prior: P_s, `[C]`.
         estimator: `"mean"`, the mean prediction (Ngiam et al. 2018, section
             3); `"em"`, maximum likelihood (Saerens et al. 2002), or
@@ -165,14 +162,17 @@ def estimate_target_prior(
         calibrate: whether to fit a temperature on `held_out` first.
         bootstrap: samples for the interval; 0 for no interval. For more than
             10,000 images, the interval is that of a sample of 10,000, and so
-            wider than necessary.
+            wider than necessary. It is of the target images alone, unless
+            `"bbse"` is uncertain of the confusion matrix: then held-out
+            images are drawn anew, too.
 
     Returns:
         The estimate, with its interval.
 
     Raises:
         InputError: if there are no images, a setting is out of range, or the
-            model's outputs do not fit `source_prior` or `from_logits`.
+            model's outputs do not fit `source_prior` or `from_logits`, or
+            `"bbse"` gets no held-out images of a source class.
 
     Example:
 
@@ -197,7 +197,7 @@ def estimate_target_prior(
             f"images. Received: {estimator=}, {calibrate=}, held_out=None"
         )
     prior = checks.check_prior(source_prior)
-    batches = as_batches(images)
+    batches = as_batches(images, model)
     _check_shape(model, batches)
     if calibrate:
         temperature *= _calibration(model, held_out, len(prior), from_logits)
@@ -207,31 +207,63 @@ def estimate_target_prior(
         target.add(label_shift.softmax(logits, temperature))
     if not target.count:
         raise InputError("The target has no images. Received: 0 images")
-    solve = label_shift.mean_prior
+    solve, resample = label_shift.mean_prior, None
     if estimator == "em":
         solve = functools.partial(label_shift.em_prior, source_prior=prior)
     elif estimator == "bbse":
-        confusion = _confusion(model, held_out, prior, temperature, from_logits)
-        solve = functools.partial(_bbse, confusion=confusion, prior=prior)
+        held = _held_out(model, held_out, len(prior), from_logits)
+        solve, resample = _bbse(
+            held, target.mean, prior, temperature, bool(bootstrap)
+        )
     # Only EM needs single rows; the mean of all rows is enough for the others.
     rows = target.sample if estimator == "em" else target.mean[None]
     interval = None
     if bootstrap:
-        interval = bootstrap_interval(target.sample, solve, bootstrap)
-    return TargetPrior(solve(rows), interval, target.count, temperature)
+        draws = target.sample
+        interval = bootstrap_interval(draws, resample or solve, bootstrap)
+    estimate = TargetPrior(solve(rows), interval, target.count, temperature)
+    _warn_of_one_class(estimate)
+    return estimate
+
+
+def _warn_of_one_class(estimate: TargetPrior) -> None:
+    """Warns if all target images seem to be of one class."""
+    largest = estimate.prior.max()
+    several = len(estimate.prior) > 1
+    if several and largest > _ONE_CLASS and estimate.count >= _MANY:
+        progress.warn(
+            "Nearly all target images are taken for one source class; do they "
+            "have the pixel range and the size that the model was trained on? "
+            f"Received: class {estimate.prior.argmax()} with share "
+            f"{largest:.3f}"
+        )
 
 
 def _check_shape(model: keras.Model, batches: tf.data.Dataset) -> None:
     """Raises InputError if a dataset's images do not fit a built model."""
     spec = batches.element_spec
     images = spec[0] if isinstance(spec, tuple) else spec
-    # Unbuilt and subclassed models have no input shape.
-    input_shape = getattr(model, "input_shape", None) if model.built else None
-    if not images.shape.is_compatible_with(input_shape):
+    # Unbuilt and subclassed models have no inputs; dicts go by name.
+    inputs = getattr(model, "inputs", None) if model.built else None
+    if not inputs or isinstance(images, dict):
+        return
+    shapes = [part.shape for part in tf.nest.flatten(images)]
+    wanted = [tuple(part.shape) for part in inputs]
+    fits = len(shapes) == len(wanted) and all(
+        shape.is_compatible_with(other)
+        for shape, other in zip(shapes, wanted, strict=True)
+    )
+    if not fits:
+        one = len(wanted) == 1
         raise InputError(
-            f"The model takes images of shape {input_shape}. "
-            f"Received: target images of shape {tuple(images.shape)}"
+            f"The model takes images of shape {wanted[0] if one else wanted}. "
+            "Received: target images of shape "
+            + ", ".join(str(_shape(shape)) for shape in shapes)
         )
+
+
+def _shape(shape: tf.TensorShape) -> tuple | None:
+    return None if shape.rank is None else tuple(shape)
 
 
 def _checked(outputs, num_classes: int, from_logits: bool):
@@ -261,20 +293,41 @@ def _held_out(model, held_out, num_classes: int, from_logits: bool):
         raise InputError("`held_out` has no images. Received: 0 images")
 
 
-def _bbse(rows, *, confusion, prior) -> np.ndarray:
-    return label_shift.bbse_prior(rows.mean(axis=0), confusion, prior)
+def _bbse(held_out, target_mean, prior, temperature: float, interval: bool):
+    """Returns BBSE, and for an interval a form that draws held-out images.
 
+    The second is None where the confusion matrix is certain: then its error
+    is small beside that of the target images.
+    """
+    matrix = confusion.ConfusionMatrix(len(prior))
+    rows = _Rows(len(prior) + 1, sample=interval)
+    for logits, labels in held_out:
+        probabilities = label_shift.softmax(logits, temperature)
+        matrix.add(probabilities, labels)
+        rows.add(np.concatenate([probabilities, labels[:, None]], axis=1))
+    solver = confusion.PriorSolver(matrix.joint(prior), prior)
 
-def _confusion(model, held_out, prior, temperature, from_logits) -> np.ndarray:
-    """Returns the confusion matrix that `bbse_prior` takes, `[C, C]`."""
-    confusion = np.zeros((len(prior), len(prior)))
-    pairs = _held_out(model, held_out, len(prior), from_logits)
-    for logits, labels in pairs:
-        np.add.at(confusion.T, labels, label_shift.softmax(logits, temperature))
-    counts = confusion.sum(axis=0)
-    return prior * np.divide(
-        confusion, counts, out=np.zeros_like(confusion), where=counts > 0
+    def solve(rows: np.ndarray) -> np.ndarray:
+        return solver.solve(rows.mean(axis=0))
+
+    alike = matrix.uncertain(prior)
+    if not alike.size:
+        return solve, None
+    sentence = (
+        "The `held_out` images are too few or too much alike for the model to "
+        f"tell {confusion.name_classes(alike)} apart: the estimate of bbse is "
+        "uncertain for these; mean and em need no such images"
     )
+    if solver.singular:
+        warnings.warn(sentence, stacklevel=3)
+    elif not interval:  # which would show it
+        progress.warn(sentence)
+    weights = solve(target_mean[None]) / np.where(prior > 0, prior, 1)
+    predictions, labels = rows.sample[:, :-1], rows.sample[:, -1].astype(int)
+    resample = confusion.Resampled(
+        matrix, predictions, labels, prior, solver, weights
+    )
+    return solve, resample
 
 
 def _calibration(model, held_out, num_classes, from_logits) -> float:

@@ -6,10 +6,15 @@ confusion matrix (BBSE). All work on probabilities, which `softmax` and
 for the number of source classes and N for the number of images.
 """
 
+import warnings
+
 import numpy as np
 
+from tf_transfer.datl.confusion import PriorSolver
 from tf_transfer.errors import InputError
 from tf_transfer.utils import checks
+
+_LOG_RANGE = 3.0
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -123,11 +128,12 @@ def bbse_prior(
 
     Returns:
         P_t, `[C]`, sum 1: the solution of `confusion @ weights =
-        mean_prediction` by non-negative least squares, times P_s.
+        mean_prediction` by non-negative least squares, times P_s. Where
+        the confusion matrix is singular, it is the solution nearest to P_s.
 
     Raises:
         InputError: if `source_prior` is not a probability vector, the shapes
-            do not match, or the solution is 0.
+            do not match, a number is not finite, or the solution is 0.
 
     Example:
 
@@ -135,8 +141,6 @@ def bbse_prior(
     >>> bbse_prior([0.7, 0.3], confusion, [0.5, 0.5]).round(2).tolist()
     [0.75, 0.25]
     """
-    from scipy.optimize import nnls
-
     source_prior = checks.check_prior(source_prior)
     count = len(source_prior)
     shapes = np.shape(confusion), np.shape(mean_prediction)
@@ -146,20 +150,23 @@ def bbse_prior(
             f"`mean_prediction` [{count}]. Received: shapes {shapes[0]} and "
             f"{shapes[1]}"
         )
-    ratio, _ = nnls(confusion, mean_prediction)
-    prior = ratio * source_prior
-    if not prior.any():
+    if not (
+        np.isfinite(confusion).all() and np.isfinite(mean_prediction).all()
+    ):
         raise InputError(
-            "No source classes explain the mean prediction. "
-            f"Received: confusion with a sum of {np.sum(confusion):g}"
+            "`confusion` and `mean_prediction` must be finite. "
+            f"Received: sums {np.sum(confusion):g} and "
+            f"{np.sum(mean_prediction):g}"
         )
-    return prior / prior.sum()
+    return PriorSolver(confusion, source_prior).solve(mean_prediction)
 
 
 def calibration_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Returns the temperature that minimises the negative log-likelihood.
 
     This is temperature scaling (Guo et al. 2017) on held-out source images.
+    It searches from e^-3 to e^3, and warns if the best is at an end: then the
+    predictions are all right, or do not depend on the images.
 
     Args:
         logits: of the held-out images, `[N, C]`.
@@ -174,5 +181,16 @@ def calibration_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         of_labels = probabilities[np.arange(len(labels)), labels]
         return -np.log(of_labels + 1e-12).mean()
 
-    optimum = minimize_scalar(loss, bounds=(-3, 3), method="bounded")
-    return float(np.exp(optimum.x))
+    optimum = minimize_scalar(
+        loss, bounds=(-_LOG_RANGE, _LOG_RANGE), method="bounded"
+    )
+    temperature = float(np.exp(optimum.x))
+    ends = min(loss(-_LOG_RANGE), loss(_LOG_RANGE))
+    if ends <= optimum.fun + 1e-6:
+        warnings.warn(
+            "The calibration found no best temperature, only the end of its "
+            "search; the `held_out` images may be too few, training images "
+            f"of the model, or not predicted at all: {temperature=:.3g}",
+            stacklevel=2,
+        )
+    return temperature

@@ -83,6 +83,7 @@ def resample(
     ['a', 'a', 'a']
     """
     checks.check_seed(seed)
+    class_weights = weighting.as_array(class_weights)
     values = tf.get_static_value(tf.convert_to_tensor(class_weights))
     if values is not None:
         checks.check_weights(values, positive=True)
@@ -267,6 +268,7 @@ def index_draw(
             "`batch_size` must be at least 1, and `start` at least 0. "
             f"Received: {batch_size=}, {start=}"
         )
+    class_weights = weighting.as_array(class_weights)
     num_classes = class_weights.shape[0]
     checks.check_labels(labels, num_classes)
     counts = np.bincount(labels, minlength=num_classes)

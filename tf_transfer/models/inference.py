@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from tf_transfer.errors import InputError
 
+_BATCH = 256
+
 
 def stream_outputs(
     model: keras.Model, dataset: tf.data.Dataset
@@ -22,7 +24,8 @@ def stream_outputs(
 
     Args:
         model: any Keras model with one output.
-        dataset: batches of images, or of `(images, labels)`.
+        dataset: batches of images, or of `(images, labels)`. Images may be
+            nested, as the inputs of the model are.
 
     Yields:
         Outputs `[B, ...]` and labels `[B]`, or None without labels.
@@ -55,6 +58,67 @@ def stream_outputs(
         yield outputs[order], rest[0][order] if len(rest) > 1 else None
 
 
+def as_batches(images, model: keras.Model) -> tf.data.Dataset:
+    """Returns a dataset of batches of a model's inputs.
+
+    Args:
+        images: a dataset, a `PyDataset`, or an array; for a model of several
+            inputs, a tuple, list or dict of arrays.
+        model: the model that they are for.
+
+    Raises:
+        InputError: for a generator, or a `PyDataset` that is empty or endless.
+    """
+    if isinstance(images, tf.data.Dataset):
+        spec = images.element_spec
+        nested = isinstance(spec, tuple) and not all(
+            isinstance(part, tf.TensorSpec) for part in spec[1:]
+        )
+        return images.map(lambda first, *rest: (first,)) if nested else images
+    if isinstance(images, keras.utils.PyDataset):
+        return _from_py_dataset(images)
+    if isinstance(images, Iterator) or callable(images):
+        raise InputError(
+            "Images must come as arrays, a tf.data.Dataset or a PyDataset; a "
+            "generator can be read only once. "
+            f"Received: {type(images).__name__}"
+        )
+    # A tuple would be taken for images and labels.
+    several = len(getattr(model, "inputs", None) or ()) > 1
+    if several and isinstance(images, (tuple, list)):
+        images = (tuple(images),)
+    return tf.data.Dataset.from_tensor_slices(images).batch(_BATCH)
+
+
+def _from_py_dataset(batches: keras.utils.PyDataset) -> tf.data.Dataset:
+    """Returns the inputs of a `PyDataset`, without its labels."""
+    count = batches.num_batches
+    if not count:
+        raise InputError(
+            "A PyDataset of images must have an end and at least one batch. "
+            f"Received: {count} batches"
+        )
+
+    def inputs(index: int):
+        batch = batches[index]
+        return batch[0] if isinstance(batch, tuple) else batch
+
+    def as_tensors(batch):
+        # A list would become one tensor.
+        if isinstance(batch, list):
+            batch = tuple(batch)
+        return tf.nest.map_structure(tf.convert_to_tensor, batch)
+
+    spec = tf.nest.map_structure(
+        lambda part: tf.TensorSpec([None, *part.shape[1:]], part.dtype),
+        as_tensors(inputs(0)),
+    )
+    return tf.data.Dataset.from_generator(
+        lambda: ((as_tensors(inputs(i)),) for i in range(count)),
+        output_signature=(spec,),
+    )
+
+
 def as_logits(outputs: np.ndarray, from_logits: bool) -> np.ndarray:
     """Returns a classifier's outputs `[B, C]` as logits.
 
@@ -62,6 +126,8 @@ def as_logits(outputs: np.ndarray, from_logits: bool) -> np.ndarray:
         InputError: if the outputs are not finite, or do not look like what
             `from_logits` says.
     """
+    if outputs.dtype.itemsize < 4:  # NumPy cannot mix bfloat16 with integers
+        outputs = outputs.astype(np.float32)
     if not np.isfinite(outputs).all():
         raise InputError(
             "The model's outputs must be finite. "
@@ -115,10 +181,12 @@ def _propagate_nan(images, outputs: tf.Tensor) -> tf.Tensor:
 
     A rectifier can turn these into zeros, which would pass for a prediction.
     """
-    if not (tf.is_tensor(images) and images.dtype.is_floating):
-        return outputs
-    axes = list(range(1, images.shape.rank))
-    # Multiplied by zero first, as a sum of pixels may overflow in float16.
-    zeros = tf.reduce_sum(0 * images, axes)  # NaN for such an image
-    zeros = tf.reshape(zeros, [-1] + [1] * (outputs.shape.rank - 1))
-    return outputs + tf.cast(zeros, outputs.dtype)
+    for part in tf.nest.flatten(images):
+        if not (isinstance(part, tf.Tensor) and part.dtype.is_floating):
+            continue
+        axes = list(range(1, part.shape.rank))
+        # Multiplied by zero first, as a sum of pixels may overflow in float16.
+        zeros = tf.reduce_sum(0 * part, axes)  # NaN for such an image
+        zeros = tf.reshape(zeros, [-1] + [1] * (outputs.shape.rank - 1))
+        outputs += tf.cast(zeros, outputs.dtype)
+    return outputs

@@ -46,6 +46,17 @@ def normalise(weights: np.ndarray, source_prior: np.ndarray) -> np.ndarray:
     return weights / mean
 
 
+def as_array(class_weights):
+    """Returns a list as an array; leaves tensors and variables alone.
+
+    >>> as_array([2, 0]).dtype.name
+    'float32'
+    """
+    if isinstance(class_weights, (list, tuple)):
+        return checks.check_weights(class_weights).astype(np.float32)
+    return class_weights
+
+
 def weight_of(class_weights, labels):
     """Looks up the weight of every label, in TensorFlow operations.
 
