@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_transfer.training import optimizer_checks
+
 SWAPPED = (
     "Callbacks must leave the weights of an optimizer with `use_ema` as they "
     "are at the end of an epoch. "
@@ -65,8 +67,7 @@ class EpochEnd:
 
 def uses_averages(optimizer: keras.optimizers.Optimizer) -> bool:
     """Whether an optimizer, or one in it, has `use_ema`."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    parts = getattr(inner, "optimizers", [inner])
+    parts = optimizer_checks.parts(optimizer)
     return any(getattr(part, "use_ema", False) for part in parts)
 
 
