@@ -1,5 +1,6 @@
 """A shared encoder with a source and a target head."""
 
+import inspect
 from collections.abc import Mapping
 
 import keras
@@ -238,6 +239,18 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
 
     def _used(self, results: dict) -> dict:
         return {k: v for k, v in results.items() if k not in self._unused_logs}
+
+    def fit(self, *args, **kwargs):
+        """Trains as `keras.Model.fit` does, on a dataset of `streams`.
+
+        Raises:
+            InputError: if there are class or sample weights, or a validation
+                split.
+        """
+        signature = inspect.signature(super().fit)
+        bound = signature.bind(*args, **kwargs)
+        argument_checks.check_fit(bound.arguments)
+        return super().fit(*args, **kwargs)
 
     def evaluate(self, *args, **kwargs):
         # Also between two epochs of `fit`.
