@@ -83,3 +83,12 @@ def test_data_that_end_are_refused(batches, monkeypatch):
     taken = batches % 4
     with pytest.raises(InputError, match=f"Received: {taken} of 4 steps"):
         interrupted.resumed(interrupted.dense, None)
+
+
+def test_bfloat16_as_the_default_float_resumes(tmp_path, default_float):
+    default_float("bfloat16")
+    whole, first = interrupted.resumed(interrupted.dense, tmp_path / "a")
+    broken, second = interrupted.resumed(interrupted.dense, tmp_path / "b", 6)
+    assert first.history() == second.history()
+    for one, two in zip(whole.variables, broken.variables, strict=True):
+        assert (np.array(one) == np.array(two)).all()

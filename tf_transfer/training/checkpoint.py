@@ -205,9 +205,9 @@ class Resume(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.step = self._steps_before + batch + 1
-        loss = (logs or {}).get("loss", 0.0)
+        loss = float((logs or {}).get("loss", 0.0))
         if not np.isfinite(loss):
-            self._raise_diverged(f"loss={float(loss)}", batch)
+            self._raise_diverged(f"loss={loss}", batch)
         # At the end of an epoch, the other callbacks come first.
         if batch + 1 == self.params["steps"]:
             self._weights.keep_last_step()
@@ -226,7 +226,7 @@ class Resume(keras.callbacks.Callback):
             self._refuse(epoch_end.SWAPPED)
         if logs:
             self.logs.append(
-                {k: np.asarray(v, float).tolist() for k, v in logs.items()}
+                {k: epoch_metrics.plain(v) for k, v in logs.items()}
             )
         self.inside = False
         last_of_fit = epoch + 1 == self.params["epochs"]
@@ -247,7 +247,7 @@ class Resume(keras.callbacks.Callback):
         if self._saved_step < self.step or self.stopped or unknown_end:
             self._write()
         self._files.close()
-        if self._signal.requested:  # since the check after the last step
+        if self._signal.requested:
             raise Stopped
 
     def _is_restored(self) -> bool:
@@ -275,7 +275,7 @@ class Resume(keras.callbacks.Callback):
     def _write(self) -> None:
         for variable in self._variables():
             value = variable.value
-            if value.dtype.is_floating and not np.isfinite(value).all():
+            if value.dtype.is_floating and not epoch_end.all_finite(value):
                 self._raise_diverged(f"{variable.path} not finite")
         self._saved_step = self.step
         if self.folder is None:

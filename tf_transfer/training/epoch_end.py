@@ -71,6 +71,11 @@ def uses_averages(optimizer: keras.optimizers.Optimizer) -> bool:
     return any(getattr(part, "use_ema", False) for part in parts)
 
 
+def all_finite(value: tf.Variable) -> bool:
+    """Whether no number of a variable is infinite or NaN."""
+    return bool(tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(value))))
+
+
 def _array(variable: keras.Variable) -> np.ndarray:
     return tf.convert_to_tensor(variable.value).numpy()
 

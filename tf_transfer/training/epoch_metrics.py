@@ -1,8 +1,10 @@
 """The metrics of an epoch that was interrupted."""
 
 import pathlib
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_transfer.errors import InputError
@@ -17,6 +19,13 @@ def checkpointed(model: keras.Model) -> list[tf.Variable]:
 def shapes(model: keras.Model) -> list[list[int]]:
     """Returns the shapes of the variables of metrics."""
     return [list(variable.shape) for variable in model.metrics_variables]
+
+
+def plain(log: Any) -> float | list:
+    """Returns the value of a log as a number, or as lists of numbers."""
+    if tf.is_tensor(log):
+        log = log.numpy()  # NumPy alone takes no tensor of bfloat16
+    return np.asarray(log, float).tolist()
 
 
 def restore_at_first_step(
