@@ -41,6 +41,20 @@ def _seeded():
 
 
 @pytest.fixture
+def default_float():
+    """A function that sets the default float of Keras, for one test."""
+    before = keras.config.floatx(), keras.config.dtype_policy()
+
+    def set_both(name):
+        keras.config.set_floatx(name)
+        keras.config.set_dtype_policy(name)
+
+    yield set_both
+    keras.config.set_floatx(before[0])
+    keras.config.set_dtype_policy(before[1])
+
+
+@pytest.fixture
 def mirrored():
     """A strategy over two logical CPU devices."""
     return tt.strategy("mirrored")

@@ -45,6 +45,78 @@ def test_a_loss_of_logits_is_accepted(loss):
     argument_checks.check_loss(loss, 3)
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        keras.losses.CategoricalCrossentropy(from_logits=True),
+        keras.losses.CategoricalFocalCrossentropy(from_logits=True),
+        keras.losses.CategoricalHinge(),
+    ],
+)
+def test_a_loss_of_one_hot_labels_is_refused(loss, classes):
+    with pytest.raises(InputError, match="`loss` must return a loss for ever"):
+        argument_checks.check_loss(loss, classes)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"class_weight": {0: 1.0, 1: 2.0}},
+        {"sample_weight": np.ones(4)},
+        {"validation_split": 0.2},
+    ],
+)
+def test_fit_refuses_weights_of_its_own(settings):
+    (name,) = settings
+    with pytest.raises(InputError, match=f"`{name}` cannot be used"):
+        fit_l2tl(dense_l2tl(), **settings)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5),
+        keras.optimizers.LossScaleOptimizer(
+            keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5)
+        ),
+    ],
+)
+def test_averages_of_the_model_are_used_beside_a_policy(optimizer):
+    """At momentum .5, three steps: w1/4 + w2/4 + w3/2."""
+    paths = []
+
+    class Record(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            paths.append(np.array(self.model.target_head.bias))
+
+    model = dense_l2tl(optimizer=optimizer)
+    fit_l2tl(model, steps_per_epoch=3, callbacks=[Record()])
+    average = paths[0] / 4 + paths[1] / 4 + paths[2] / 2
+    np.testing.assert_allclose(model.target_head.bias, average, atol=1e-6)
+    assert np.abs(average - paths[2]).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("settings", "compiled"),
+    [
+        ({"clipnorm": 1e-3}, {}),
+        ({"clipvalue": 1e-3}, {}),
+        ({"clipnorm": 1e-3}, {"steps_per_execution": 3}),
+        ({"clipnorm": 1e-3}, {"run_eagerly": True}),
+    ],
+)
+def test_the_step_of_the_policy_is_clipped(settings, compiled):
+    model = dense_l2tl(policy_optimizer=keras.optimizers.SGD(1.0, **settings))
+    for name, value in compiled.items():
+        setattr(model, name, value)
+    before = np.array(model.policy.logits)
+    fit_l2tl(model, steps_per_epoch=3)
+    moved = np.abs(np.array(model.policy.logits) - before).max()
+    assert 0 < moved <= 3.01e-3
+    assert model.importance_weights().mean() == pytest.approx(1)
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [

@@ -13,3 +13,11 @@ def test_averages_of_an_epoch():
     assert means == {"loss": 2.0, "reward": 0.5}
     averages.reset_state()
     assert float(averages.result()["loss"]) == 0
+
+
+def test_bfloat16_as_the_default_float_counts_beyond_256(default_float):
+    default_float("bfloat16")
+    averages = Averages(["loss"])
+    for step in range(400):
+        averages.update_state({"loss": float(step % 2)})
+    assert float(averages.result()["loss"]) == 0.5

@@ -191,3 +191,25 @@ def test_dropout_and_normalisation_are_off_outside_the_model_phase():
     statistics = arrays(encoder.non_trainable_variables)
     fit_l2tl(model)
     assert not equal_states(statistics, arrays(encoder.non_trainable_variables))
+
+
+@pytest.mark.parametrize(
+    ("name", "credit"),
+    [
+        ("bfloat16", "feature"),
+        ("float64", "gradient"),
+        slow("bfloat16", "gradient"),
+        slow("float64", "feature"),
+        slow("bfloat16", "reinforce"),
+        slow("float64", "reinforce"),
+    ],
+)
+def test_policy_and_credit_stay_float32(name, credit, default_float):
+    default_float(name)
+    model = dense_l2tl(credit=credit)
+    before = np.array(model.policy.logits)
+    history = fit_l2tl(model, steps_per_epoch=2)
+    assert np.isfinite([float(loss) for loss in history["loss"]]).all()
+    assert np.abs(np.array(model.policy.logits) - before).max() > 1e-3
+    for variable in (*model.policy.variables, *model.credit.variables):
+        assert variable.dtype in ("float32", "int64"), variable.path

@@ -108,3 +108,11 @@ def test_refuses_an_unknown_name():
         InputError, match=r"negative_loss\. Received: reward='f1'"
     ):
         rewards.reward_metric("f1", 4, example_losses)
+
+
+def test_bfloat16_as_the_default_float_counts_beyond_256(default_float):
+    default_float("bfloat16")
+    metric = rewards.MeanPerClassAccuracy(2)
+    logits = tf.constant([[1.0, 0.0]] * 300 + [[0.0, 1.0]] * 100)
+    metric.update_state(tf.zeros(400, tf.int32), logits)
+    assert float(metric.result()) == pytest.approx(0.75, abs=1e-6)

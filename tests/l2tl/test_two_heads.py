@@ -6,7 +6,7 @@ import tensorflow as tf
 import tf_transfer as tt
 from tests import helpers
 from tf_transfer.errors import InputError
-from tf_transfer.l2tl import two_heads
+from tf_transfer.l2tl import rewards, two_heads
 
 
 def make(encoder=None, relabel=False, **compiled):
@@ -243,3 +243,43 @@ def test_logs_of_an_epoch_are_means_over_its_steps():
     means = {name: float(value) for name, value in means.items()}
     losses = {"loss": 9.0, "source_loss": 6.0, "target_loss": 3.0}
     assert means == losses | {"accuracy": 0.5}
+
+
+@pytest.mark.parametrize("size", [7, pytest.param(13, marks=pytest.mark.slow)])
+def test_metrics_on_two_devices_are_those_of_one(mirrored, size):
+    """Batches of three leave the second device fewer images, or none."""
+    images = helpers.blobs(per_class=4, seed=3)
+    rows = tf.data.Dataset.from_tensor_slices(
+        (images.images[:size].astype("float32") / 255, images.labels[:size])
+    ).batch(3)
+    keras.utils.set_random_seed(0)
+    with mirrored.scope():
+        encoder = keras.Sequential(
+            [keras.Input((8, 8, 1)), keras.layers.Flatten()]
+        )
+        model = tt.L2TL(encoder, 4, 4, policy_warmup=0)
+        model.compile(
+            metrics=["accuracy", rewards.MeanPerClassAccuracy(4)],
+            weighted_metrics=[rewards.SparseAUC(4)],
+        )
+    scores = model.evaluate(rows, verbose=0, return_dict=True)
+    assert set(scores) == {
+        "loss",
+        "accuracy",
+        "mean_per_class_accuracy",
+        "auc",
+    }
+    logits = np.concatenate([model(x).numpy() for x, _ in rows])
+    labels = images.labels[:size]
+    right = logits.argmax(1) == labels
+    by_class = [right[labels == c].mean() for c in np.unique(labels)]
+    auc = rewards.SparseAUC(4)
+    auc.update_state(labels, logits)
+    np.testing.assert_allclose(scores["accuracy"], right.mean(), atol=1e-6)
+    np.testing.assert_allclose(
+        scores["mean_per_class_accuracy"], np.mean(by_class), atol=1e-6
+    )
+    np.testing.assert_allclose(scores["auc"], auc.result(), atol=1e-6)
+    np.testing.assert_allclose(
+        scores["loss"], helpers.LOSS(labels, logits), atol=1e-6
+    )

@@ -14,6 +14,7 @@ def streams(
     """Combines batches of source, target and validation into dicts, for L2TL.
 
     An epoch is one pass over the source; target and validation are repeated.
+    If the source is endless, `fit` needs `steps_per_epoch`.
     To compute the reward on the whole validation part, make it one batch. For R
     replicas, every batch size must be a multiple of R.
 

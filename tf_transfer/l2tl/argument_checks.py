@@ -16,11 +16,13 @@ def check_loss(loss: keras.losses.Loss, num_classes: int) -> None:
         num_classes: C.
 
     Raises:
-        InputError: if it takes probabilities, or sums over the batch.
+        InputError: if it takes probabilities or one-hot labels, or sums over
+            the batch.
     """
-    if getattr(loss, "from_logits", True) is False or _ignores_negative(
-        loss, num_classes
-    ):
+    takes_probabilities = getattr(loss, "from_logits", True) is False
+    if not takes_probabilities and num_classes > 1:
+        takes_probabilities = _ignores_negative(loss, num_classes)
+    if takes_probabilities:
         raise InputError(
             "`loss` must take logits, as "
             "SparseCategoricalCrossentropy(from_logits=True) does, not "
@@ -35,16 +37,23 @@ def check_loss(loss: keras.losses.Loss, num_classes: int) -> None:
 
 def _ignores_negative(loss: keras.losses.Loss, num_classes: int) -> bool:
     """Whether a loss clips negative outputs, as one of probabilities does."""
-    if num_classes < 2:
-        return False
     logits = -np.arange(1, num_classes + 1, dtype=np.float32)
-    outputs = tf.constant([logits, logits[::-1]])
+    rows = [logits, logits[::-1]]
+    if num_classes == 2:
+        rows.append(logits)  # else the labels [2] look like a row of two
+    outputs = tf.constant(np.array(rows))
+    labels = tf.zeros(len(outputs), tf.int32)
     try:
-        values = np.array(loss.call(tf.constant([0, 0]), outputs), float)
+        values = np.array(loss.call(labels, outputs), float)
+        shape = values.shape
     except (TypeError, ValueError, tf.errors.OpError):
-        return False  # `fit` will tell
-    if values.shape != (2,):
-        return False
+        shape = None
+    if shape != (len(outputs),):
+        raise InputError(
+            "`loss` must return a loss for every example, from class numbers "
+            "[B] and logits [B, C], as SparseCategoricalCrossentropy does. "
+            f"Received: loss={loss.name!r}"
+        )
     return bool(np.isnan(values).all() or values[0] == values[1])
 
 
@@ -56,6 +65,18 @@ def check_settings(settings: dict) -> None:
             "weight of the source loss. "
             f"Received: loss_weights={settings['loss_weights']!r}"
         )
+
+
+def check_fit(settings: dict) -> None:
+    """Raises InputError for an argument of `fit` that `streams` excludes."""
+    for name in ("class_weight", "sample_weight", "validation_split"):
+        value = settings.get(name)
+        if value is not None and (np.ndim(value) or value):
+            raise InputError(
+                f"`{name}` cannot be used with the dataset of `streams`: the "
+                "policy weights the source classes, and the means of the "
+                f"target are plain. Received: {name}={str(value)[:40]}"
+            )
 
 
 def check_policy_optimizer(optimizer: keras.optimizers.Optimizer) -> None:

@@ -28,8 +28,11 @@ class Averages(keras.metrics.Metric):
     def __init__(self, names: Sequence[str], name: str = "averages", **kwargs):
         super().__init__(name=name, **{"dtype": "float32"} | kwargs)
         self.names = list(names)
-        self.totals = self.add_variable((len(names),), "zeros", name="totals")
-        self.count = self.add_variable((), "zeros", name="count")
+        # Else Keras takes its default float, and bfloat16 counts up to 256.
+        self.totals = self.add_variable(
+            (len(names),), "zeros", "float32", name="totals"
+        )
+        self.count = self.add_variable((), "zeros", "float32", name="count")
 
     def get_config(self) -> dict:
         return super().get_config() | {"names": self.names}

@@ -23,17 +23,21 @@ class MeanPerClassAccuracy(keras.metrics.Metric):
     ):
         super().__init__(name=name, **kwargs)
         self.num_classes = num_classes
-        self.right = self.add_variable((num_classes,), "zeros", name="right")
-        self.count = self.add_variable((num_classes,), "zeros", name="count")
+        # Else Keras takes its default float, and bfloat16 counts up to 256.
+        self.right, self.count = (
+            self.add_variable((num_classes,), "zeros", "float32", name=name)
+            for name in ("right", "count")
+        )
 
     def get_config(self) -> dict:
         return super().get_config() | {"num_classes": self.num_classes}
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         labels = keras.ops.cast(keras.ops.reshape(y_true, [-1]), "int32")
-        one_hot = keras.ops.one_hot(labels, self.num_classes)
+        one_hot = keras.ops.one_hot(labels, self.num_classes, dtype="float32")
         if sample_weight is not None:
-            one_hot = one_hot * keras.ops.reshape(sample_weight, [-1, 1])
+            weights = keras.ops.reshape(sample_weight, [-1, 1])
+            one_hot = one_hot * keras.ops.cast(weights, "float32")
         right = keras.ops.cast(
             keras.ops.argmax(y_pred, axis=-1) == labels, "float32"
         )

@@ -1,5 +1,6 @@
 """A shared encoder with a source and a target head."""
 
+import inspect
 from collections.abc import Mapping
 
 import keras
@@ -82,6 +83,7 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
                 trainable=False,
             )
         self.averages = Averages(self.averaged_logs)
+        self._unused_logs = frozenset()
 
     def compile(self, optimizer="sgd", loss=None, metrics=None, **kwargs):
         """Sets optimizer and loss, by default the cross-entropy of logits.
@@ -227,13 +229,45 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
         """Updates the metrics and returns the logs of the epoch so far."""
         outputs = logs.pop("outputs")
         self.averages.update_state(logs)
+        self._unused_logs = frozenset(self.averaged_logs) - frozenset(logs)
         # The first is that of Keras; a layer may have another of this name.
         losses_so_far = next(m for m in self.metrics if m.name == "loss")
         losses_so_far.update_state(logs["loss"])
         # The metrics of layers are updated by the layers.
         results = self.compute_metrics(None, labels, outputs)
-        unused = set(self.averaged_logs) - set(logs)
-        return {k: v for k, v in results.items() if k not in unused}
+        return self._used(results)
+
+    def _used(self, results: dict) -> dict:
+        return {k: v for k, v in results.items() if k not in self._unused_logs}
+
+    def fit(self, *args, **kwargs):
+        """Trains as `keras.Model.fit` does, on a dataset of `streams`.
+
+        Raises:
+            InputError: if there are class or sample weights, or a validation
+                split.
+        """
+        signature = inspect.signature(super().fit)
+        bound = signature.bind(*args, **kwargs)
+        argument_checks.check_fit(bound.arguments)
+        return super().fit(*args, **kwargs)
+
+    def evaluate(self, *args, **kwargs):
+        # Also between two epochs of `fit`.
+        in_training = self._unused_logs
+        self._unused_logs = frozenset(self.averaged_logs)
+        try:
+            return super().evaluate(*args, **kwargs)
+        finally:
+            self._unused_logs = in_training
+
+    def get_metrics_result(self):
+        results = super().get_metrics_result()
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            return results
+        # Only if the names are those of the step's logs, Keras takes these
+        # results, which are of all replicas, at the end of an epoch.
+        return self._used(results)
 
     def test_step(self, data):
         logs = super().test_step(with_wide_labels(data))

@@ -2,13 +2,7 @@
 
 import json
 import pathlib
-import re
-import shutil
-import signal
-import tempfile
-import threading
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,10 +11,15 @@ import numpy as np
 import tensorflow as tf
 
 from tf_transfer.errors import InputError, Stopped
-from tf_transfer.training import distribution
+from tf_transfer.training import (
+    callback_state,
+    checkpoint_folder,
+    epoch_end,
+    epoch_metrics,
+)
+from tf_transfer.training.stop_signal import StopSignal
 
-_INDEX_NAME = re.compile(r"step-(\d+)\.index")
-_RECORDED_ATTRIBUTES = ("step", "logs", "seconds", "inside")
+_RECORDED_ATTRIBUTES = ("step", "logs", "seconds", "inside", "stopped")
 
 
 class Resume(keras.callbacks.Callback):
@@ -29,19 +28,19 @@ class Resume(keras.callbacks.Callback):
     A checkpoint holds everything that training changes: the model (with the
     policy of an `L2TL`), its optimizers and random states, the metrics and
     logs so far, and the objects in `also`. If the data depend only on the
-    step, the final weights on a CPU are bitwise equal to those of a training
-    without interruption:
+    step, the final weights and logs on a CPU are bitwise equal to those of a
+    training without interruption:
 
         resume = Resume(model, "checkpoints", also=[weights])
         for start, span in resume.spans(epochs=10, steps_per_epoch=100):
             model.fit(data(start), callbacks=[..., resume], **span)
 
-    A checkpoint is complete or absent. If one is damaged, a warning says so
-    and the one before it is used. On SIGTERM, the callback saves at the end
-    of the step (of several steps, with `steps_per_execution`) and raises
-    `Stopped`. A loss that is not finite ends the training before it is saved.
-    With several workers, all of them need the folder. Only the chief writes
-    to it, and SIGTERM does not save.
+    If a checkpoint is damaged, a warning says so and the one before it is
+    used. On SIGTERM, the callback saves at the end of the step (of several
+    steps, with `steps_per_execution`) and raises `Stopped`. A loss that is not
+    finite ends the training before it is saved. With several workers, all of
+    them need the folder. Only the chief writes to it, and SIGTERM does not
+    save.
 
     Args:
         model: a model that is built and compiled.
@@ -49,7 +48,9 @@ class Resume(keras.callbacks.Callback):
             no checkpoints.
         every: number of steps between checkpoints.
         keep: number of newest checkpoints to keep.
-        also: `ImportanceWeights`, or other objects with `variables`.
+        also: `ImportanceWeights`, or other objects with `variables`; and the
+            callbacks that have a state, such as `EarlyStopping`,
+            `ReduceLROnPlateau` or `ModelCheckpoint`.
 
     Attributes:
         step: number of steps taken, including those before an interruption.
@@ -57,13 +58,21 @@ class Resume(keras.callbacks.Callback):
             interruption; numbers, or lists of numbers.
         seconds: training time before this object resumed the training.
         inside: whether an epoch has begun and not ended.
+        stopped: whether a callback has ended the training; `spans` is empty.
 
-    Put it last in the list of callbacks. The state of other callbacks (such as
-    the patience of `EarlyStopping`) is not saved; they start afresh.
+    Put it last in the list of callbacks. All spans are one training: what
+    `fit` and callbacks do to the weights at its end (the averages of
+    `use_ema`, the best weights of `EarlyStopping`) is done after the last span
+    alone, and callbacks in `also` keep their state from span to span. Other
+    callbacks start each span afresh. Of a callback, the attributes that are
+    numbers, strings, arrays, or lists and dicts of these are kept.
 
     Raises:
         InputError: if the folder cannot be written, or holds checkpoints of
-            another model.
+            another model. From `fit`, if the data end before
+            `steps_per_epoch`, or if another callback moves the epochs (as
+            `BackupAndRestore` does) or swaps the weights between epochs
+            (`SwapEMAWeights(swap_on_epoch=True)`).
 
     Example:
 
@@ -86,7 +95,7 @@ class Resume(keras.callbacks.Callback):
         *,
         every: int = 100,
         keep: int = 2,
-        also: Sequence[tf.Module] = (),
+        also: Sequence[tf.Module | keras.callbacks.Callback] = (),
     ):
         super().__init__()
         if every < 1 or keep < 1:
@@ -103,20 +112,25 @@ class Resume(keras.callbacks.Callback):
             model.optimizer.build(model.trainable_variables)
         self.folder = pathlib.Path(folder) if folder else None
         self.every = every
-        self.keep = keep
-        self.also = list(also)
+        kind = keras.callbacks.Callback
+        self.callbacks = [each for each in also if isinstance(each, kind)]
+        self.also = [each for each in also if not isinstance(each, kind)]
         self.step = 0
         self.logs: list[dict[str, Any]] = []
         self.seconds = 0.0
-        self.inside = False
+        self.inside = self.stopped = False
         self.set_model(model)
         with tf.device("CPU"):
             self._record = tf.Variable("", dtype=tf.string, trainable=False)
-        self._manager = None
-        self._discarded_folder = None
-        self._stop_requested = False
-        self._previous_handler = None
-        self._restored_path = self._newest_complete()
+            self._states = tf.Variable(b"", dtype=tf.string, trainable=False)
+        self._files = checkpoint_folder.CheckpointFolder(
+            self.folder, keep, model.distribute_strategy
+        )
+        self._steps_per_epoch = self._total_steps = None
+        self._weights = epoch_end.EpochEnd(model, self._variables)
+        self._written: tf.train.Checkpoint | None = None
+        self._signal = StopSignal()
+        self._restored_path = self._files.newest_complete()
         if self._restored_path:
             self._restore()
         self._saved_step = self.step
@@ -139,8 +153,10 @@ class Resume(keras.callbacks.Callback):
             InputError: if the rest of an epoch is not a multiple of the
                 model's `steps_per_execution`.
         """
+        self._steps_per_epoch = steps_per_epoch
+        self._total_steps = epochs * steps_per_epoch
         try:
-            while self.step < epochs * steps_per_epoch:
+            while self.step < self._total_steps and not self.stopped:
                 epoch, done = divmod(self.step, steps_per_epoch)
                 remaining = steps_per_epoch - done
                 at_once = self.model.steps_per_execution
@@ -150,64 +166,98 @@ class Resume(keras.callbacks.Callback):
                         f"`steps_per_execution`, {at_once}. "
                         f"Received: {remaining}"
                     )
-                one_epoch = fresh or done
-                yield (
-                    self.step,
-                    {
-                        "initial_epoch": epoch,
-                        "epochs": epoch + 1 if one_epoch else epochs,
-                        "steps_per_epoch": remaining,
-                    },
-                )
+                span = {
+                    "initial_epoch": epoch,
+                    "epochs": epoch + 1 if fresh or done else epochs,
+                    "steps_per_epoch": remaining,
+                }
+                yield self.step, span
                 if self.model.stop_training:
                     return
         finally:  # also if an error or Ctrl-C has ended `fit`
-            self._restore_handler()
+            self._signal.restore()
 
     def on_train_begin(self, logs=None):
-        self._stop_requested = False
-        if threading.current_thread() is threading.main_thread():
-            self._previous_handler = signal.signal(
-                signal.SIGTERM, self._request_stop
-            )
+        self._signal.listen()
+        if self._is_restored():
+            # Once more: callbacks such as `DATL` may repeat their estimate.
+            self._restore()
+        self._return_states()
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self._restored_path and self._saved_step == self.step:
-            # Restore once more: `fit` has reset the metrics, and callbacks
-            # such as `DATL` may have repeated their estimate.
+        per_epoch = self._steps_per_epoch
+        if per_epoch and epoch != self.step // per_epoch:
+            self._refuse(
+                "`fit` must begin at the epoch of the span; leave out "
+                "callbacks that change it, such as BackupAndRestore. "
+                f"Received: epoch {epoch} for {self.step // per_epoch}"
+            )
+        if self._is_restored() and self.inside:
+            # Once more: other callbacks have begun the epoch a second time.
             self._restore()
-            if not self.inside:
-                self.model.reset_metrics()
+            self._return_states()
+            epoch_metrics.restore_at_first_step(
+                self.model, self._restored_path, self._metric_shapes
+            )
         self._restored_path = None
         self.inside = True
         self._steps_before = self.step
 
     def on_train_batch_end(self, batch, logs=None):
         self.step = self._steps_before + batch + 1
-        loss = (logs or {}).get("loss", 0.0)
+        loss = float((logs or {}).get("loss", 0.0))
         if not np.isfinite(loss):
-            self._raise_diverged(f"loss={float(loss)}", batch)
+            self._raise_diverged(f"loss={loss}", batch)
         # At the end of an epoch, the other callbacks come first.
-        if batch + 1 < self.params["steps"]:
+        if batch + 1 == self.params["steps"]:
+            self._weights.keep_last_step()
+        else:
             self._stop_or_save()
 
     def on_epoch_end(self, epoch, logs=None):
+        taken = self.step - self._steps_before
+        wanted = self.params["steps"] or 0
+        if taken < wanted and not self.model.stop_training:
+            self._refuse(
+                "The data ended before the epoch; make them endless, with "
+                f"`repeat()`. Received: {taken} of {wanted} steps"
+            )
+        if self._weights.swapped():
+            self._refuse(epoch_end.SWAPPED)
         if logs:
             self.logs.append(
-                {k: np.asarray(v, float).tolist() for k, v in logs.items()}
+                {k: epoch_metrics.plain(v) for k, v in logs.items()}
             )
         self.inside = False
-        self._stop_or_save()
+        last_of_fit = epoch + 1 == self.params["epochs"]
+        if last_of_fit and self._goes_on():
+            self._keep_states()
+            self._weights.keep()
+        # Else the end of the training follows, which saves what it leaves.
+        ends = last_of_fit or self.model.stop_training
+        if self._goes_on() or not ends:
+            self._stop_or_save()
 
     def on_train_end(self, logs=None):
-        self._restore_handler()
-        if self._saved_step < self.step:
-            self.save()
-        if self._discarded_folder:
-            shutil.rmtree(self._discarded_folder)
-            self._discarded_folder = self._manager = None
-        if self._stop_requested:  # since the check after the last step
+        self._signal.restore()
+        if self._goes_on():
+            self._weights.put_back()
+        self.stopped = bool(self.model.stop_training)
+        unknown_end = self.params["steps"] is None
+        if self._saved_step < self.step or self.stopped or unknown_end:
+            self._write()
+        self._files.close()
+        if self._signal.requested:
             raise Stopped
+
+    def _is_restored(self) -> bool:
+        """Whether nothing was trained since a checkpoint was read."""
+        return bool(self._restored_path) and self._saved_step == self.step
+
+    def _goes_on(self) -> bool:
+        """Whether other spans follow this call of `fit`."""
+        total = self._total_steps or 0
+        return self.step < total and not self.model.stop_training
 
     def history(self) -> dict[str, list]:
         """Returns the values of every log, of the epochs that have it."""
@@ -219,28 +269,29 @@ class Resume(keras.callbacks.Callback):
 
     def save(self) -> None:
         """Writes a checkpoint of the present step."""
+        self._keep_states()
+        self._write()
+
+    def _write(self) -> None:
         for variable in self._variables():
             value = variable.value
-            if value.dtype.is_floating and not np.isfinite(value).all():
+            if value.dtype.is_floating and not epoch_end.all_finite(value):
                 self._raise_diverged(f"{variable.path} not finite")
         self._saved_step = self.step
         if self.folder is None:
             return
         record = {name: getattr(self, name) for name in _RECORDED_ATTRIBUTES}
         record["seconds"] += time.monotonic() - self._started
+        record["metric_shapes"] = epoch_metrics.shapes(self.model)
         self._record.assign(json.dumps(record))
+        if self._written is None:
+            self._written = self._checkpoint()
+        self._written.metric_values = epoch_metrics.checkpointed(self.model)
         try:
-            if self._manager is None:
-                self._manager = self._make_manager()
-            self._manager.save(checkpoint_number=self.step)
-        except (OSError, tf.errors.OpError) as error:
-            if isinstance(error, tf.errors.OpError) and self._num_workers() > 1:
-                raise  # another worker was lost, most likely
-            self._restore_handler()
-            raise InputError(
-                f"The checkpoint cannot be written ({_reason(error)}). "
-                f"Received: {self.folder}"
-            ) from error
+            self._files.save(self._written, self.step)
+        except InputError:
+            self._signal.restore()
+            raise
 
     def _variables(self) -> list[keras.Variable]:
         model = self.model
@@ -251,100 +302,49 @@ class Resume(keras.callbacks.Callback):
         return variables
 
     def _checkpoint(self) -> tf.train.Checkpoint:
-        return tf.train.Checkpoint(
+        checkpoint = tf.train.Checkpoint(
             training=[variable.value for variable in self._variables()],
             also=[v for each in self.also for v in each.variables],
-            # By path: compiled metrics have no variables before the first step.
-            metrics={v.path: v.value for v in self.model.metrics_variables},
             record=self._record,
         )
-
-    def _make_manager(self) -> tf.train.CheckpointManager:
-        if distribution.is_chief(self.model.distribute_strategy):
-            folder = self.folder
-            # If the process is killed while it saves, such a folder remains.
-            for path in folder.glob("step-*_temp"):
-                shutil.rmtree(path, ignore_errors=True)
-        else:
-            # All workers must save, but only the chief's files are kept.
-            folder = self._discarded_folder = tempfile.mkdtemp()
-        return tf.train.CheckpointManager(
-            self._checkpoint(), str(folder), self.keep, checkpoint_name="step"
-        )
-
-    def _newest_complete(self) -> pathlib.Path | None:
-        """Returns the newest checkpoint whose tensors can all be read."""
-        names = [path.name for path in _files(self.folder)]
-        matches = filter(None, map(_INDEX_NAME.fullmatch, names))
-        for step in sorted((int(m[1]) for m in matches), reverse=True):
-            path = self.folder / f"step-{step}"
-            try:
-                reader = tf.train.load_checkpoint(str(path))
-                for name in reader.get_variable_to_shape_map():
-                    reader.get_tensor(name)
-                return path
-            except Exception:  # TensorFlow raises many types here
-                warnings.warn(
-                    f"The checkpoint {path} is damaged; going on from the one "
-                    "before it.",
-                    stacklevel=3,
-                )
-        return None
+        if self.callbacks:
+            checkpoint.callbacks = self._states
+        return checkpoint
 
     def _restore(self) -> None:
-        path = str(self._restored_path)
-        try:
-            status = self._checkpoint().restore(path)
-            status.assert_existing_objects_matched().expect_partial()
-        except (AssertionError, ValueError, tf.errors.OpError) as error:
-            raise InputError(
-                "The folder holds checkpoints of another model or another "
-                f"training. Received: {path}"
-            ) from error
+        checkpoint_folder.restore(self._checkpoint(), self._restored_path)
         record = json.loads(self._record.numpy())
         for name in _RECORDED_ATTRIBUTES:
-            setattr(self, name, record[name])
+            setattr(self, name, record.get(name, False))
+        self._metric_shapes = record.get("metric_shapes")
 
-    def _num_workers(self) -> int:
-        return distribution.num_workers(self.model.distribute_strategy)
+    def _keep_states(self) -> None:
+        self._states.assign(callback_state.encode(self.callbacks))
+
+    def _return_states(self) -> None:
+        state = self._states.numpy()
+        if state:
+            callback_state.decode(state, self.callbacks)
 
     def _stop_or_save(self) -> None:
-        if self._stop_requested:
-            if self._num_workers() == 1:
+        if self._signal.requested:
+            if self._files.num_workers() == 1:
                 self.save()
-            self._restore_handler()
+            self._signal.restore()
             raise Stopped
         if self.step - self._saved_step >= self.every:
             self.save()
 
-    def _request_stop(self, number, frame) -> None:
-        """Handles SIGTERM; a second one stops at once."""
-        if self._stop_requested:
-            raise Stopped
-        self._stop_requested = True
-
-    def _restore_handler(self) -> None:
-        if self._previous_handler is not None:
-            signal.signal(signal.SIGTERM, self._previous_handler)
-        self._previous_handler = None
-
     def _raise_diverged(self, received: str, batch: int | None = None) -> None:
-        self._restore_handler()
         checkpoint = "no checkpoint was kept"
         if self._saved_step and self.folder:
             checkpoint = f"the checkpoint of step {self._saved_step} is kept"
         at = "" if batch is None else f" (batch {batch + 1} of its epoch)"
-        raise InputError(
+        self._refuse(
             f"Training diverged at step {self.step}{at}; lower the learning "
             f"rate; {checkpoint}. Received: {received}"
         )
 
-
-def _files(folder: pathlib.Path | None) -> list[pathlib.Path]:
-    return list(folder.iterdir()) if folder and folder.is_dir() else []
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror
-    return error.message.split(";")[-1].strip()
+    def _refuse(self, sentence: str) -> None:
+        self._signal.restore()
+        raise InputError(sentence)

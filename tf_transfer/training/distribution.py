@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from tf_transfer.errors import InputError
+from tf_transfer.training import optimizer_checks
 
 
 @functools.cache
@@ -115,11 +116,14 @@ class DistributedTrainer:
     run the steps, which fail on several workers and with more than one step
     per execution; and the building from a first batch, which fails for dicts
     and for batches that cannot be divided evenly. Give every worker the whole
-    dataset: each takes its share of every batch.
+    dataset: each takes its share of every batch. In the losses of Keras, the
+    mean of every device counts alike: let the batches divide evenly, with
+    `drop_remainder=True`, to train as on one device.
 
     Raises:
         InputError: from `fit` and `evaluate` on several devices, if the model
-            was compiled with `jit_compile=True`.
+            was compiled with `jit_compile=True`; from `fit`, if an optimizer
+            clips or accumulates gradients.
 
     Example:
 
@@ -137,6 +141,10 @@ class DistributedTrainer:
         if self.distribute_strategy.num_replicas_in_sync == 1:
             return super().make_train_function(force)
         if self.train_function is None or force:
+            policy = getattr(self, "policy_optimizer", None)
+            for optimizer in (self.optimizer, policy):
+                if optimizer is not None and optimizer.built:
+                    optimizer_checks.check_on_replicas(optimizer)
             self.train_function = self._on_all_replicas(self.train_step)
 
     def make_test_function(self, force=False):
