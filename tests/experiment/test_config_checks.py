@@ -12,7 +12,7 @@ def test_defaults_are_valid():
 POSITIVE = "must be positive"
 NOT_NEGATIVE = "must not be negative"
 OUT_OF_BOUNDS = {
-    "seeds": (0, POSITIVE),
+    "seeds": (10_001, "must be from 1 to 10,000"),
     "strategy": ("", "must be one of none, mirrored, multi_worker, tpu"),
     "checkpoint_every": (0, POSITIVE),
     "data.max_pixels": (0, POSITIVE),

@@ -9,8 +9,8 @@ class Folder:
     def __init__(self, path):
         self.path = path
 
-    def stages(self, name, seed):
-        return self.path / f"{name}-{seed}"
+    def stage_path(self, name, seed, number):
+        return self.path / f"{name}-{seed}" / str(number)
 
 
 @pytest.fixture

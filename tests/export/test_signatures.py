@@ -158,6 +158,23 @@ def test_images_of_no_pixels_or_odd_channels_are_refused(shape):
         serve(tf.zeros(shape))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("framed", [False, True])
+def test_images_that_are_not_finite_are_refused(value, framed):
+    """A ReLU makes ordinary features of them, and so probabilities."""
+    model = tt.classifier(tt.small_encoder((8, 8, 1), width=4), 2)
+    served = signatures.ServedModel(
+        model, ["a", "b"], FRAME if framed else None
+    )
+    images = np.zeros((2, 8, 8, 1), np.float32)
+    images[1, 3, 3] = value
+    for name in ("serving_default", "features"):
+        serve = served.signatures[name]
+        serve(tf.constant(np.zeros_like(images)))
+        with pytest.raises(tf.errors.InvalidArgumentError, match="not finite"):
+            serve(tf.constant(images))
+
+
 def test_a_softmax_at_the_end_is_not_applied_twice():
     inputs = keras.Input((8, 8, 1))
     flat = keras.layers.Flatten()(inputs)

@@ -5,6 +5,7 @@ import numpy as np
 from tests import helpers
 from tf_transfer.experiment.methods import METHODS
 from tf_transfer.report import charts, figures
+from tf_transfer.utils.storage.folders import Folder
 
 RESULTS = [
     helpers.result(method, seed, history={"finetuning": {"loss": [2.0, 1.0]}})
@@ -18,8 +19,10 @@ def test_draws_weights_images_and_curves(tmp_path):
 
     images = helpers.blobs(per_class=3, classes=60)
     table = helpers.weight_table(np.linspace(0, 2, 60))
-    figures.write_weights(tmp_path, table, images, images.take(range(60)))
-    figures.write_curves(tmp_path, RESULTS)
+    figures.write_weights(
+        Folder(tmp_path), table, images, images.take(range(60))
+    )
+    figures.write_curves(Folder(tmp_path), RESULTS)
     for name in ("weights", "side_by_side", "learning_curves"):
         with Image.open(tmp_path / f"{name}.png") as picture:
             assert picture.width > 600
@@ -47,7 +50,7 @@ def test_learned_weights_are_drawn(tmp_path):
     images = helpers.blobs()
     table = helpers.weight_table(np.ones(4))
     table.columns["l2tl_weight"] = np.arange(4)[None] / 2
-    figures.write_weights(tmp_path, table, images, images)
+    figures.write_weights(Folder(tmp_path), table, images, images)
     assert (tmp_path / "l2tl_weights.png").stat().st_size > 1000
 
 
@@ -62,8 +65,10 @@ def test_every_method_has_a_colour_in_figures_and_in_the_report():
 
 
 def test_curves_show_the_stages_there_were(tmp_path):
-    figures.write_curves(tmp_path, [helpers.result("l2tl", history={})])
+    figures.write_curves(Folder(tmp_path), [helpers.result("l2tl", history={})])
     assert not (tmp_path / "learning_curves.png").exists()
     joint = {"joint": {"loss": [1.0]}, "learning": {"loss": [2.0]}}
-    figures.write_curves(tmp_path, [helpers.result("l2tl", history=joint)])
+    figures.write_curves(
+        Folder(tmp_path), [helpers.result("l2tl", history=joint)]
+    )
     assert (tmp_path / "learning_curves.png").stat().st_size > 1000

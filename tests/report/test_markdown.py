@@ -76,7 +76,7 @@ def test_every_figure_is_as_by_hand(tmp_path):
         "validation), 3 seeds; 0.4 hours of training on 2 cores, x86_64. "
         "`tf-transfer compare --config.data.source=npz:/far/mnist.npz+glyphs "
         '--config.data.target=npz:mine.npz \'--config.methods=("finetune",'
-        '"finetune_related","datl","l2tl",)\' --config.seeds=3`',
+        '"finetune_related","datl","l2tl")\' --config.seeds=3`',
         "",
         "| method | accuracy | gain over finetune | "
         "gain over finetune_related | area | min |",

@@ -1,6 +1,7 @@
 """The stages of training that the methods of a seed share, and their costs."""
 
 import contextlib
+import functools
 import itertools
 import pathlib
 import time
@@ -47,8 +48,9 @@ class StageCache:
     @contextlib.contextmanager
     def folders_of(self, name: str) -> Iterator[None]:
         """Numbers the checkpoint folders of the stages trained within."""
-        outer, folder = self._folders, self._folder.stages(name, self._seed)
-        self._folders = (folder / str(i) for i in itertools.count())
+        outer = self._folders
+        of_number = functools.partial(self._folder.stage_path, name, self._seed)
+        self._folders = map(of_number, itertools.count())
         try:
             yield
         finally:

@@ -185,7 +185,12 @@ class ServedModel:
         }
 
     def _check(self, images: tf.Tensor) -> tf.Tensor:
-        """Returns the images; fails if they have no pixels or odd channels."""
+        """Returns the images; fails where nothing could be said of them.
+
+        They must be finite, and have pixels and 1 to 4 channels.
+        """
+        if images.dtype.is_floating:
+            images = tf.debugging.check_numerics(images, "images, not finite")
         if self.preprocessing is None:
             return images  # their shape is the model's
         shape = tf.shape(images)

@@ -258,7 +258,8 @@ def _overrides(settings: object, defaults: object, name: str) -> list[str]:
             flags += _overrides(value, default, inner)
         elif value != default:
             if isinstance(value, tuple):  # in quotes that a shell can hold
-                value = f"({''.join(f'{json.dumps(each)},' for each in value)})"
+                words = ",".join(map(json.dumps, value))
+                value = f"({words}{',' * (len(value) == 1)})"
             flags.append(f"--{inner}={value}")
     return flags
 

@@ -313,7 +313,9 @@ class Resume(keras.callbacks.Callback):
 
     def _restore(self) -> None:
         checkpoint_folder.restore(self._checkpoint(), self._restored_path)
-        record = json.loads(self._record.numpy())
+        record = checkpoint_folder.read_record(
+            self._record.numpy(), self.folder
+        )
         for name in _RECORDED_ATTRIBUTES:
             setattr(self, name, record.get(name, False))
         self._metric_shapes = record.get("metric_shapes")

@@ -126,14 +126,14 @@ def test_refuses_what_cannot_be_written_or_read(tmp_path):
 def test_forgets_the_stages_of_a_finished_seed_alone(tmp_path):
     folder = RunFolder(tmp_path / "run", helpers.tiny_experiment())
     for seed in (1, 11):
-        (folder.stages("datl", seed) / "0").mkdir(parents=True)
-    (folder.stages("joint", 11) / "0").mkdir(parents=True)
+        folder.stage_path("datl", seed, 0).mkdir(parents=True)
+    folder.stage_path("joint", 11, 0).mkdir(parents=True)
     folder.forget_stages(11, "joint")
-    assert not folder.stages("joint", 11).exists()
+    assert not folder.stage_path("joint", 11, 0).exists()
     folder.forget_stages(0)
     folder.forget_stages(1)
-    assert not folder.stages("datl", 1).exists()
-    assert folder.stages("datl", 11).exists()
+    assert not folder.stage_path("datl", 1, 0).exists()
+    assert folder.stage_path("datl", 11, 0).exists()
     folder.forget_stages(11)
     assert not any((folder.path / "checkpoints").iterdir())
 

@@ -217,9 +217,9 @@ class RunFolder:
         """
         return self.files.below(name) if self.files else self.path / name
 
-    def stages(self, name: str, seed: int) -> pathlib.Path:
-        """Returns the folder for the checkpoints of unfinished stages."""
-        return self.path_of(f"{_STAGES}/{name}-{seed}")
+    def stage_path(self, name: str, seed: int, number: int) -> pathlib.Path:
+        """Returns the folder for the checkpoints of an unfinished stage."""
+        return self.path_of(f"{_STAGES}/{name}-{seed}/{number}")
 
     def forget_stages(self, seed: int, name: str = "") -> None:
         """Removes the checkpoints of finished stages.
