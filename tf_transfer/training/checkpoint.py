@@ -297,9 +297,7 @@ class Resume(keras.callbacks.Callback):
         model = self.model
         variables = [*model.variables, *model.optimizer.variables]
         policy_optimizer = getattr(model, "policy_optimizer", None)
-        if policy_optimizer is not None:
-            variables += policy_optimizer.variables
-        return variables
+        return variables + getattr(policy_optimizer, "variables", [])
 
     def _checkpoint(self) -> tf.train.Checkpoint:
         checkpoint = tf.train.Checkpoint(
@@ -312,10 +310,9 @@ class Resume(keras.callbacks.Callback):
         return checkpoint
 
     def _restore(self) -> None:
-        checkpoint_folder.restore(self._checkpoint(), self._restored_path)
-        record = checkpoint_folder.read_record(
-            self._record.numpy(), self.folder
-        )
+        path = self._restored_path
+        checkpoint_folder.restore(self._checkpoint(), path)
+        record = checkpoint_folder.read_record(self._record.numpy(), path)
         for name in _RECORDED_ATTRIBUTES:
             setattr(self, name, record.get(name, False))
         self._metric_shapes = record.get("metric_shapes")
