@@ -285,3 +285,41 @@ def test_tfds_refuses_at_once(monkeypatch, tmp_path, name, message):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     with pytest.raises(InputError, match=message):
         loaders.load(f"tfds:{name}")
+
+
+def test_what_an_archive_lacks_is_said_before_it_is_unpacked(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, x_train=np.zeros((2, 8, 8), np.uint8))
+    monkeypatch.setattr(np.lib.format, "read_array", None)
+    with pytest.raises(InputError, match="no array 'y_train'"):
+        loaders.load(f"npz:{path}")
+
+
+def test_an_archive_that_does_not_fit_is_refused_before_it_is_unpacked(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "a.npz"
+    images = np.zeros((100, 64, 64), np.uint8)
+    np.savez_compressed(path, x_train=images, y_train=np.zeros(100, int))
+    monkeypatch.setattr(loaders.environment, "memory", lambda: 10**5)
+    monkeypatch.setattr(np.lib.format, "read_array", None)
+    with pytest.raises(InputError, match="have 410400 bytes, more than 10000"):
+        loaders.load(f"npz:{path}")
+
+
+@pytest.mark.parametrize("name", ["huggingface:a", "ns:mnist", "a b", ""])
+def test_no_name_asks_a_server(name, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    monkeypatch.setattr(tfds, "builder", None)
+    with pytest.raises(InputError, match="Received: "):
+        loaders.load(f"tfds:{name}")
+
+
+def test_devices_and_pipes_are_no_data(tmp_path):
+    os.mkfifo(tmp_path / "a.npz")
+    for path in (tmp_path / "a.npz", "/dev/zero"):
+        with pytest.raises(InputError, match="regular file is needed"):
+            loaders.load(f"npz:{path}")

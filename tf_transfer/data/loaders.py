@@ -14,8 +14,7 @@ import re
 import tempfile
 import textwrap
 import warnings
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -27,12 +26,15 @@ from tf_transfer.data.image_files import (
     RawImages,
 )
 from tf_transfer.errors import InputError
-from tf_transfer.utils import messages
+from tf_transfer.utils import environment, messages
+from tf_transfer.utils.storage import archives
+from tf_transfer.utils.storage.files import open_regular
 
 GLYPHS_PER_CLASS = 60
 _MOST_LETTERS = 120  # of the files' names in a warning
 _MOST_CLASSES = 1_000_000
 _TFDS_NAME = re.compile(r"[\w./-]+(:[\d.*]+)?")
+_NPY = b"\x93NUMPY"
 _PARTS = ("train", "val", "test")
 
 
@@ -47,9 +49,9 @@ def load_glyphs() -> RawImages:
     """Loads the drawn characters; draws them the first time, then caches."""
     path = cache_folder() / f"glyphs-{glyphs.VERSION}-{GLYPHS_PER_CLASS}.npz"
     try:
-        arrays = _read_arrays(path)
+        arrays = _read_arrays(path, ("images", "labels"))
         images, labels = arrays["images"], arrays["labels"]
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+    except archives.DAMAGED:  # InputError, too
         images, labels = glyphs.draw(GLYPHS_PER_CLASS, seed=0)
         _store(path, images=images, labels=labels)
     return RawImages(images, labels, list(glyphs.CHARACTERS))
@@ -80,32 +82,43 @@ def load_digits() -> RawImages:
     )
 
 
-def _read_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Reads a NumPy archive without running any code in it."""
-    # np.load(path) would leave the file open if it is not an archive.
-    with open(path, "rb") as file:
-        archive = np.load(file, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
+def _read_arrays(
+    path: str | os.PathLike, needed: Sequence[str], others: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+    """Reads arrays of a NumPy archive without running any code in it.
+
+    Nothing is unpacked before it is known that all is there and has room.
+
+    Raises:
+        InputError: if it is no regular file, or lacks an array.
+        One of `archives.DAMAGED`: if the file holds something else.
+    """
+    most = environment.memory()
+    with open_regular(path, most) as file:
+        if file.read(len(_NPY)) == _NPY:
             raise ValueError("it is a single array, as in a .npy file")
-        with archive:
-            return {name: archive[name] for name in archive.files}
+        present = archives.names_in(file)
+        for name in needed:
+            if name not in present:
+                raise InputError(
+                    f"The NumPy archive has no array {name!r}. "
+                    f"Received: {path} with {sorted(present)}"
+                )
+        return archives.read_npz(file, [*needed, *others], most)
 
 
 def load_npz(path: str) -> RawImages:
     """Loads a NumPy archive without running any code in it."""
+    others = ("x_test", "y_test", "class_names")
     try:
-        arrays = _read_arrays(path)
-    except Exception as error:
+        arrays = _read_arrays(path, ("x_train", "y_train"), others)
+    except InputError:
+        raise
+    except archives.DAMAGED as error:
         raise InputError(
             f"The NumPy archive cannot be read ({messages.first_line(error)}). "
             f"Received: {path}"
         ) from error
-    for name in ("x_train", "y_train"):
-        if name not in arrays:
-            raise InputError(
-                f"The NumPy archive has no array {name!r}. Received: {path} "
-                f"with {sorted(arrays)}"
-            )
     for part in ("train", "test"):
         _check_pair(path, part, arrays)
     try:
