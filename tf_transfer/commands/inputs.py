@@ -104,7 +104,8 @@ def fingerprints_of(
     }
     for name, path in files.items():
         if pathlib.Path(path).is_file():
-            digest = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+            with open(path, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
             prints[name] = digest[:16]
     return prints
 

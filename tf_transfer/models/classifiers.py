@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import zipfile
 from collections.abc import Iterator
 
 import keras
@@ -9,7 +10,7 @@ import numpy as np
 
 from tf_transfer.errors import InputError
 from tf_transfer.models import copies, endings
-from tf_transfer.utils import checks
+from tf_transfer.utils import checks, environment
 
 _MAX_MOMENTUM = 0.9
 _FEATURES = 128
@@ -273,6 +274,7 @@ def load_classifier(
     if not pathlib.Path(path).is_file():
         raise InputError(f"There is no such model file. Received: {path}")
     try:
+        _check_size(path)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         raise InputError(
@@ -313,3 +315,13 @@ def load_classifier(
             f"Received: {path}, {model.input_shape} to {model.output_shape}"
         )
     return model
+
+
+def _check_size(path: str) -> None:
+    """Raises ValueError for a model that is unpacked to more than memory."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > environment.memory():
+        raise ValueError(f"It has {size} bytes.")
