@@ -24,7 +24,7 @@ Exit status:
     0  done
     1  an error in the program, with a traceback
     2  invalid input, explained in one sentence
-    3  another worker of a cluster is gone
+    3  another worker of a cluster is gone, or a process was killed
   130  interrupted (Ctrl-C)
   141  standard output was closed
   143  terminated (SIGTERM), after saving
