@@ -1,19 +1,8 @@
 import pytest
 
+from tests.experiment.records.test_run_data import INFO
 from tf_transfer.errors import InputError
 from tf_transfer.experiment.records.data_info import DataInfo
-
-INFO = {
-    "source": None,
-    "target": "digits",
-    "class_names": ["a", "b"],
-    "image_shape": [8, 8, 1],
-    "frame": {
-        "size": 8,
-        "channels": 1,
-        "appearance": {"maximum": 16.0, "background": None, "radius": 0.2},
-    },
-}
 
 
 @pytest.mark.parametrize(

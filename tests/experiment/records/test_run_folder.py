@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -171,6 +172,7 @@ def test_two_who_add_lose_no_result(tmp_path):
 
 ADDER = """
 import sys
+import threading
 from tf_transfer.config import Experiment
 from tf_transfer.experiment.records.results import Result, Scores
 from tf_transfer.experiment.records.run_folder import RunFolder
@@ -247,3 +249,26 @@ def test_refuses_damaged_results(tmp_path):
     folder.write("results.json", [3])
     with pytest.raises(InputError, match=r"`results\[0\]` must be an object"):
         RunFolder(folder.path, helpers.tiny_experiment())
+
+
+def test_of_two_commands_that_start_together_one_goes_on(tmp_path):
+    """Neither goes on under the configuration of the other."""
+    configs = [helpers.tiny_experiment(seeds=seeds) for seeds in (1, 2)]
+    for attempt in range(50):
+        path, started = tmp_path / str(attempt), []
+        together = threading.Barrier(2)
+
+        def start(config, path=path, started=started, together=together):
+            together.wait()
+            with contextlib.suppress(InputError):
+                started.append((config, RunFolder(path, config, alone=True)))
+
+        threads = [threading.Thread(target=start, args=(c,)) for c in configs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        ((config, folder),) = started
+        stored = json.loads((path / "config.json").read_text())
+        assert stored["seeds"] == config.seeds
+        folder.__exit__(None, None, None)

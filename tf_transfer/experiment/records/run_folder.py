@@ -60,6 +60,8 @@ class RunFolder:
         try:
             self._open(alone)
             self._start(experiment, data or {})
+            if alone and writes:
+                self._remove_leftovers()
         except InputError:
             self._remove_if_empty()
             raise
@@ -86,8 +88,6 @@ class RunFolder:
                     "Another command is at work in this folder. "
                     f"Received: {self.path}"
                 )
-        if alone:
-            self._remove_leftovers()
 
     def _start(
         self, experiment: config_lib.Experiment, fingerprints: dict[str, str]
