@@ -9,6 +9,7 @@ import pytest
 from tests import helpers
 from tests.benchmarks import __main__ as speed
 from tf_transfer.data import splits
+from tf_transfer.utils.storage.folders import Folder
 
 FOLDER = helpers.REPOSITORY / "tests" / "benchmarks"
 
@@ -80,6 +81,34 @@ def test_the_policy_finds_the_useful_classes(shared_data):
     figures = benchmark.train(source, split, "feature", seed=0)
     assert figures["area"]["all"] > 0.85
     assert figures["mean_weight"][0] > 1.5
+
+
+def test_the_moment_of_a_kill(tmp_path):
+    """By the events of Python, of the folder's own module."""
+    hook, events = load("kill_hook"), []
+
+    def note(event, arguments):
+        if event in ("open", "os.rename") and watching:
+            events.append(hook.being_written(event, arguments))
+
+    watching = True
+    sys.addaudithook(note)  # stays until the process ends
+    folder = Folder(tmp_path)
+    folder.write("results.json", b"[]")
+    folder.make("predictions")
+    with folder.replacing("predictions/datl-0.npz") as partial:
+        partial.write_bytes(b"")
+    with folder.filling() as partial:
+        (partial / "a.json").write_text("{}")
+        partial.rename(tmp_path / "1")
+    watching = False
+    kinds = ("results.json", "predictions", "export")
+    expected = [(k, moment) for k in kinds for moment in ("begun", "written")]
+    assert [event for event in events if event[0]] == expected
+    assert {kind for kind, _ in expected} < {*load("crash").KINDS}
+    names = ["weights.png", "config.json", "a.keras", "weights.csv"]
+    expected = ["figures", "config.json", "models", "weights.csv"]
+    assert [hook.kind_of(name) for name in names] == expected
 
 
 @pytest.mark.slow

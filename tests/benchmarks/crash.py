@@ -1,20 +1,28 @@
 """Kills a run many times and compares it with an uninterrupted one. JSON.
 
-python tests/benchmarks/crash.py --kills=20
+python tests/benchmarks/crash.py --kills=20 --jobs=2
 
 A run of `tf-transfer compare` in a child process is killed with SIGKILL and
-started again. Every other kill comes while a checkpoint or result is being
-written, the others at random moments. `resumed` counts the restarts that
-continued the run; `identical` says whether the weights of all models, the
-results (except seconds) and the importance weights equal those of a run that
-was never killed, bit for bit. It takes about ten minutes on two cores.
+started again: when it writes a file of a kind that was not hit yet, while a
+checkpoint or result is being written, and at random moments. With several
+processes, every fourth kill is of a worker alone, and the command must end with
+status 3. A run that ends before all kinds were hit is followed by a new one.
+
+`resumed` counts the restarts that continued the run; `workers` the kills of
+workers; `hit` the kills by the kind of file that was being written; `missed`
+lists the kinds without one; `identical` says whether the weights of all models,
+the results (except seconds) and the importance weights equal those of a run
+that was never killed, bit for bit. It takes about twenty minutes on two cores.
 """
 
 import argparse
+import collections
 import json
 import os
 import pathlib
 import random
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,9 +33,20 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 
 LIMIT = 900.0  # seconds to wait before giving up
+MOST_RUNS = 5
+LOST = 3  # the status of a command one of whose workers was killed
+HOOK = pathlib.Path(__file__).with_name("kill_hook.py")
+BY_HOOK = (
+    *("config.json", "predictions", "models", "results.json", "weights.csv"),
+    *("figures", "data.json", "export", "report.html"),
+)
+KINDS = (*BY_HOOK[:1], "stage checkpoints", "tensorboard", *BY_HOOK[1:])
+"""In the order in which a run writes them."""
 
 
-def start(out: pathlib.Path, settings: list[str]) -> subprocess.Popen:
+def start(
+    out: pathlib.Path, settings: list[str], **environment: str
+) -> subprocess.Popen:
     """Starts the command in a new process."""
     return subprocess.Popen(
         [
@@ -35,6 +54,7 @@ def start(out: pathlib.Path, settings: list[str]) -> subprocess.Popen:
             f"--out={out}",
             *settings,
         ],
+        env=os.environ | environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
@@ -95,6 +115,84 @@ def kill(out, settings, rng, in_saving: bool) -> bool:
     return alive
 
 
+def kill_writer(out, settings, kind: str, moment: str) -> bool:
+    """Kills the process of a run that writes a file of some kind.
+
+    Returns:
+        Whether one was killed before the end of the run.
+    """
+    if kind not in BY_HOOK:  # TensorFlow writes it by itself
+        return kill_library(out, settings, kind)
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(HOOK, pathlib.Path(folder) / "sitecustomize.py")
+        paths = [folder, *filter(None, [os.environ.get("PYTHONPATH")])]
+        child = start(
+            out,
+            settings,
+            PYTHONPATH=os.pathsep.join(paths),
+            CRASH_KIND=kind,
+            CRASH_MOMENT=moment,
+        )
+        _, errors = child.communicate(timeout=LIMIT)
+    if child.returncode not in (0, -signal.SIGKILL, LOST):
+        raise RuntimeError(errors.decode())
+    killed = child.returncode != 0
+    if killed and not any("partial-" in name for name in written(out)):
+        raise RuntimeError(f"nothing was being written: {kind}, {moment}")
+    return killed
+
+
+def kill_library(out, settings, kind: str) -> bool:
+    """Kills a run when TensorFlow is writing a checkpoint, or logs."""
+    child = start(out, settings)
+    before = written(out)
+
+    def reached() -> bool:
+        names = written(out).keys() - before.keys()
+        if kind == "stage checkpoints":
+            return any("_temp" in name for name in names)
+        return any("tfevents" in name for name in names)
+
+    alive = wait(child, reached, pause=0)
+    if child.poll() is not None:
+        finish(child)
+        return False
+    child.kill()
+    child.communicate()
+    return alive
+
+
+def kill_worker(out, settings, rng) -> bool:
+    """Kills a worker of a run alone, while it trains."""
+    child = start(out, settings)
+    before = written(out)
+    alive = wait(child, lambda: written(out) != before, pause=0.01)
+    if alive:
+        time.sleep(rng.uniform(0, 2))
+    workers = workers_of(child)
+    if workers:
+        os.kill(rng.choice(workers), signal.SIGKILL)
+    _, errors = child.communicate(timeout=LIMIT)
+    if child.returncode not in (0, LOST):
+        raise RuntimeError(errors.decode())
+    return child.returncode == LOST
+
+
+def workers_of(child: subprocess.Popen) -> list[int]:
+    """Returns the numbers of the processes that a command has started."""
+    workers = []
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            # Behind the name, which may hold anything.
+            fields = (path / "stat").read_text().rpartition(")")[2].split()
+            words = (path / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(fields[1]) == child.pid and b"spawn_main" in words:
+            workers.append(int(path.name))
+    return workers
+
+
 def content(out: pathlib.Path) -> dict[str, object]:
     """Returns the results and weights of a run by name, without seconds."""
     contents = {path.name: path.read_text() for path in out.glob("*.csv")}
@@ -132,14 +230,66 @@ def run(kills: int, seed: int, settings: list[str]) -> dict:
         }
 
 
+def missed(hit: collections.Counter) -> list[str]:
+    """Returns the kinds of files that were not hit."""
+    return [kind for kind in KINDS if not hit[kind]]
+
+
+def run_all(kills: int, seed: int, settings: list[str], jobs: int) -> dict:
+    """Kills until every kind of file was hit; for the figures, see above."""
+    rng = random.Random(seed)
+    settings = [*settings, f"--jobs={jobs}"]
+    done = unchanged = workers = runs = 0
+    hit, different = collections.Counter(), set()
+    with tempfile.TemporaryDirectory() as folder:
+        whole = pathlib.Path(folder) / "whole"
+        finish(start(whole, settings))
+        expected = content(whole)
+        while runs < MOST_RUNS and (done < kills or missed(hit)):
+            runs += 1
+            broken, killed = whole.with_name(f"broken-{runs}"), True
+            while killed and (done < kills or missed(hit)):
+                turn = done % 4
+                if turn == 3 and jobs > 1:
+                    killed = kill_worker(broken, settings, rng)
+                    workers += killed
+                elif missed(hit) and (turn != 1 or not done):
+                    kind = missed(hit)[0]
+                    moment = ("begun", "written")[done // 2 % 2]
+                    killed = kill_writer(broken, settings, kind, moment)
+                    hit[kind] += killed
+                else:
+                    killed = kill(broken, settings, rng, done % 2)
+                done += killed
+            before = written(broken)
+            finish(start(broken, settings))
+            unchanged += killed and written(broken) == before
+            different |= {*differences(expected, content(broken))}
+    return {
+        "kills": done,
+        "resumed": done - unchanged,
+        "runs": runs,
+        "workers": workers,
+        "hit": hit,
+        "missed": missed(hit),
+        "identical": not different,
+        "different": sorted(different),
+    }
+
+
 def main() -> None:
     """Prints the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1)
     options, settings = parser.parse_known_args()
-    settings = settings or ["--config.seeds=1", "--config.checkpoint_every=10"]
-    print(json.dumps(run(options.kills, options.seed, settings)))
+    settings = settings or [
+        f"--config.seeds={options.jobs}",
+        "--config.checkpoint_every=10",
+    ]
+    figures = run_all(options.kills, options.seed, settings, options.jobs)
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -1,3 +1,5 @@
+import dataclasses
+import hashlib
 import pickle
 
 import numpy as np
@@ -85,6 +87,19 @@ def test_images_can_be_sent_to_another_process_after_use():
     again = pickle.loads(pickle.dumps(images))
     assert again.fingerprint() == images.fingerprint()
     assert "_stored" not in vars(again)
+
+
+def test_the_fingerprint_of_any_names():
+    """Folders may have names that are no UTF-8; those of others stay."""
+    images = helpers.blobs()
+    expected = hashlib.sha256(images.images.tobytes())
+    expected.update(images.labels.tobytes())
+    expected.update(b"class 0\nclass 1\nclass 2\nclass 3")
+    assert expected.hexdigest().startswith(images.fingerprint())
+    for name in ("\udcff", "\ud800", "\u00e9"):
+        names = [*images.class_names[:3], name]
+        other = dataclasses.replace(images, class_names=names)
+        assert other.fingerprint() != images.fingerprint()
 
 
 def test_batches_and_gather_agree():

@@ -32,6 +32,19 @@ def test_exports_versions_that_equal_the_model(tmp_path):
         )
 
 
+def test_class_names_that_are_no_utf_8(tmp_path):
+    names = ["a", "\u00e9", "\udcff", "b\ud800"]
+    folder = saved_model.export_serving(
+        helpers.tiny_classifier(), tmp_path, class_names=names
+    )
+    serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    served = serve(images=tf.zeros((1, 8, 8, 1)))["class_names"].numpy()[0]
+    expected = ["a", "\u00e9", r"\udcff", r"b\ud800"]
+    assert sorted(name.decode() for name in served) == sorted(expected)
+    file = folder / "assets.extra" / "class_names.json"
+    assert json.loads(file.read_text()) == expected
+
+
 def test_the_folder_describes_the_model(tmp_path):
     frame = tt.Frame(8, 1, tt.Appearance(16.0, 0.0, 0.3))
     folder = saved_model.export_serving(

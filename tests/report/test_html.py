@@ -97,6 +97,17 @@ def test_names_are_shown_as_they_are(run):
     assert "arrays \u2192 arrays" in page
 
 
+def test_no_control_characters_reach_the_page(run):
+    path = run / "results.json"
+    results = json.loads(path.read_text())
+    for result in results:
+        result["machine"] = "\x1b[31m\u202ered\r\nline\x9b0m"
+    path.write_text(json.dumps(results))
+    page = html.write(run).read_text()
+    assert r"\x1b[31m\u202ered\r\nline\x9b0m" in page
+    assert not {"\x1b", "\u202e", "\r", "\x9b"} & set(page)
+
+
 def test_one_seed_and_no_fine_tuning_need_no_interval(run):
     config = json.loads((run / "config.json").read_text())
     config |= {"methods": ["scratch"], "seeds": 1}

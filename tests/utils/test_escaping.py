@@ -53,6 +53,11 @@ def test_code_in_markdown_ends_where_it_should():
     assert escaping.markdown_code("a``b`") == "``` a``b` ```"
 
 
+def test_code_in_markdown_holds_no_html():
+    shown = escaping.markdown_code("<img> `a` _b_")
+    assert shown == r"<code>&lt;img&gt; \`a\` \_b\_</code>"
+
+
 @pytest.mark.parametrize("text", ["=A1", "+1", "-1", "@x", "\t=1", "'=1"])
 def test_a_cell_is_no_formula(text):
     cell = escaping.csv_cell(text)

@@ -80,7 +80,9 @@ class ImageData:
         digest = hashlib.sha256()
         digest.update(np.ascontiguousarray(self.images))
         digest.update(np.ascontiguousarray(self.labels))
-        digest.update("\n".join(self.class_names).encode())
+        # A folder's name may hold bytes that are no UTF-8.
+        names = "\n".join(self.class_names)
+        digest.update(names.encode("utf-8", "surrogatepass"))
         return digest.hexdigest()[:16]
 
     @property

@@ -123,6 +123,8 @@ def serve(
         raise InputError(
             f"`class_names` must be {num_classes} strings. Received: {names!r}"
         )
+    # Strings of TensorFlow are UTF-8, which has no halves of characters.
+    names = [name.encode(errors="backslashreplace").decode() for name in names]
     if preprocessing is not None and not callable(preprocessing):
         raise InputError(
             "`preprocessing` must be a function of a batch of images. "

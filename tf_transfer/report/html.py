@@ -20,6 +20,7 @@ from tf_transfer.report import charts, mistakes_section, svg, weights_section
 from tf_transfer.report.markdown import stems
 from tf_transfer.report.text import advice, points
 from tf_transfer.utils import progress
+from tf_transfer.utils.escaping import printable
 
 NAME = "report.html"
 
@@ -125,11 +126,18 @@ def _fill(**content) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
         autoescape=True,
+        finalize=_finalize,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     return environment.get_template("report.html.jinja").render(content)
+
+
+def _finalize(value: Any) -> Any:
+    """Escapes characters that no page should hold, but in what is HTML."""
+    is_text = isinstance(value, str) and not hasattr(value, "__html__")
+    return printable(value) if is_text else value
 
 
 def _setting(config: Experiment, results: Sequence[Result]) -> str:

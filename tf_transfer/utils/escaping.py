@@ -40,11 +40,14 @@ def markdown(text: str) -> str:
 
 
 def markdown_code(text: str) -> str:
-    """Returns text as code in Markdown.
+    r"""Returns text as code in Markdown, without HTML of its own.
 
-    >>> print(markdown_code("a ` b"))
-    `` a ` b ``
+    >>> print(markdown_code("a ` b"), markdown_code("<img>"))
+    `` a ` b `` <code>&lt;img&gt;</code>
     """
+    if "<" in text:
+        escaped = markdown(text).replace("_", r"\_")
+        return f"<code>{escaped}</code>"
     text = printable(text)
     if "`" not in text:
         return f"`{text}`"

@@ -99,6 +99,8 @@ def test_a_null_in_a_log_is_no_number():
             "`result.history.joint.loss` must",
         ),
         ("history", {"joint": {"loss": ["1"]}}, "must be a list of numbers"),
+        ("history", {"joint": {"loss": [10**400]}}, "a list of numbers"),
+        ("history", {"joint": {"w": [[-(10**400)]]}}, "a list of numbers"),
         ("history", {"joint": {"w": [[1.0], [1.0, 2.0]]}}, "equally long"),
     ],
 )

@@ -13,7 +13,7 @@ import scipy.special
 from tf_transfer.errors import InputError
 from tf_transfer.utils.storage.archives import DAMAGED, read_npz
 from tf_transfer.utils.storage.folders import Folder
-from tf_transfer.utils.storage.json_fields import Fields, is_list
+from tf_transfer.utils.storage.json_fields import Fields, is_list, is_number
 
 NAME = "results.json"
 _MOST = 2**29  # bytes of it
@@ -298,7 +298,8 @@ def _history(fields: Fields) -> dict[str, dict[str, list]]:
 
 def _is_value(value: Any) -> bool:
     """Returns whether a value can stand in a log: a number or null."""
-    return value is None or type(value) in (int, float)
+    # NaN and infinity may be there, but no integer beyond all floats.
+    return value is None or type(value) is float or is_number(value)
 
 
 def _is_row(value: Any) -> bool:
