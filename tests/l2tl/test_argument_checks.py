@@ -134,12 +134,48 @@ def test_the_step_of_the_policy_is_clipped(settings, compiled):
             {"policy_optimizer": keras.optimizers.Adam(use_ema=True)},
             "`ema_overwrite_frequency`",
         ),
+        (
+            {
+                "policy_optimizer": keras.optimizers.LossScaleOptimizer(
+                    keras.optimizers.Adam(gradient_accumulation_steps=2)
+                )
+            },
+            "multiple of the `gradient_accumulation_steps`",
+        ),
     ],
 )
 def test_compile_refuses_what_would_be_ignored(settings, sentence):
-    model = dense_l2tl()
+    model = dense_l2tl(policy_warmup=3)
     with pytest.raises(InputError, match=sentence):
         model.compile("sgd", **settings)
+
+
+@pytest.mark.parametrize("warmup", [0, 2])
+def test_accumulated_gradients_are_those_after_the_warmup(warmup):
+    """The model's rate is 0: all gradients are those of the policy's start."""
+    moves = []
+    for accumulated in (None, 2):
+        policy_optimizer = keras.optimizers.SGD(
+            1.0, gradient_accumulation_steps=accumulated
+        )
+        model = dense_l2tl(
+            keras.optimizers.SGD(0.0), policy_optimizer, policy_warmup=warmup
+        )
+        gradients, apply = [], policy_optimizer.apply
+        model.run_eagerly = True
+
+        def record(values, variables, apply=apply, gradients=gradients):
+            gradients.append(np.array(values[0]))
+            apply(values, variables)
+
+        policy_optimizer.apply = record
+        before = np.array(model.policy.logits)
+        fit_l2tl(model, steps_per_epoch=warmup + 2)
+        moves.append(before - np.array(model.policy.logits))
+    assert not any(np.any(zeros) for zeros in gradients[:warmup])
+    expected = np.mean(gradients[warmup:], axis=0)
+    np.testing.assert_allclose(moves[1], expected, atol=1e-6)
+    assert np.abs(moves[1]).max() > 1e-4
 
 
 def learned_logits(policy_optimizer, **settings):

@@ -79,9 +79,19 @@ def check_fit(settings: dict) -> None:
             )
 
 
-def check_policy_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
-    """Raises InputError if the averages of an optimizer would be unused."""
+def check_policy_optimizer(
+    optimizer: keras.optimizers.Optimizer, policy_warmup: int
+) -> None:
+    """Raises InputError for settings that would not do what they say."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
+    accumulated = inner.gradient_accumulation_steps
+    if accumulated and policy_warmup % accumulated:
+        raise InputError(
+            "`policy_warmup` must be a multiple of the "
+            "`gradient_accumulation_steps` of `policy_optimizer`, or its "
+            "first update would average in steps of the warm-up. "
+            f"Received: {policy_warmup=}, {accumulated} steps"
+        )
     if inner.use_ema and not inner.ema_overwrite_frequency:
         raise InputError(
             "`policy_optimizer` must have `ema_overwrite_frequency` if it has "
