@@ -125,6 +125,14 @@ def test_the_step_of_the_policy_is_clipped(settings, compiled):
         (
             {
                 "loss": keras.losses.SparseCategoricalCrossentropy(
+                    from_logits=True, ignore_class=-1
+                )
+            },
+            "must count all images",
+        ),
+        (
+            {
+                "loss": keras.losses.SparseCategoricalCrossentropy(
                     from_logits=True, reduction="sum"
                 )
             },
@@ -211,3 +219,33 @@ def test_a_loss_scale_leaves_the_step_of_the_policy_as_it_is(scaled):
     _, end = learned_logits(scaled)
     assert np.abs(plain - start).max() > 1e-3
     np.testing.assert_allclose(end, plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("part", ["source", "target", "validation"])
+def test_a_label_out_of_range_is_named(part):
+    model = dense_l2tl()
+    model.run_eagerly = True
+    batch = {
+        name: (np.zeros((4, 8, 8, 1), np.float32), np.zeros(4, np.int32))
+        for name in ("source", "target", "validation")
+    }
+    end, received = (
+        (8, "a label outside") if part == "source" else (4, "label 4")
+    )
+    batch[part][1][2] = end
+    data = tf.data.Dataset.from_tensors(batch)
+    with pytest.raises(
+        InputError, match=rf"lie in \[0, {end}\). Received: {received}$"
+    ):
+        model.fit(data, verbose=0, shuffle=False)
+    if part == "target":
+        with pytest.raises(InputError, match="Received: label 4"):
+            model.evaluate(*batch["target"], verbose=0)
+
+
+def test_other_errors_of_tensorflow_stay():
+    with (
+        pytest.raises(tf.errors.InvalidArgumentError, match="of my own"),
+        argument_checks.label_errors(),
+    ):
+        raise tf.errors.InvalidArgumentError(None, None, "of my own")

@@ -1,5 +1,9 @@
 """Checks of what `L2TL`, its `compile` and its `fit` are given."""
 
+import contextlib
+import re
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -16,9 +20,15 @@ def check_loss(loss: keras.losses.Loss, num_classes: int) -> None:
         num_classes: C.
 
     Raises:
-        InputError: if it takes probabilities or one-hot labels, or sums over
-            the batch.
+        InputError: if it takes probabilities or one-hot labels, sums over
+            the batch, or ignores a class.
     """
+    if getattr(loss, "ignore_class", None) is not None:
+        raise InputError(
+            "`loss` must count all images of a batch; leave images without a "
+            "class out of the dataset. "
+            f"Received: ignore_class={loss.ignore_class}"
+        )
     takes_probabilities = getattr(loss, "from_logits", True) is False
     if not takes_probabilities and num_classes > 1:
         takes_probabilities = _ignores_negative(loss, num_classes)
@@ -77,6 +87,30 @@ def check_fit(settings: dict) -> None:
                 "policy weights the source classes, and the means of the "
                 f"target are plain. Received: {name}={str(value)[:40]}"
             )
+
+
+@contextlib.contextmanager
+def label_errors() -> Iterator[None]:
+    """Turns TensorFlow's error of a label out of range into an InputError.
+
+    On a GPU, TensorFlow finds only labels of the source.
+    """
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        text = str(error)
+        of_loss = re.search(
+            r"label value of (-?\d+) .* valid range of (\[0, \d+\))", text
+        )
+        of_weights = re.search(r"Source labels must lie in \[0, \d+\)", text)
+        if of_loss:
+            label, valid = of_loss.groups()
+            sentence = f"Labels must lie in {valid}. Received: label {label}"
+        elif of_weights:
+            sentence = f"{of_weights[0]}. Received: a label outside"
+        else:
+            raise
+        raise InputError(sentence) from error
 
 
 def check_policy_optimizer(
