@@ -132,6 +132,16 @@ def test_npz_class_names_of_bytes(tmp_path):
         loaders.load(f"npz:{path}")
 
 
+def test_npz_class_names_given_twice_stay_two_classes(tmp_path):
+    """ImageNet has two classes `crane`: a bird and a machine."""
+    path = tmp_path / "data.npz"
+    arrays = {"x_train": np.zeros((3, 4, 4), np.uint8), "y_train": [0, 1, 2]}
+    np.savez(path, class_names=["crane", "cat", "crane"], **arrays)
+    raw = loaders.load(f"npz:{path}")
+    assert raw.class_names == ["crane", "cat", "crane"]
+    assert raw.labels.tolist() == [0, 1, 2]
+
+
 def test_npz_parts_of_different_ranges(tmp_path):
     path = tmp_path / "data.npz"
     x, y = np.full((2, 4, 4), 51, np.uint8), np.arange(2)

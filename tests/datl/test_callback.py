@@ -220,3 +220,16 @@ def test_datl_trains_a_model_of_two_inputs():
     )
     with pytest.raises(InputError, match="takes images of shape"):
         wrong.on_train_begin()
+
+
+def test_a_fit_of_the_legacy_keras_is_refused():
+    legacy = pytest.importorskip("tf_keras")
+    images = helpers.blobs()
+    importance = tt.ImportanceWeights(4)
+    model = legacy.Sequential([legacy.layers.Flatten(), legacy.layers.Dense(4)])
+    model.compile(
+        "sgd", legacy.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    callback = tt.DATL(importance, unit(images), PRIOR)
+    with pytest.raises(InputError, match="callback of Keras 3"):
+        fit(model, importance.attach(batches(images)), [callback])

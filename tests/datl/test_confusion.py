@@ -76,6 +76,25 @@ def test_a_class_without_share_in_the_source_has_none_in_the_target():
     np.testing.assert_allclose(solver.solve(mean), [0.25, 0.75, 0])
 
 
+def test_draws_of_many_classes_move_the_prediction_as_their_matrix_does():
+    rng = np.random.default_rng(0)
+    labels = rng.permutation(np.repeat([0, 1, 2], [4, 7, 5]))
+    rows = rng.dirichlet(np.ones(3), len(labels)).astype(np.float32)
+    matrix = confusion.ConfusionMatrix(3)
+    matrix.add(rows, labels)
+    joint, weights = matrix.joint(PRIOR), np.array([0.2, 1.5, 2.0])
+    solver = confusion.PriorSolver(joint, PRIOR)
+    kept = labels < 2  # of class 2, no row is in the sample
+    for sample in (slice(None), kept):
+        resampled = confusion.Resampled(
+            matrix, rows[sample], labels[sample], PRIOR, solver, weights
+        )
+        drawn = resampled._start  # the first row of each class, for all
+        expected = (joint - resampled._drawn(drawn)) @ weights
+        assert np.abs(expected).max() > 0.01
+        np.testing.assert_allclose(resampled._error(drawn), expected)
+
+
 def test_names_of_classes():
     assert confusion.name_classes(np.array([3])) == "class 3"
     names = confusion.name_classes(np.arange(12), most=2)

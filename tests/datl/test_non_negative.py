@@ -35,3 +35,12 @@ def test_unknowns_that_are_not_determined_are_solved_by_scipy():
     solution = non_negative.LeastSquares(matrix).solve(target)
     assert solution.min() >= 0
     np.testing.assert_allclose(matrix @ solution, target, atol=1e-8)
+
+
+def test_systems_are_solved_without_threads_of_blas():
+    matrix = np.array([[4.0, 1.0], [1.0, 3.0]])
+    solution = non_negative._solve(matrix, np.array([6.0, 7.0]))
+    np.testing.assert_allclose(solution, [1.0, 2.0])
+    indefinite = np.array([[1.0, 2.0], [2.0, 1.0]])
+    assert np.isnan(non_negative._solve(indefinite, np.ones(2))).any()
+    assert len(non_negative._solve(np.zeros((0, 0)), np.zeros(0))) == 0

@@ -125,6 +125,14 @@ def test_the_step_of_the_policy_is_clipped(settings, compiled):
         (
             {
                 "loss": keras.losses.SparseCategoricalCrossentropy(
+                    from_logits=True, ignore_class=-1
+                )
+            },
+            "must count all images",
+        ),
+        (
+            {
+                "loss": keras.losses.SparseCategoricalCrossentropy(
                     from_logits=True, reduction="sum"
                 )
             },
@@ -134,12 +142,48 @@ def test_the_step_of_the_policy_is_clipped(settings, compiled):
             {"policy_optimizer": keras.optimizers.Adam(use_ema=True)},
             "`ema_overwrite_frequency`",
         ),
+        (
+            {
+                "policy_optimizer": keras.optimizers.LossScaleOptimizer(
+                    keras.optimizers.Adam(gradient_accumulation_steps=2)
+                )
+            },
+            "multiple of the `gradient_accumulation_steps`",
+        ),
     ],
 )
 def test_compile_refuses_what_would_be_ignored(settings, sentence):
-    model = dense_l2tl()
+    model = dense_l2tl(policy_warmup=3)
     with pytest.raises(InputError, match=sentence):
         model.compile("sgd", **settings)
+
+
+@pytest.mark.parametrize("warmup", [0, 2])
+def test_accumulated_gradients_are_those_after_the_warmup(warmup):
+    """The model's rate is 0: all gradients are those of the policy's start."""
+    moves = []
+    for accumulated in (None, 2):
+        policy_optimizer = keras.optimizers.SGD(
+            1.0, gradient_accumulation_steps=accumulated
+        )
+        model = dense_l2tl(
+            keras.optimizers.SGD(0.0), policy_optimizer, policy_warmup=warmup
+        )
+        gradients, apply = [], policy_optimizer.apply
+        model.run_eagerly = True
+
+        def record(values, variables, apply=apply, gradients=gradients):
+            gradients.append(np.array(values[0]))
+            apply(values, variables)
+
+        policy_optimizer.apply = record
+        before = np.array(model.policy.logits)
+        fit_l2tl(model, steps_per_epoch=warmup + 2)
+        moves.append(before - np.array(model.policy.logits))
+    assert not any(np.any(zeros) for zeros in gradients[:warmup])
+    expected = np.mean(gradients[warmup:], axis=0)
+    np.testing.assert_allclose(moves[1], expected, atol=1e-6)
+    assert np.abs(moves[1]).max() > 1e-4
 
 
 def learned_logits(policy_optimizer, **settings):
@@ -175,3 +219,33 @@ def test_a_loss_scale_leaves_the_step_of_the_policy_as_it_is(scaled):
     _, end = learned_logits(scaled)
     assert np.abs(plain - start).max() > 1e-3
     np.testing.assert_allclose(end, plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("part", ["source", "target", "validation"])
+def test_a_label_out_of_range_is_named(part):
+    model = dense_l2tl()
+    model.run_eagerly = True
+    batch = {
+        name: (np.zeros((4, 8, 8, 1), np.float32), np.zeros(4, np.int32))
+        for name in ("source", "target", "validation")
+    }
+    end, received = (
+        (8, "a label outside") if part == "source" else (4, "label 4")
+    )
+    batch[part][1][2] = end
+    data = tf.data.Dataset.from_tensors(batch)
+    with pytest.raises(
+        InputError, match=rf"lie in \[0, {end}\). Received: {received}$"
+    ):
+        model.fit(data, verbose=0, shuffle=False)
+    if part == "target":
+        with pytest.raises(InputError, match="Received: label 4"):
+            model.evaluate(*batch["target"], verbose=0)
+
+
+def test_other_errors_of_tensorflow_stay():
+    with (
+        pytest.raises(tf.errors.InvalidArgumentError, match="of my own"),
+        argument_checks.label_errors(),
+    ):
+        raise tf.errors.InvalidArgumentError(None, None, "of my own")

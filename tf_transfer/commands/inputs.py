@@ -83,6 +83,7 @@ def load(
         METHODS[name].check(config, target)
     fingerprints = fingerprints_of(config, source, target)
     source = splits.trained_on(source, config.data.source_per_class)
+    _check_held_out(config, source)
     empty = np.flatnonzero(source.prior == 0)
     if empty.size:
         warnings.warn(
@@ -127,6 +128,22 @@ def _check_pair(
         raise InputError(
             "Source and target images must have one shape. Received: "
             f"{source.images.shape[1:]} and {target.images.shape[1:]}"
+        )
+
+
+def _check_held_out(config: Experiment, source: ImageData) -> None:
+    """Raises InputError if BBSE would find no held-out image of a class."""
+    uses_source = any(METHODS[name].uses_source for name in config.methods)
+    if config.datl.estimator != "bbse" or not uses_source:
+        return
+    counts = np.bincount(source.labels, minlength=source.num_classes)
+    single = np.flatnonzero(counts == 1)
+    if single.size:
+        raise InputError(
+            "`datl.estimator=bbse` holds out images of every source class, so "
+            "each class needs two or more; em and mean do without. Received: "
+            f"one image of {source.class_names[single[0]]!r}"
+            + (f" and {single.size - 1} more" if single.size > 1 else "")
         )
 
 

@@ -48,7 +48,8 @@ class DATL(keras.callbacks.Callback):
 
     Raises:
         InputError: if `every` or `source_prior` is invalid; in `fit`, if no
-            dataset was made with the weights, so they cannot reach the loss.
+            dataset was made with the weights, so they cannot reach the loss,
+            or if the model is not one of Keras 3.
 
     Example:
 
@@ -90,6 +91,14 @@ class DATL(keras.callbacks.Callback):
         self.every = every or (1 if generalist is None else 0)
         self.estimation = estimation
         self.estimate: TargetPrior | None = None
+
+    def set_model(self, model):
+        if not isinstance(model, keras.Model):
+            raise InputError(
+                "`DATL` is a callback of Keras 3, for `fit` of its models. "
+                f"Received: a model of {type(model).__module__}"
+            )
+        super().set_model(model)
 
     def on_train_begin(self, logs=None):
         if not self.weights.reaches_data:

@@ -110,7 +110,8 @@ class PriorSolver:
         system, self._ridge = self._confusion, 0.0
         if self.singular:
             scaled = system[:, self._used] / self._root
-            self._ridge = _RIDGE * np.linalg.norm(scaled, 2)
+            squares = np.linalg.eigvalsh(scaled.T @ scaled)
+            self._ridge = _RIDGE * np.sqrt(squares[-1])
             identity = self._ridge * np.eye(len(self._root))
             system = np.vstack([scaled, identity])
         self._solver = LeastSquares(system)
@@ -168,21 +169,20 @@ class Resampled:
         order = np.argsort(labels, kind="stable")
         self._rows = rows[order]
         # Classes that the sample of held-out images lacks stay as they are.
-        self._classes, self._starts, sizes = np.unique(
+        self._classes, self._starts, self._sizes = np.unique(
             labels[order], return_index=True, return_counts=True
         )
-        self._size = np.repeat(sizes, sizes)
-        self._start = np.repeat(self._starts, sizes)
+        self._size = np.repeat(self._sizes, self._sizes)
+        self._start = np.repeat(self._starts, self._sizes)
+        self._totals = self._rows.sum(axis=1, dtype=np.float64)
         self._rng = np.random.default_rng(seed)
         self._solver, self._weights = solver, weights
+        drawn_classes = self._joint[:, self._classes]
+        self._explained = drawn_classes @ weights[self._classes]
 
     def __call__(self, probabilities: np.ndarray) -> np.ndarray:
         """Returns P_t `[C]` for target predictions `[N, C]`."""
-        drawn = self._rows[self._rng.integers(0, self._size) + self._start]
-        sums = np.add.reduceat(drawn, self._starts, axis=0, dtype=np.float64).T
-        joint = self._joint.copy()
-        scale = self._prior[self._classes] / sums.sum(axis=0)
-        joint[:, self._classes] = sums * scale
+        drawn = self._rng.integers(0, self._size) + self._start
         near = None
         if self._singular:
             used = self._prior > 0
@@ -190,12 +190,33 @@ class Resampled:
             concentration = np.count_nonzero(used) * self._prior[used]
             near[used] = self._rng.dirichlet(concentration)
         mean = probabilities.mean(axis=0)
-        if len(self._prior) <= _MANY:
-            solver = PriorSolver(joint, self._prior, self._singular)
-            return solver.solve(mean, near)
-        # To first order, an error of the matrix is one of the prediction.
-        mean = mean + (self._joint - joint) @ self._weights
-        return self._solver.solve(mean, near)
+        if len(self._prior) > _MANY:
+            return self._solver.solve(mean + self._error(drawn), near)
+        solver = PriorSolver(self._drawn(drawn), self._prior, self._singular)
+        return solver.solve(mean, near)
+
+    def _drawn(self, drawn: np.ndarray) -> np.ndarray:
+        """Returns the confusion matrix of some rows."""
+        sums = np.add.reduceat(
+            self._rows[drawn], self._starts, axis=0, dtype=np.float64
+        ).T
+        joint = self._joint.copy()
+        scale = self._prior[self._classes] / sums.sum(axis=0)
+        joint[:, self._classes] = sums * scale
+        return joint
+
+    def _error(self, drawn: np.ndarray) -> np.ndarray:
+        """Returns what the matrix of some rows changes, `[C]`.
+
+        To first order, an error of the matrix is one of the prediction:
+        `(joint - drawn joint) @ weights`, which needs no matrix.
+        """
+        totals = np.add.reduceat(self._totals[drawn], self._starts)
+        share = self._prior[self._classes] * self._weights[self._classes]
+        of_row = np.repeat(share / totals, self._sizes)
+        of_row *= np.bincount(drawn, minlength=len(of_row))
+        predicted = np.einsum("i,ij", of_row, self._rows)
+        return self._explained - predicted
 
 
 def name_classes(classes: np.ndarray, most: int = 10) -> str:

@@ -2,8 +2,8 @@
 
 Three estimators: the mean prediction, maximum likelihood (EM) and the
 confusion matrix (BBSE). All work on probabilities, which `softmax` and
-`calibration_temperature` make of logits. Pure NumPy and SciPy. Shapes use C
-for the number of source classes and N for the number of images.
+`calibration_temperature` make of logits. All take and return NumPy arrays.
+Shapes use C for the number of source classes and N for the number of images.
 """
 
 import warnings

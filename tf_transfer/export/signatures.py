@@ -78,6 +78,7 @@ class ServedModel:
             outputs = tf.cast(model(images, training=False), tf.float32)
             return outputs if softmax else tf.nn.softmax(outputs)
 
+        self._encoder = encoder
         self._encode = encode if encoder is not None else None
         self._classify = classify
 
@@ -139,6 +140,14 @@ class ServedModel:
         images = self._prepare(tf.constant(images))
         outputs = tf.cast(self._model(images, training=False), tf.float32)
         return (outputs if self._softmax else tf.nn.softmax(outputs)).numpy()
+
+    def expected_features(self, images: np.ndarray) -> np.ndarray | None:
+        """Returns what Keras computes below the head; None without a head."""
+        if self._encoder is None:
+            return None
+        images = self._prepare(tf.constant(images))
+        outputs = self._encoder(images, training=False)
+        return tf.cast(outputs, tf.float32).numpy()
 
     def _prepare(self, images: tf.Tensor) -> tf.Tensor:
         """Turns raw images into the model's input, float32.

@@ -26,10 +26,11 @@ def check_saved(folder: pathlib.Path, served: ServedModel) -> None:
         try:
             right = [served.expected(images) for images in (pixels, floats)]
             again = served.expected(pixels)
+            features = served.expected_features(floats)
         except (InputError, tf.errors.OpError):
             continue
         if np.array_equal(again, right[0], equal_nan=True):
-            _compare(folder, pixels, floats, right)
+            _compare(folder, pixels, floats, right, features)
         return
 
 
@@ -38,8 +39,9 @@ def _compare(
     pixels: np.ndarray,
     floats: np.ndarray,
     right: list[np.ndarray],
+    features: np.ndarray | None,
 ) -> None:
-    """Compares each signature with the probabilities of pixels and floats."""
+    """Compares signatures with probabilities of both inputs, and features."""
     functions = tf.saved_model.load(str(folder)).signatures
     inputs = {
         "serving_default": (floats, right[1]),
@@ -48,10 +50,14 @@ def _compare(
     if "serve_bytes" in functions and pixels.shape[-1] in (1, 3, 4):
         files = tf.stack([tf.io.encode_png(image) for image in pixels])
         inputs["serve_bytes"] = (files, right[0])
+    if features is not None:
+        inputs["features"] = (floats, features)
     for name, (values, expected) in inputs.items():
         outputs = functions[name](tf.constant(values))
-        outputs = outputs["probabilities"].numpy()
-        difference = np.nanmax(np.abs(outputs - expected), initial=0)
+        key = "features" if name == "features" else "probabilities"
+        outputs = outputs[key].numpy()
+        scale = np.nanmax(np.abs(expected), initial=1)  # of features
+        difference = np.nanmax(np.abs(outputs - expected), initial=0) / scale
         same = np.isnan(outputs) == np.isnan(expected)
         if not same.all() or difference >= _TOLERANCE:
             raise InputError(

@@ -1,5 +1,9 @@
 """Checks of what `L2TL`, its `compile` and its `fit` are given."""
 
+import contextlib
+import re
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -16,9 +20,15 @@ def check_loss(loss: keras.losses.Loss, num_classes: int) -> None:
         num_classes: C.
 
     Raises:
-        InputError: if it takes probabilities or one-hot labels, or sums over
-            the batch.
+        InputError: if it takes probabilities or one-hot labels, sums over
+            the batch, or ignores a class.
     """
+    if getattr(loss, "ignore_class", None) is not None:
+        raise InputError(
+            "`loss` must count all images of a batch; leave images without a "
+            "class out of the dataset. "
+            f"Received: ignore_class={loss.ignore_class}"
+        )
     takes_probabilities = getattr(loss, "from_logits", True) is False
     if not takes_probabilities and num_classes > 1:
         takes_probabilities = _ignores_negative(loss, num_classes)
@@ -79,9 +89,43 @@ def check_fit(settings: dict) -> None:
             )
 
 
-def check_policy_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
-    """Raises InputError if the averages of an optimizer would be unused."""
+@contextlib.contextmanager
+def label_errors() -> Iterator[None]:
+    """Turns TensorFlow's error of a label out of range into an InputError.
+
+    On a GPU, TensorFlow finds only labels of the source.
+    """
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        text = str(error)
+        of_loss = re.search(
+            r"label value of (-?\d+) .* valid range of (\[0, \d+\))", text
+        )
+        of_weights = re.search(r"Source labels must lie in \[0, \d+\)", text)
+        if of_loss:
+            label, valid = of_loss.groups()
+            sentence = f"Labels must lie in {valid}. Received: label {label}"
+        elif of_weights:
+            sentence = f"{of_weights[0]}. Received: a label outside"
+        else:
+            raise
+        raise InputError(sentence) from error
+
+
+def check_policy_optimizer(
+    optimizer: keras.optimizers.Optimizer, policy_warmup: int
+) -> None:
+    """Raises InputError for settings that would not do what they say."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
+    accumulated = inner.gradient_accumulation_steps
+    if accumulated and policy_warmup % accumulated:
+        raise InputError(
+            "`policy_warmup` must be a multiple of the "
+            "`gradient_accumulation_steps` of `policy_optimizer`, or its "
+            "first update would average in steps of the warm-up. "
+            f"Received: {policy_warmup=}, {accumulated} steps"
+        )
     if inner.use_ema and not inner.ema_overwrite_frequency:
         raise InputError(
             "`policy_optimizer` must have `ema_overwrite_frequency` if it has "

@@ -186,7 +186,9 @@ class L2TL(TwoHeadModel):
         """
         policy_optimizer = keras.optimizers.get(policy_optimizer)
         if self.policy.trainable_variables:
-            argument_checks.check_policy_optimizer(policy_optimizer)
+            argument_checks.check_policy_optimizer(
+                policy_optimizer, self.policy_warmup
+            )
         super().compile(optimizer, loss, metrics, **kwargs)
         self.policy_optimizer = policy_optimizer
         if self.policy.trainable_variables:

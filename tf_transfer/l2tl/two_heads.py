@@ -244,20 +244,22 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
         """Trains as `keras.Model.fit` does, on a dataset of `streams`.
 
         Raises:
-            InputError: if there are class or sample weights, or a validation
-                split.
+            InputError: if there are class or sample weights or a validation
+                split; on a CPU, if a label is out of range.
         """
         signature = inspect.signature(super().fit)
         bound = signature.bind(*args, **kwargs)
         argument_checks.check_fit(bound.arguments)
-        return super().fit(*args, **kwargs)
+        with argument_checks.label_errors():
+            return super().fit(*args, **kwargs)
 
     def evaluate(self, *args, **kwargs):
         # Also between two epochs of `fit`.
         in_training = self._unused_logs
         self._unused_logs = frozenset(self.averaged_logs)
         try:
-            return super().evaluate(*args, **kwargs)
+            with argument_checks.label_errors():
+                return super().evaluate(*args, **kwargs)
         finally:
             self._unused_logs = in_training
 

@@ -63,9 +63,9 @@ class Resume(keras.callbacks.Callback):
     Put it last in the list of callbacks. All spans are one training: what
     `fit` and callbacks do to the weights at its end (the averages of
     `use_ema`, the best weights of `EarlyStopping`) is done after the last span
-    alone, and callbacks in `also` keep their state from span to span. Other
-    callbacks start each span afresh. Of a callback, the attributes that are
-    numbers, strings, arrays, or lists and dicts of these are kept.
+    alone; more epochs after that start from these weights. Callbacks in `also`
+    keep their state from span to span: the attributes that are numbers,
+    strings, arrays, or lists and dicts of these. Others start each span afresh.
 
     Raises:
         InputError: if the folder cannot be written, or holds checkpoints of
