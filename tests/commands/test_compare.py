@@ -9,8 +9,10 @@ import tensorflow as tf
 import tf_transfer as tt
 from tests import helpers
 from tf_transfer import config as config_lib
+from tf_transfer.commands import inputs
 from tf_transfer.errors import InputError
 from tf_transfer.experiment.methods import METHODS
+from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.training import checkpoint
 
 
@@ -173,6 +175,40 @@ def test_a_diverging_loss_is_a_sentence_and_leaves_nothing(tmp_path):
     with pytest.raises(InputError, match="diverged at step"):
         tt.compare(config, tmp_path / "run", quiet=True, **helpers.domains())
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"history": {"joint": {"loss": [1.0]}}}, "must have one length"),
+        ({"history": {"joint": {"loss": [[1.0]]}}}, "must have one length"),
+        ({"weights": [1.0] * 7}, "one entry for each of 8 source classes"),
+        ({"weights": None}, "`weights` must be there for a method that"),
+    ],
+)
+def test_refuses_received_results_that_others_cannot_join(
+    tmp_path, changes, message
+):
+    """Of an unfinished run, before anything is trained for it."""
+    methods = ("l2tl", "datl")
+    settings = helpers.tiny_experiment(methods=methods, seeds=2)
+    data = helpers.domains()
+    learning = {
+        **{name: [1.0, 0.5] for name in ("loss", "scale", "reward")},
+        "class_weights": [[1.0] * 8] * 3,
+    }
+    logs = {"learning": learning, "joint": {"loss": [1.0, 0.5]}}
+    given = {"history": logs, "weights": [1.0] * 8}
+    given_second = given | changes
+    given_second["history"] = logs | given_second["history"]
+    folder = RunFolder(
+        tmp_path, settings, inputs.fingerprints_of(settings, **data)
+    )
+    folder.add(helpers.result("l2tl", 0, **given))
+    folder.add(helpers.result("l2tl", 1, **given_second))
+    with pytest.raises(InputError, match=message):
+        tt.compare(settings, tmp_path, **data, quiet=True)
+    assert not [*tmp_path.glob("checkpoints/*")]
 
 
 def test_refuses_images_of_two_shapes(tmp_path):

@@ -11,6 +11,7 @@ from tf_transfer.data.splits import TargetSplit
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import statistics
 from tf_transfer.experiment.methods import METHODS
+from tf_transfer.experiment.records import results, run_data
 from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.experiment.records.weights_file import WeightTable
 from tf_transfer.experiment.runner import Runner, unfinished
@@ -90,6 +91,7 @@ def compare(
             if unfinished(config, folder, seed)
         ]
         if seeds or not folder.has(html.NAME):
+            _check_results(config, folder, source.num_classes)
             parts = prepare(config, source, target, quiet)
             jobs = resources.limited(min(jobs, len(seeds)), needed)
             if jobs > 1:
@@ -113,6 +115,19 @@ def _check_jobs(jobs: int, strategy: str) -> None:
             "`jobs` must be at least 1, and 1 with a strategy that uses "
             f"several devices. Received: {jobs=}, {strategy=}"
         )
+
+
+def _check_results(config: Experiment, folder: RunFolder, classes: int) -> None:
+    """Checks the results that are there, before others are added to them."""
+    path = folder.path / results.NAME
+    earlier = [r for r in folder.results if r.method in config.methods]
+    run_data.check_results(earlier, classes, path)
+    for result in earlier:
+        if METHODS[result.method].learns_weights and not result.weights:
+            raise InputError(
+                "`weights` must be there for a method that learns them. "
+                f"Received: none of {result.method} in {path}"
+            )
 
 
 def _data_names(config: Experiment, arrays: dict) -> dict[str, str | None]:

@@ -159,6 +159,15 @@ def test_refuses_logs_of_other_epochs_or_classes(folder, name, values):
         FinishedRun.read(folder.path)
 
 
+def test_refuses_a_loss_of_rows(folder):
+    entries = [each.to_json() for each in results()]
+    for entry in entries:
+        entry["history"]["finetuning"] = {"loss": [[1.0], [0.5]]}
+    folder.write("results.json", entries)
+    with pytest.raises(InputError, match=r"`history\.finetuning\.loss` must"):
+        FinishedRun.read(folder.path)
+
+
 def test_refuses_weights_of_other_classes(folder):
     entries = [each.to_json() for each in results()]
     entries[2]["weights"] = [1.0] * 4

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,8 @@ class FinishedRun(Run):
         if any(METHODS[name].uses_source for name in run.config.methods):
             table = WeightTable.read_csv(run.files)
             _check_weights(run, table)
-        _check_histories(run, len(table.class_names) if table else 0)
+        classes = len(table.class_names) if table else 0
+        check_results(run.results, classes, run.path / results.NAME)
         return cls(**vars(run), weight_table=table)
 
     def predictions(
@@ -174,32 +176,29 @@ def _check_weights(run: Run, table: WeightTable) -> None:
             f"{sorted(learning)}. Received: {sorted(table.learned())} in "
             f"{run.path / weights_file.NAME}"
         )
-    classes = len(table.class_names)
-    for result in run.results:
+
+
+def check_results(
+    run_results: Sequence[Result], classes: int, path: pathlib.Path
+) -> None:
+    """Raises InputError unless results can be averaged and drawn.
+
+    Args:
+        run_results: those of a run's methods.
+        classes: number of source classes.
+        path: the file, for the error message.
+    """
+    shapes: dict[tuple[str, ...], tuple[int, ...]] = {}
+    for result in run_results:
         if result.weights is not None and len(result.weights) != classes:
             raise InputError(
                 f"`weights` must have one entry for each of {classes} source "
                 f"classes. Received: {len(result.weights)} of {result.method} "
-                f"in {run.path / results.NAME}"
+                f"in {path}"
             )
-
-
-def _check_histories(run: Run, classes: int) -> None:
-    """Raises InputError unless the logs of all seeds can be averaged."""
-    path = run.path / results.NAME
-    shapes: dict[tuple[str, ...], tuple[int, ...]] = {}
-    for result in run.results:
         for stage, logs in result.history.items():
-            for name, values in logs.items():
-                shape = np.shape(values)
-                key = result.method, stage, name
-                if shapes.setdefault(key, shape) != shape:
-                    raise InputError(
-                        f"`history.{stage}.{name}` must have one length for "
-                        f"all seeds of a method. Received: {shapes[key]} and "
-                        f"{shape} for {result.method} in {path}"
-                    )
-    learned = [r for r in run.results if METHODS[r.method].learns_weights]
+            _check_logs(result.method, stage, logs, shapes, path)
+    learned = [r for r in run_results if METHODS[r.method].learns_weights]
     for result in learned:
         logs = result.history.get("learning", {})
         expected = {*_LEARNING_LOGS, *learned[0].history.get("learning", {})}
@@ -209,6 +208,30 @@ def _check_histories(run: Run, classes: int) -> None:
                 f"Received: {', '.join(sorted(logs)) or 'nothing'} in {path}"
             )
         _check_learning(logs, classes, path)
+
+
+def _check_logs(
+    method: str,
+    stage: str,
+    logs: dict[str, list],
+    shapes: dict[tuple[str, ...], tuple[int, ...]],
+    path: pathlib.Path,
+) -> None:
+    """Checks the logs of a stage; adds their shapes to those of others."""
+    for name, values in logs.items():
+        shape = np.shape(values)
+        first = shapes.setdefault((method, stage, name), shape)
+        if first != shape:
+            raise InputError(
+                f"`history.{stage}.{name}` must have one length for all seeds "
+                f"of a method. Received: {first} and {shape} for {method} in "
+                f"{path}"
+            )
+        if name == "loss" and len(shape) != 1:
+            raise InputError(
+                f"`history.{stage}.loss` must be a list of numbers. "
+                f"Received: shape {shape} in {path}"
+            )
 
 
 def _check_learning(
