@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 
 import keras
@@ -88,6 +89,28 @@ class Joint:
         return tt.streams(source, target, VALIDATION.batches(16))
 
 
+class Small:
+    """Few layers, for what does not depend on the model."""
+
+    fresh = False
+    also = callbacks = ()
+
+    def __init__(self):
+        keras.utils.set_random_seed(0)
+        self.model = keras.Sequential(
+            [
+                keras.Input((2,)),
+                keras.layers.Dropout(0.3),
+                keras.layers.Dense(4),
+            ]
+        )
+        self.model.compile("adam", helpers.LOSS)
+
+    def data(self, start):
+        batch = np.ones((8, 2), np.float32), np.arange(8) % 4
+        return tf.data.Dataset.from_tensors(batch).repeat()
+
+
 def train(kind, folder, *interruptions, epochs=3, every=4):
     """Trains six steps an epoch; returns the training and its `Resume`."""
     training = kind()
@@ -109,18 +132,31 @@ def all_arrays(training, resume):
     return arrays([*resume._variables(), *extra])
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished training of `Joint`, its `Resume`, and its folder."""
+    folder = tmp_path_factory.mktemp("finished")
+    return *train(Joint, folder), folder
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    """A copy of the folder of `finished`."""
+    return shutil.copytree(finished[2], tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     ("kind", "interruptions"),
     [
-        (Classifier, (6, 5, 4, 2)),
-        (Joint, (6, 5, 4, 2)),
-        (Joint, (13,)),  # the last checkpoint is at the end of an epoch
+        (Small, (6, 5, 4, 2)),
+        (Classifier, (5,)),
+        (Joint, (5, 9)),  # the last checkpoint is at the end of an epoch
     ],
 )
 def test_an_interrupted_training_ends_bitwise_the_same(
-    kind, interruptions, tmp_path
+    kind, interruptions, tmp_path, finished
 ):
-    whole = train(kind, tmp_path / "whole")
+    whole = finished[:2] if kind is Joint else train(kind, tmp_path / "whole")
     for steps in interruptions:
         with pytest.raises(KeyboardInterrupt):
             train(kind, tmp_path / "broken", Interrupt(steps))
@@ -135,9 +171,8 @@ def test_an_interrupted_training_ends_bitwise_the_same(
         assert one[name] == other[name], name
 
 
-def test_a_finished_training_is_only_loaded(tmp_path):
-    first = train(Joint, tmp_path / "run")
-    again = train(Joint, tmp_path / "run", Interrupt(1))
+def test_a_finished_training_is_only_loaded(finished, run):
+    first, again = finished[:2], train(Joint, run, Interrupt(1))
     for one, other in zip(all_arrays(*first), all_arrays(*again), strict=True):
         np.testing.assert_array_equal(one, other)
     assert again[1].history() == first[1].history()
@@ -163,13 +198,13 @@ def test_logs_that_some_epochs_lack_are_in_the_history():
 
 
 def test_the_seconds_of_earlier_runs_count(tmp_path):
-    resume = Resume(Joint().model, tmp_path)
+    resume = Resume(Small().model, tmp_path)
     resume.seconds = 1000.0
     resume.save()
-    assert Resume(Joint().model, tmp_path).seconds >= 1000
+    assert Resume(Small().model, tmp_path).seconds >= 1000
 
 
-@pytest.mark.parametrize("kind", [Classifier, Joint])
+@pytest.mark.parametrize("kind", [Classifier, Small])
 def test_a_callback_may_end_the_training(kind):
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -179,10 +214,9 @@ def test_a_callback_may_end_the_training(kind):
     assert resume.step == 12
 
 
-def test_keeps_the_newest_and_skips_a_damaged_one(tmp_path):
-    train(Joint, tmp_path)
-    newest = tmp_path / "step-18.data-00000-of-00001"
-    names = {path.name for path in tmp_path.glob("*.index")}
+def test_keeps_the_newest_and_skips_a_damaged_one(run):
+    newest = run / "step-18.data-00000-of-00001"
+    names = {path.name for path in run.glob("*.index")}
     assert names == {"step-16.index", "step-18.index"}
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 255
@@ -190,12 +224,12 @@ def test_keeps_the_newest_and_skips_a_damaged_one(tmp_path):
     model = Joint().model
     start = arrays(model.variables)
     with pytest.warns(UserWarning, match=r"step-18 is damaged"):
-        assert Resume(model, tmp_path).step == 16
-    for path in tmp_path.glob("*.data*"):
+        assert Resume(model, run).step == 16
+    for path in run.glob("*.data*"):
         path.write_bytes(path.read_bytes()[:50])
     model = Joint().model
     with pytest.warns(UserWarning, match="damaged"):
-        assert Resume(model, tmp_path).step == 0
+        assert Resume(model, run).step == 0
     for one, other in zip(start, model.variables, strict=True):
         np.testing.assert_array_equal(one, np.array(other))
 
@@ -231,15 +265,15 @@ def test_sigterm_after_the_last_step_raises_stopped(tmp_path):
                 os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Stopped):
-        train(Joint, tmp_path, Terminate())
-    assert Resume(Joint().model, tmp_path).step == 18
-    train(Joint, tmp_path)
+        train(Small, tmp_path, Terminate())
+    assert Resume(Small().model, tmp_path).step == 18
+    train(Small, tmp_path)
 
 
 def test_ctrl_c_restores_the_signal_handler():
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
-        train(Classifier, None, Interrupt(2))
+        train(Small, None, Interrupt(2))
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -247,7 +281,7 @@ def test_nan_loss_names_step_and_batch_and_keeps_the_last_checkpoint(tmp_path):
     class Spoil(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
             if self.model.optimizer.iterations.numpy() == 9:
-                head = self.model.target_head
+                head = self.model.layers[-1]
                 head.bias.assign(head.bias * np.nan)
 
     sentence = (
@@ -256,15 +290,15 @@ def test_nan_loss_names_step_and_batch_and_keeps_the_last_checkpoint(tmp_path):
     )
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(InputError, match=sentence):
-        train(Joint, tmp_path, Spoil())
+        train(Small, tmp_path, Spoil())
     assert signal.getsignal(signal.SIGTERM) is before
-    assert Resume(Joint().model, tmp_path).step == 8
+    assert Resume(Small().model, tmp_path).step == 8
 
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
-    model = Joint().model
+    model = Small().model
     resume = Resume(model, tmp_path)
-    model.target_head.bias.assign(np.full(4, np.inf))
+    model.layers[-1].bias.assign(np.full(4, np.inf))
     with pytest.raises(InputError, match=r"diverged at step 0.*bias"):
         resume.save()
     assert not list(tmp_path.iterdir())
@@ -275,7 +309,7 @@ def test_a_worker_lost_in_a_save_is_not_reported_as_a_bad_folder(
     tmp_path, monkeypatch, workers
 ):
     """All workers of a cluster save together, by collective operations."""
-    resume = Resume(Joint().model, tmp_path)
+    resume = Resume(Small().model, tmp_path)
     lost = tf.errors.UnavailableError(None, None, "connection reset")
 
     def save(*args, **kwargs):
@@ -289,14 +323,13 @@ def test_a_worker_lost_in_a_save_is_not_reported_as_a_bad_folder(
     assert isinstance(raised.value, InputError) == (workers == 1)
 
 
-def test_refuses_checkpoints_of_another_model(tmp_path):
-    train(Joint, tmp_path)
+def test_refuses_checkpoints_of_another_model(run):
     with pytest.raises(InputError, match="of another model"):
-        Resume(Classifier().model, tmp_path)
+        Resume(Classifier().model, run)
 
 
 def test_refuses(tmp_path):
-    model = Joint().model
+    model = Small().model
     with pytest.raises(InputError, match="`every` and `keep`"):
         Resume(model, tmp_path, every=0)
     with pytest.raises(InputError, match="built and compiled"):

@@ -175,7 +175,8 @@ class L2TL(TwoHeadModel):
             optimizer: for encoder and heads. Schedules, weight decay and
                 clipping are settings of the optimizer.
             policy_optimizer: for the policy's logits. Its steps, and those
-                of a schedule, count from the start of the warm-up.
+                of a schedule, count from the start of the warm-up. If it
+                accumulates gradients, the warm-up must be a multiple of that.
             loss: of both heads, a `keras.losses.Loss` over class numbers; by
                 default the cross-entropy of logits.
             metrics: Keras metrics over target labels and logits.
