@@ -115,14 +115,15 @@ def kill(out, settings, rng, in_saving: bool) -> bool:
     return alive
 
 
-def kill_writer(out, settings, kind: str, moment: str) -> bool:
+def kill_writer(out, settings, kind: str, moment: str) -> int:
     """Kills the process of a run that writes a file of some kind.
 
     Returns:
-        Whether one was killed before the end of the run.
+        The status of the command: 0 if it ended before, `LOST` if the process
+        was a worker.
     """
     if kind not in BY_HOOK:  # TensorFlow writes it by itself
-        return kill_library(out, settings, kind)
+        return -kill_library(out, settings, kind)
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(HOOK, pathlib.Path(folder) / "sitecustomize.py")
         paths = [folder, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -136,10 +137,11 @@ def kill_writer(out, settings, kind: str, moment: str) -> bool:
         _, errors = child.communicate(timeout=LIMIT)
     if child.returncode not in (0, -signal.SIGKILL, LOST):
         raise RuntimeError(errors.decode())
-    killed = child.returncode != 0
-    if killed and not any("partial-" in name for name in written(out)):
+    if child.returncode and not any(
+        "partial-" in name for name in written(out)
+    ):
         raise RuntimeError(f"nothing was being written: {kind}, {moment}")
-    return killed
+    return child.returncode
 
 
 def kill_library(out, settings, kind: str) -> bool:
@@ -249,14 +251,16 @@ def run_all(kills: int, seed: int, settings: list[str], jobs: int) -> dict:
             runs += 1
             broken, killed = whole.with_name(f"broken-{runs}"), True
             while killed and (done < kills or missed(hit)):
-                turn = done % 4
+                turn = done % 4 if done < kills else 0
                 if turn == 3 and jobs > 1:
                     killed = kill_worker(broken, settings, rng)
                     workers += killed
                 elif missed(hit) and (turn != 1 or not done):
                     kind = missed(hit)[0]
                     moment = ("begun", "written")[done // 2 % 2]
-                    killed = kill_writer(broken, settings, kind, moment)
+                    status = kill_writer(broken, settings, kind, moment)
+                    killed = status != 0
+                    workers += status == LOST
                     hit[kind] += killed
                 else:
                     killed = kill(broken, settings, rng, done % 2)
