@@ -95,6 +95,20 @@ def test_draws_of_many_classes_move_the_prediction_as_their_matrix_does():
         np.testing.assert_allclose(resampled._error(drawn), expected)
 
 
+@pytest.mark.parametrize("size", [3, 5])
+def test_eigenvalues_are_those_of_numpy(size, monkeypatch):
+    monkeypatch.setattr(confusion, "_ONE_CORE", 4)
+    half = np.random.default_rng(0).random((size, size))
+    matrix = half.T @ half
+    expected = np.linalg.eigvalsh(matrix)
+    values, vectors = confusion._eigen(matrix)
+    np.testing.assert_allclose(values, expected)
+    np.testing.assert_allclose(matrix @ vectors, vectors * values, atol=1e-12)
+    alone, nothing = confusion._eigen(matrix, vectors=False)
+    np.testing.assert_allclose(alone, expected)
+    assert nothing is None
+
+
 def test_names_of_classes():
     assert confusion.name_classes(np.array([3])) == "class 3"
     names = confusion.name_classes(np.arange(12), most=2)

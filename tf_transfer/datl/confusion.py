@@ -1,8 +1,8 @@
 """The confusion matrix of BBSE, and how well it determines the target prior.
 
 Classes that a model takes for each other have columns that are alike: any
-split of their joint share explains the predictions equally well. Pure NumPy.
-Shapes use C for the number of source classes and H for the number of
+split of their joint share explains the predictions equally well. All on NumPy
+arrays. Shapes use C for the number of source classes and H for the number of
 held-out source images.
 """
 
@@ -15,6 +15,7 @@ _SINGULAR = 1e-6  # of the largest singular value; single precision
 _RIDGE = 1e-4
 _CERTAIN = 2.0  # standard errors
 _MANY = 200  # classes; for more, a new matrix in each draw takes minutes
+_ONE_CORE = 400  # classes; for more, threads of BLAS may wait for seconds
 
 
 class ConfusionMatrix:
@@ -73,7 +74,7 @@ class ConfusionMatrix:
         # Of one image alone: as if it were all or nothing.
         square = np.where(counts > 1, self._squares[used] / counts, 1)
         variance = np.maximum(square - (means**2).sum(axis=0), 0)
-        squares, vectors = np.linalg.eigh(means.T @ means)
+        squares, vectors = _eigen(means.T @ means)
         values = np.sqrt(np.maximum(squares, 0))
         error = (variance / np.maximum(counts - 1, 1)) @ vectors**2
         weak = values < np.maximum(
@@ -110,7 +111,7 @@ class PriorSolver:
         system, self._ridge = self._confusion, 0.0
         if self.singular:
             scaled = system[:, self._used] / self._root
-            squares = np.linalg.eigvalsh(scaled.T @ scaled)
+            squares, _ = _eigen(scaled.T @ scaled, vectors=False)
             self._ridge = _RIDGE * np.sqrt(squares[-1])
             identity = self._ridge * np.eye(len(self._root))
             system = np.vstack([scaled, identity])
@@ -118,7 +119,7 @@ class PriorSolver:
 
     def _is_singular(self) -> bool:
         means = self._confusion[:, self._used] / self._prior[self._used]
-        squares = np.linalg.eigvalsh(means.T @ means)
+        squares, _ = _eigen(means.T @ means, vectors=False)
         return bool(squares[0] <= _SINGULAR**2 * squares[-1])
 
     def solve(
@@ -217,6 +218,25 @@ class Resampled:
         of_row *= np.bincount(drawn, minlength=len(of_row))
         predicted = np.einsum("i,ij", of_row, self._rows)
         return self._explained - predicted
+
+
+def _eigen(
+    matrix: np.ndarray, vectors: bool = True
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Returns eigenvalues, ascending, and eigenvectors of a symmetric matrix.
+
+    TensorFlow computes those of a large one on one core; see `non_negative`.
+    """
+    if len(matrix) <= _ONE_CORE:
+        if vectors:
+            return np.linalg.eigh(matrix)
+        return np.linalg.eigvalsh(matrix), None
+    import tensorflow as tf
+
+    with tf.device("CPU"):
+        if not vectors:
+            return tf.linalg.eigvalsh(matrix).numpy(), None
+        return tuple(part.numpy() for part in tf.linalg.eigh(matrix))
 
 
 def name_classes(classes: np.ndarray, most: int = 10) -> str:
