@@ -42,25 +42,33 @@ def content(folder):
     return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+PLACES = [
+    "checkpoints/stages/datl-0/0",
+    "predictions",
+    "report.html",
+]
+MORE_PLACES = [
+    "checkpoints",
+    "checkpoints/stages",
+    "checkpoints/stages/datl-0",
+    "checkpoints/datl-0.keras",
+    "predictions/datl-0.npz",
+    "tensorboard",
+    "tensorboard/stages",
+    "tensorboard/results/datl-0",
+    "export",
+    "weights.csv",
+    "weights.png",
+    "results.json",
+    "data.json",
+]
+
+
 @pytest.mark.parametrize(
     "name",
     [
-        "checkpoints",
-        "checkpoints/stages",
-        "checkpoints/stages/datl-0",
-        "checkpoints/stages/datl-0/0",
-        "checkpoints/datl-0.keras",
-        "predictions",
-        "predictions/datl-0.npz",
-        "tensorboard",
-        "tensorboard/stages",
-        "tensorboard/results/datl-0",
-        "export",
-        "weights.csv",
-        "weights.png",
-        "results.json",
-        "data.json",
-        "report.html",
+        *PLACES,
+        *(pytest.param(each, marks=pytest.mark.slow) for each in MORE_PLACES),
     ],
 )
 def test_a_run_that_goes_on_writes_and_deletes_in_its_folder_alone(

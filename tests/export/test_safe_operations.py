@@ -157,6 +157,7 @@ def test_the_encoders_of_keras_pass(tmp_path, name):
     safe_operations.check(version)
 
 
+@pytest.mark.slow
 def test_layers_that_are_ordinary_pass(tmp_path):
     layers = keras.layers
     model = keras.Sequential(

@@ -93,6 +93,7 @@ class DATL(keras.callbacks.Callback):
         self.estimate: TargetPrior | None = None
 
     def set_model(self, model):
+        """Sets the model that is trained; raises InputError for tf_keras."""
         if not isinstance(model, keras.Model):
             raise InputError(
                 "`DATL` is a callback of Keras 3, for `fit` of its models. "

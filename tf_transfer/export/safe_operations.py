@@ -116,7 +116,7 @@ def check(folder: pathlib.Path) -> None:
         model.ParseFromString(files.read_regular(path, _MOST))
     except message.DecodeError as error:
         raise InputError(
-            f"The model cannot be read. Received: {path}"
+            f"The SavedModel cannot be read. Received: {path}"
         ) from error
     unknown = sorted(set(_operations(model)) - _KNOWN)
     if unknown:

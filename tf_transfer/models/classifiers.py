@@ -73,8 +73,8 @@ def small_footprint(
         The numbers of parameters, and of values that its convolutions and the
         normalisations of their results return for one image.
 
-    >>> small_footprint((12, 12, 1), width=4)[0]
-    21888
+    >>> small_footprint((12, 12, 1), width=4)
+    (20120, 2016)
     """
     height, side, channels = image_shape
     parameters = outputs = 0

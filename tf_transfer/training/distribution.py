@@ -208,6 +208,9 @@ def distributed(model: keras.Model) -> keras.Model:
         A `DistributedTrainer`, or the model itself if it is one already or
         has only one device.
 
+    Raises:
+        InputError: for a model of tf_keras.
+
     Example:
 
     >>> with strategy("none").scope():
