@@ -181,7 +181,7 @@ def _learn(run: SeedRun, trainer: L2TLTrainer) -> None:
         _streams(run, _source(run), Part.TRAIN),
         Training(steps=settings.steps, learning_rate=settings.learning_rate),
         [log],
-        weights=lambda: trainer.model.importance_weights(run.source.prior),
+        weights=log.weights,
     )
     history = run.cache.history["learning"]
     for name, value in start.items():
@@ -209,14 +209,17 @@ class PolicyLog(keras.callbacks.Callback):
 
     def read(self) -> dict:
         """Returns the present weights and scale."""
+        return {
+            "class_weights": [round(float(w), 4) for w in self.weights()],
+            "expected_scale": float(self.model.policy.expected_scale()),
+        }
+
+    def weights(self) -> np.ndarray:
+        """Returns the present weights, also in the warm-up."""
         with warnings.catch_warnings():
             # In the warm-up, the policy has not learned yet.
             warnings.simplefilter("ignore", UserWarning)
-            weights = self.model.importance_weights(self.source_prior)
-        return {
-            "class_weights": [round(float(w), 4) for w in weights],
-            "expected_scale": float(self.model.policy.expected_scale()),
-        }
+            return self.model.importance_weights(self.source_prior)
 
 
 def _restart(run: SeedRun, trainer: L2TLTrainer, part: Part) -> None:
