@@ -93,6 +93,16 @@ def saving(out: pathlib.Path) -> bool:
     return any("_temp" in name or "partial" in name for name in written(out))
 
 
+def killed(child: subprocess.Popen, alive: bool) -> bool:
+    """Kills a run, and returns `alive`; False if it has ended by itself."""
+    if child.poll() is not None:
+        finish(child)
+        return False
+    child.kill()
+    child.communicate()
+    return alive
+
+
 def kill(out, settings, rng, in_saving: bool) -> bool:
     """Starts the run, lets it make progress, and kills it.
 
@@ -107,12 +117,7 @@ def kill(out, settings, rng, in_saving: bool) -> bool:
         alive = wait(child, lambda: saving(out), pause=0)
     elif alive:
         time.sleep(rng.uniform(0, 2))
-    if child.poll() is not None:
-        finish(child)
-        return False
-    child.kill()
-    child.communicate()
-    return alive
+    return killed(child, alive)
 
 
 def kill_writer(out, settings, kind: str, moment: str) -> int:
@@ -156,12 +161,7 @@ def kill_library(out, settings, kind: str) -> bool:
         return any("tfevents" in name for name in names)
 
     alive = wait(child, reached, pause=0)
-    if child.poll() is not None:
-        finish(child)
-        return False
-    child.kill()
-    child.communicate()
-    return alive
+    return killed(child, alive)
 
 
 def kill_worker(out, settings, rng) -> bool:

@@ -10,7 +10,7 @@ from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import statistics
-from tf_transfer.experiment.methods import METHODS
+from tf_transfer.experiment.methods import METHODS, base
 from tf_transfer.experiment.records import results, run_data
 from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.experiment.records.weights_file import WeightTable
@@ -80,7 +80,6 @@ def compare(
     arrays = {"source": source, "target": target}
     _check_jobs(jobs, config.strategy)
     source, target, fingerprints = inputs.load(config, source, target, quiet)
-    needed = resources.check(config, source, target)
     chief = distribution.is_chief(distribution.strategy(config.strategy))
     with RunFolder(
         out, config, fingerprints, writes=chief, alone=True
@@ -92,6 +91,7 @@ def compare(
         ]
         if seeds or not folder.has(html.NAME):
             _check_results(config, folder, source.num_classes)
+            needed = resources.check(config, source, target)
             parts = prepare(config, source, target, quiet)
             jobs = resources.limited(min(jobs, len(seeds)), needed)
             if jobs > 1:
@@ -182,7 +182,7 @@ def train(runner: Runner) -> WeightTable | None:
     """
     folder, tables = runner.folder, []
     for run in runner.run():
-        if _uses_source(runner.config):
+        if base.use_source(runner.config.methods):
             tables.append(WeightTable.from_run(run, _learned(folder, run.seed)))
             if run.seed == 0:
                 # All workers take part.
@@ -202,10 +202,6 @@ def _learned(folder: RunFolder, seed: int) -> dict[str, list[float]]:
         if method.learns_weights
     )
     return {r.method: r.weights for r in results if r}
-
-
-def _uses_source(config: Experiment) -> bool:
-    return any(METHODS[name].uses_source for name in config.methods)
 
 
 def publish(

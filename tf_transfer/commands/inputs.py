@@ -15,7 +15,7 @@ from tf_transfer.data.splits import TargetSplit
 from tf_transfer.datl import shaping
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import config_checks
-from tf_transfer.experiment.methods import METHODS
+from tf_transfer.experiment.methods import METHODS, base
 from tf_transfer.experiment.records import run_data
 from tf_transfer.training import distribution
 from tf_transfer.utils.progress import note
@@ -133,8 +133,7 @@ def _check_pair(
 
 def _check_held_out(config: Experiment, source: ImageData) -> None:
     """Raises InputError if BBSE would find no held-out image of a class."""
-    uses_source = any(METHODS[name].uses_source for name in config.methods)
-    if config.datl.estimator != "bbse" or not uses_source:
+    if config.datl.estimator != "bbse" or not base.use_source(config.methods):
         return
     counts = np.bincount(source.labels, minlength=source.num_classes)
     single = np.flatnonzero(counts == 1)

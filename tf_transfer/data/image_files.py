@@ -24,7 +24,8 @@ MAX_PIXELS = 50_000_000
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
 _JPEG = b"\xff\xd8\xff"
-_PNG = b"\x89PNG\r\n\x1a\n"
+PNG = b"\x89PNG\r\n\x1a\n"
+"""What a PNG file starts with."""
 _PNG_DEPTH = 24  # the byte of a PNG that holds the bits of a value
 _BYTES_OF_PIXEL = 8  # four channels of 16 bits
 _BYTES_BESIDE = 2**26  # for metadata and the pictures of an animation
@@ -130,7 +131,7 @@ def decode(content: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     pixels = image.width * image.height
     if pixels > max_pixels:
         raise TooLargeImageError(str(pixels))
-    if content.startswith((_JPEG, _PNG)):
+    if content.startswith((_JPEG, PNG)):
         array = _by_tensorflow(content)
     else:
         array = _by_pillow(image)
@@ -148,7 +149,7 @@ def as_jpeg_or_png(content: bytes, max_pixels: int = 4 * MAX_PIXELS) -> bytes:
     """
     import tensorflow as tf
 
-    if content.startswith((_JPEG, _PNG)) and _orientation(_open(content)) == 1:
+    if content.startswith((_JPEG, PNG)) and _orientation(_open(content)) == 1:
         return content
     try:
         return tf.io.encode_png(decode(content, max_pixels)).numpy()
@@ -208,7 +209,7 @@ def _by_tensorflow(content: bytes) -> np.ndarray:
     import tensorflow as tf
 
     try:
-        if content.startswith(_PNG) and content[_PNG_DEPTH] == 16:
+        if content.startswith(PNG) and content[_PNG_DEPTH] == 16:
             return tf.io.decode_png(content, dtype=tf.uint16).numpy()
         return tf.io.decode_image(content, expand_animations=False).numpy()
     except tf.errors.OpError as error:

@@ -6,7 +6,8 @@ orientation that is stored in XMP alone, which only training sees.
 
 import tensorflow as tf
 
-_PNG = b"\x89PNG\r\n\x1a\n"
+from tf_transfer.data.image_files import PNG
+
 _PADDING = b"\0" * 16  # so that no read lies outside
 _MOST_SEGMENTS = 10_000
 _TAG = 0x0112
@@ -74,7 +75,7 @@ def orientation(content: tf.Tensor) -> tf.Tensor:
         return _find(padded, 2, _jpeg_segment)
 
     def in_png():
-        return _find(padded, len(_PNG), _png_chunk)
+        return _find(padded, len(PNG), _png_chunk)
 
     def none():
         return tf.constant(-1)
@@ -87,7 +88,7 @@ def orientation(content: tf.Tensor) -> tf.Tensor:
 
 
 def _is_png(content: tf.Tensor) -> tf.Tensor:
-    return tf.strings.substr(content, 0, len(_PNG)) == _PNG
+    return tf.strings.substr(content, 0, len(PNG)) == PNG
 
 
 def _padded(content: tf.Tensor) -> tf.Tensor:

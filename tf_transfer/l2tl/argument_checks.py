@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tf_transfer.errors import InputError
 from tf_transfer.l2tl.policy import FixedPolicy, WeightPolicy
+from tf_transfer.training import optimizer_checks
 
 
 def check_loss(loss: keras.losses.Loss, num_classes: int) -> None:
@@ -117,21 +118,21 @@ def check_policy_optimizer(
     optimizer: keras.optimizers.Optimizer, policy_warmup: int
 ) -> None:
     """Raises InputError for settings that would not do what they say."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    accumulated = inner.gradient_accumulation_steps
-    if accumulated and policy_warmup % accumulated:
-        raise InputError(
-            "`policy_warmup` must be a multiple of the "
-            "`gradient_accumulation_steps` of `policy_optimizer`, or its "
-            "first update would average in steps of the warm-up. "
-            f"Received: {policy_warmup=}, {accumulated} steps"
-        )
-    if inner.use_ema and not inner.ema_overwrite_frequency:
-        raise InputError(
-            "`policy_optimizer` must have `ema_overwrite_frequency` if it has "
-            "`use_ema`: at the end of `fit`, Keras uses the averages of the "
-            f"model's optimizer alone. Received: {inner.name!r}"
-        )
+    for part in optimizer_checks.parts(optimizer):
+        accumulated = part.gradient_accumulation_steps
+        if accumulated and policy_warmup % accumulated:
+            raise InputError(
+                "`policy_warmup` must be a multiple of the "
+                "`gradient_accumulation_steps` of `policy_optimizer`, or its "
+                "first update would average in steps of the warm-up. "
+                f"Received: {policy_warmup=}, {accumulated} steps"
+            )
+        if part.use_ema and not part.ema_overwrite_frequency:
+            raise InputError(
+                "`policy_optimizer` must have `ema_overwrite_frequency` if it "
+                "has `use_ema`: at the end of `fit`, Keras uses the averages "
+                f"of the model's optimizer alone. Received: {part.name!r}"
+            )
 
 
 def check_policy(policy: keras.layers.Layer, num_source_classes: int) -> None:

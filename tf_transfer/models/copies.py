@@ -11,7 +11,8 @@ import tensorflow as tf
 from tf_transfer.errors import InputError
 from tf_transfer.utils import messages
 
-_ANY_SIDE = 64
+ANY_SIDE = 64
+"""The side of noise for a model of images of any size."""
 _BRIGHTNESS = (1.0, 255.0)  # images in 0..1, and in 0..255
 _TOLERANCE = 1e-3
 _HALF_TOLERANCE = 0.1  # of half precision, which adds up over the layers
@@ -213,7 +214,7 @@ def noise_for(model: keras.Model) -> np.ndarray | None:
     dtype = keras.backend.standardize_dtype(inputs[0].dtype)
     if dtype in ("string", "bool"):
         return None
-    shape = [side or _ANY_SIDE for side in inputs[0].shape[1:]]
+    shape = [side or ANY_SIDE for side in inputs[0].shape[1:]]
     rng = np.random.default_rng(0)
     images = [limit * rng.random((2, *shape)) for limit in _BRIGHTNESS]
     dtype = "float32" if "float" in dtype else dtype

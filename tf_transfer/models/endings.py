@@ -7,13 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 from tf_transfer.errors import InputError
-from tf_transfer.models import copies
+from tf_transfer.models import copies, inference
 
 _SQUASH = ("sigmoid", "softmax", "sparsemax")
 _NORMALISES = (keras.layers.Normalization, keras.layers.BatchNormalization)
-_ANY_SIDE = 64
 _MEAN = 10.0  # more than any mean of images in 0..1
-_OFF = 2e-2  # by which a sum in bfloat16 may differ
 
 
 def split(model: keras.Model) -> tuple[keras.Model, keras.Operation]:
@@ -155,19 +153,18 @@ def returns_probabilities(model: keras.Model) -> bool:
         outputs = outputs[np.isfinite(outputs).all(axis=-1)]
     if outputs is None or not len(outputs) or outputs.shape[-1] == 1:
         return softmax
-    sums = outputs.sum(axis=-1)
     changes = np.ptp(outputs, axis=0).max()
     if not changes and isinstance(last, keras.layers.Dense) and not squashes:
         return False  # a head of zeros, whatever its bias
-    positive = outputs.min() >= 0
-    if positive and np.abs(sums - 1).max() < _OFF:
+    if inference.are_probabilities(outputs):
         return True
     opaque = not isinstance(last, keras.layers.Dense)
     if activation is not None:
         opaque = not hasattr(keras.activations, name)
-    shares = np.ptp(sums) < _OFF * changes  # of another sum than 1
+    # Shares of another sum than 1.
+    shares = np.ptp(outputs.sum(axis=-1)) < inference.ROUNDING * changes
     squashed = shares or (opaque and outputs.max() <= 1)
-    if squashes or (positive and changes and squashed):
+    if squashes or (outputs.min() >= 0 and changes and squashed):
         _refuse_sigmoid(model)
     return False
 
@@ -190,7 +187,7 @@ def takes_bytes(model: keras.Model) -> bool:
     inputs = getattr(model, "inputs", None) or ()
     if len(inputs) != 1:
         return False
-    shape = [1, *(side or _ANY_SIDE for side in inputs[0].shape[1:])]
+    shape = [1, *(side or copies.ANY_SIDE for side in inputs[0].shape[1:])]
     shades = [np.full(shape, level, np.float32) for level in (0, 1, 255)]
     try:
         return _scaled(model, shades)

@@ -11,6 +11,8 @@ import tensorflow as tf
 from tf_transfer.errors import InputError
 
 _BATCH = 256
+ROUNDING = 2e-2
+"""By which a sum of probabilities in bfloat16 may differ from 1."""
 
 
 def stream_outputs(
@@ -133,8 +135,7 @@ def as_logits(outputs: np.ndarray, from_logits: bool) -> np.ndarray:
             "The model's outputs must be finite. "
             f"Received: {outputs[~np.isfinite(outputs)][0]}"
         )
-    sums_to_one = np.abs(outputs.sum(axis=-1) - 1).max() < 2e-2  # bfloat16
-    probabilities = sums_to_one and outputs.min() >= 0
+    probabilities = are_probabilities(outputs)
     if from_logits == probabilities and outputs.shape[-1] > 1:
         kind = "probabilities" if probabilities else "logits"
         raise InputError(
@@ -142,6 +143,12 @@ def as_logits(outputs: np.ndarray, from_logits: bool) -> np.ndarray:
             f"Received: {from_logits=}"
         )
     return outputs if from_logits else np.log(np.maximum(outputs, 1e-12))
+
+
+def are_probabilities(outputs: np.ndarray) -> bool:
+    """Returns whether rows `[B, C]` are not negative and sum to 1."""
+    off = np.abs(outputs.sum(axis=-1) - 1).max()
+    return bool(off < ROUNDING and outputs.min() >= 0)
 
 
 def _with_positions(images, *labels):

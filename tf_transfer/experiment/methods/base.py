@@ -128,6 +128,11 @@ def tuning(config: Experiment, name: str, heads: bool = True) -> Stages:
     return stages
 
 
+def use_source(methods: Iterable[str]) -> bool:
+    """Returns whether any of the methods uses the source."""
+    return any(METHODS[name].uses_source for name in methods)
+
+
 def planned_steps(
     config: Experiment, methods: Iterable[str], has_generalist: bool = False
 ) -> int:

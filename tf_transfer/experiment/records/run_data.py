@@ -15,7 +15,7 @@ from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import config_checks
-from tf_transfer.experiment.methods import METHODS
+from tf_transfer.experiment.methods import METHODS, base
 from tf_transfer.experiment.records import data_info, results, weights_file
 from tf_transfer.experiment.records.data_info import DataInfo
 from tf_transfer.experiment.records.results import Predictions, Result
@@ -119,7 +119,7 @@ class FinishedRun(Run):
                 f"Received: {path}"
             )
         table = None
-        if any(METHODS[name].uses_source for name in run.config.methods):
+        if base.use_source(run.config.methods):
             table = WeightTable.read_csv(run.files)
             _check_weights(run, table)
         classes = len(table.class_names) if table else 0
