@@ -84,12 +84,3 @@ def test_a_choice_is_explained(group, name):
         rf"^ {{8}}{name}: (.*(?:\n {{12}}.*)*)", group.__doc__, re.MULTILINE
     )
     assert set(CHOICES[group, name]) <= set(re.findall(r"`(\w+)`", entry))
-
-
-def test_rules():
-    assert config.positive.holds(2e-12)
-    assert config.not_negative.holds(0)
-    assert config.at_least(2).holds(2)
-    assert config.fraction.holds(1.0)
-    assert config.positive_numbers.holds((0.1, 2.0))
-    assert config.one_of("a", "b").holds("b")

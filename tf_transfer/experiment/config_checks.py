@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from tf_transfer import config as config_lib
-from tf_transfer.config import Experiment, Rule
+from tf_transfer.config import Experiment
 from tf_transfer.errors import InputError
+from tf_transfer.rules import Rule
 from tf_transfer.utils.storage.json_fields import Fields
 
 _LARGEST = {int: 1e9, float: 1e6}

@@ -121,6 +121,8 @@ def test_top_and_bottom_start_with_the_extremes(values, most, top, bottom):
         "seed,class,weight\n0,a,x\n",
         HEADER,
         HEADER + FIRST.replace("1.25", "nan"),
+        HEADER + FIRST.replace("1.25", "1e308"),
+        HEADER + FIRST.replace("1.25", "-1.25"),
         HEADER + FIRST.replace(",1.25", ""),
         HEADER + FIRST.replace("1.25", "1.25,2"),
         HEADER + SECOND,

@@ -15,6 +15,7 @@ from tf_transfer.utils.storage.folders import Folder
 
 NAME = "weights.csv"
 _MOST = 2**29  # bytes of it
+_LARGEST = 1e12  # value: weights have the mean 1 over the source's examples
 _ENCODING = {"encoding": "utf-8", "errors": "surrogatepass"}
 _KEYS = ("seed", "class_id", "class")
 _COLUMNS = (
@@ -132,8 +133,9 @@ class WeightTable:
             for name in dict.fromkeys([*_COLUMNS, *rows[0]])
             if name not in _KEYS
         }
-        if not all(np.isfinite(values).all() for values in columns.values()):
-            raise ValueError("not all values are finite")
+        for values in columns.values():
+            if not ((values >= 0) & (values <= _LARGEST)).all():
+                raise ValueError(f"not all values lie in 0..{_LARGEST:g}")
         return cls([*map(from_csv_cell, class_names)], seeds, columns)
 
     def write_csv(self, run: Folder) -> None:
