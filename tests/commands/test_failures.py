@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tests import helpers
 from tf_transfer.commands import failures, main
+from tf_transfer.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,23 @@ def test_a_lost_worker_is_one_line_that_names_it_and_status_3(
         "recvmsg:Connection reset by peer from remote target /job:worker/task:1"
     )
     assert len(cause) < 210
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        MemoryError("Unable to allocate 8.00 EiB"),
+        tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"),
+    ],
+    ids=["python", "numpy", "tensorflow"],
+)
+def test_too_little_memory_is_one_sentence(error):
+    with (
+        pytest.raises(InputError, match=r"memory is too small.* Received: \w"),
+        failures.explained("none", "run"),
+    ):
+        raise error
 
 
 def in_a_small_disk(tmp_path, options, command):

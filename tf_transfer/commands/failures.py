@@ -1,4 +1,4 @@
-"""What failures of disks and workers mean, in one sentence each."""
+"""What failures of disks, memory and workers mean, in one sentence each."""
 
 import contextlib
 import errno
@@ -15,27 +15,34 @@ _STORAGE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG, errno.EACCES)
 
 @contextlib.contextmanager
 def explained(strategy: str, out: pathlib.Path) -> Iterator[None]:
-    """Explains failures of the disk and of other workers.
+    """Explains failures of the disk, of the memory and of other workers.
 
     Args:
         strategy: as in `config.Experiment`.
         out: the folder that is written to.
 
     Raises:
-        InputError: if a file cannot be written.
+        InputError: if a file cannot be written, or the memory is too small.
         WorkerLostError: if another worker of a cluster is gone.
     """
     import tensorflow as tf
 
     try:
         yield
-    except (OSError, tf.errors.OpError) as error:
+    except (MemoryError, OSError, tf.errors.OpError) as error:
         text = str(error)
         reasons = [os.strerror(n) for n in _STORAGE if os.strerror(n) in text]
         if reasons:
             raise InputError(
                 f"A file cannot be written ({reasons[0]}). When it can, the "
                 f"same command continues the run. Received: {out}"
+            ) from error
+        if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
+            cause = textwrap.shorten(text, _CAUSE_LENGTH) or "no cause"
+            raise InputError(
+                "The memory is too small; with a lower `data.image_size`, "
+                "smaller batches or a smaller encoder the run needs less. "
+                f"Received: {cause}"
             ) from error
         if strategy == "multi_worker" and isinstance(error, tf.errors.OpError):
             # The message is long; its cause names the task.
