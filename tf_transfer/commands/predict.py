@@ -10,6 +10,7 @@ from tf_transfer.data import image_files
 from tf_transfer.errors import InputError
 from tf_transfer.export import safe_operations
 from tf_transfer.utils import messages
+from tf_transfer.utils.storage.files import check_no_pattern
 from tf_transfer.utils.storage.folders import Folder
 
 _NEEDED = {"class_names", "top_probabilities"}
@@ -58,6 +59,7 @@ def predict(
 def _load(model: pathlib.Path, trust: bool):
     """Returns the signature `serve_bytes` of a SavedModel."""
     try:
+        check_no_pattern(model)
         _check_files(model)
         if not trust:
             safe_operations.check(model)

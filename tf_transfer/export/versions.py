@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable
 
 from tf_transfer.errors import InputError
+from tf_transfer.utils.storage.files import check_no_pattern
 from tf_transfer.utils.storage.folders import Folder
 
 
@@ -21,8 +22,10 @@ def publish(
         The folder of the new version.
 
     Raises:
-        InputError: if the folder cannot be written.
+        InputError: if the folder cannot be written, or TensorFlow could not
+            read it.
     """
+    check_no_pattern(root)
     root = pathlib.Path(root)
     created = not root.exists()
     try:

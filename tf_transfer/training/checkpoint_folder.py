@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tf_transfer.errors import InputError
 from tf_transfer.training import distribution
+from tf_transfer.utils.storage.files import check_no_pattern
 from tf_transfer.utils.storage.folders import Folder
 from tf_transfer.utils.storage.json_fields import Fields
 
@@ -38,6 +39,8 @@ class CheckpointFolder:
         keep: int,
         scope: tf.distribute.Strategy,
     ):
+        if path is not None:
+            check_no_pattern(path)
         self.path = path
         self.keep = keep
         self.scope = scope

@@ -24,6 +24,16 @@ def test_refuses_what_may_never_end(tmp_path, path):
         files.read_regular(tmp_path / path, 100)
 
 
+@pytest.mark.parametrize("name", ["a[1]", "a*", "a?/b", "a\\b"])
+def test_refuses_a_path_that_is_a_pattern(name, monkeypatch, tmp_path):
+    with pytest.raises(InputError, match=r"without \* \? \[ \\. Received: /"):
+        files.check_no_pattern(name)
+    (tmp_path / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / name)
+    with pytest.raises(InputError, match="without"):
+        files.check_no_pattern("run")
+
+
 def test_refuses_a_large_file_before_it_is_read(tmp_path):
     with open(tmp_path / "sparse", "wb") as file:
         file.truncate(30 << 30)

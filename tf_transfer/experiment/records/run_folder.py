@@ -17,6 +17,7 @@ from tf_transfer.errors import InputError
 from tf_transfer.experiment.records import results
 from tf_transfer.experiment.records.results import Predictions, Result
 from tf_transfer.models import classifiers
+from tf_transfer.utils.storage.files import check_no_pattern
 from tf_transfer.utils.storage.folders import PARTIAL, Folder
 
 CONFIG = "config.json"
@@ -51,6 +52,7 @@ class RunFolder:
         writes: bool = True,
         alone: bool = False,
     ):
+        check_no_pattern(path)
         self.path = pathlib.Path(path)
         self.writes = writes
         self.files: Folder | None = None

@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 from tf_transfer.errors import InputError
 
+_PATTERN = "*?[\\"
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -50,6 +51,19 @@ def open_regular(
         os.close(descriptor)
         raise
     return os.fdopen(descriptor, "rb")
+
+
+def check_no_pattern(path: str | os.PathLike) -> None:
+    """Raises InputError for a path that TensorFlow takes for a pattern.
+
+    It would load no model from there, or that of another folder.
+    """
+    received = os.path.abspath(path)
+    if set(_PATTERN) & set(received):
+        raise InputError(
+            f"TensorFlow needs a path without {' '.join(_PATTERN)}. "
+            f"Received: {received}"
+        )
 
 
 def read_regular(path: str | os.PathLike, most: int) -> bytes:
