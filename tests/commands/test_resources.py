@@ -7,6 +7,7 @@ from tf_transfer import config as config_lib
 from tf_transfer.commands import compare, resources, weights
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
+from tf_transfer.experiment.records import run_data
 from tf_transfer.models import classifiers
 from tf_transfer.utils import environment
 
@@ -50,6 +51,19 @@ def test_large_images_are_refused_under_a_limit(monkeypatch):
     monkeypatch.setattr(environment, "memory", lambda: 8 << 30)
     with pytest.raises(InputError, match=r"8\.0 GiB; .*`data.image_size`"):
         resources.check(config, data, data)
+
+
+@pytest.mark.parametrize("command", [compare.compare, weights.estimate_weights])
+def test_large_images_of_a_new_run_are_not_even_loaded(
+    monkeypatch, tmp_path, command
+):
+    monkeypatch.setattr(environment, "memory", lambda: 8 << 30)
+    monkeypatch.setattr(run_data, "whole", None)
+    config = config_lib.Experiment()
+    config.data.image_size = 2000
+    with pytest.raises(InputError, match=r"8\.0 GiB; .*`data.image_size`"):
+        command(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_small_encoder_is_measured_without_building_it():

@@ -79,7 +79,9 @@ def compare(
     """
     arrays = {"source": source, "target": target}
     _check_jobs(jobs, config.strategy)
-    source, target, fingerprints = inputs.load(config, source, target, quiet)
+    source, target, fingerprints = inputs.load(
+        config, source, target, quiet, new=not os.path.exists(out)
+    )
     chief = distribution.is_chief(distribution.strategy(config.strategy))
     with RunFolder(
         out, config, fingerprints, writes=chief, alone=True

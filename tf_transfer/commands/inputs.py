@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from tf_transfer.commands import resources
 from tf_transfer.config import Experiment
 from tf_transfer.data import splits
 from tf_transfer.data.image_data import ImageData
@@ -46,6 +47,7 @@ def load(
     source: ImageData | None,
     target: ImageData | None,
     quiet: bool,
+    new: bool = False,
 ) -> tuple[ImageData, ImageData, dict[str, str]]:
     """Checks the settings and loads the data.
 
@@ -54,6 +56,8 @@ def load(
         source: labelled source images instead of `config.data.source`.
         target: labelled target images instead of `config.data.target`.
         quiet: print no progress.
+        new: whether models will be trained for sure; then the memory that
+            they need is checked before images are loaded by name.
 
     Returns:
         The source images to train with, the whole target, and the fingerprints
@@ -70,6 +74,8 @@ def load(
                 "`from_dataset` returns; both can be named in the config. "
                 f"Received: {type(images).__name__}"
             )
+    if new and not (source and target):
+        resources.check_settings(config)
     # A cluster must be joined before anything is computed.
     distribution.strategy(config.strategy)
     if not quiet:

@@ -37,6 +37,18 @@ class _Part:
     settings: dict[str, object]
 
 
+def check_settings(config: Experiment) -> None:
+    """Checks the models of a new run before its images are loaded.
+
+    Raises:
+        InputError: as `check`, for the small encoder.
+    """
+    if config.encoder.name == "small":
+        side = config.data.image_size
+        shape = (side, side, config.data.channels)
+        _needed(_model_parts(config, shape, num_classes=0))
+
+
 def check(config: Experiment, source: ImageData, target: ImageData) -> int:
     """Checks that a process that trains one seed fits into the memory.
 
@@ -53,7 +65,21 @@ def check(config: Experiment, source: ImageData, target: ImageData) -> int:
     Raises:
         InputError: if there is less memory.
     """
-    parts = _parts(config, source, target)
+    images = _Part(
+        source.images.nbytes + target.images.nbytes,
+        "the framed images",
+        {"data.image_size": config.data.image_size},
+    )
+    shape = source.images.shape[1:]
+    return _needed([images, *_model_parts(config, shape, source.num_classes)])
+
+
+def _needed(parts: list[_Part]) -> int:
+    """Returns the bytes of all parts and of TensorFlow.
+
+    Raises:
+        InputError: if there is less memory.
+    """
     needed = _BASE + sum(part.size for part in parts)
     memory = environment.memory()
     if needed > memory:
@@ -88,13 +114,14 @@ def limited(jobs: int, needed: int) -> int:
     return min(jobs, most)
 
 
-def _parts(
-    config: Experiment, source: ImageData, target: ImageData
+def _model_parts(
+    config: Experiment, shape: tuple[int, int, int], num_classes: int
 ) -> list[_Part]:
-    parameters, outputs = _footprint(config, source)
+    """Returns what models of images of a shape need."""
+    parameters, outputs = _footprint(config, shape)
     first, second = config.generalist, config.pretraining
     tuning, policy = config.finetuning, config.l2tl
-    image = _FLOAT * source.images[0].size
+    image = _FLOAT * math.prod(shape)
     learns = any(METHODS[name].learns_weights for name in config.methods)
     candidates = second.batch_size * (policy.oversample if learns else 1)
     width = {"encoder.width": config.encoder.width}
@@ -106,13 +133,8 @@ def _parts(
     }
     largest = max(steps, key=steps.get)
     small = config.encoder.name == "small"
-    levels = policy.levels * (1 + source.num_classes) if learns else 0
+    levels = policy.levels * (1 + num_classes) if learns else 0
     return [
-        _Part(
-            source.images.nbytes + target.images.nbytes,
-            "the framed images",
-            side,
-        ),
         _Part(
             _FLOAT * _COPIES * parameters,
             f"the {parameters:,} parameters of the models",
@@ -139,9 +161,11 @@ def _parts(
     ]
 
 
-def _footprint(config: Experiment, source: ImageData) -> tuple[int, int]:
+def _footprint(
+    config: Experiment, shape: tuple[int, int, int]
+) -> tuple[int, int]:
     """Returns the numbers of parameters, and of outputs for one image."""
-    shape, settings = source.images.shape[1:], config.encoder
+    settings = config.encoder
     if settings.name == "small" and not config.generalist_path:
         return classifiers.small_footprint(shape, settings.width)
     if config.generalist_path:

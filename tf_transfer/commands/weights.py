@@ -30,7 +30,9 @@ def estimate_weights(
     Returns:
         A verdict of a few lines.
     """
-    source, target, fingerprints = inputs.load(config, source, target, quiet)
+    source, target, fingerprints = inputs.load(
+        config, source, target, quiet, new=not os.path.exists(out)
+    )
     resources.check(config, source, target)
     split = inputs.split_target(config, target, [0])[0]
     models = CompiledModels.of(config, source, target)
