@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.helpers import dense_l2tl, fit_l2tl
+from tests.helpers import dense_l2tl, fit_l2tl, l2tl_streams
 from tf_transfer.errors import InputError
 from tf_transfer.l2tl import argument_checks
 
@@ -219,6 +219,28 @@ def test_a_loss_scale_leaves_the_step_of_the_policy_as_it_is(scaled):
     _, end = learned_logits(scaled)
     assert np.abs(plain - start).max() > 1e-3
     np.testing.assert_allclose(end, plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("part", ["source", "target", "validation"])
+def test_images_of_another_size_are_named(part):
+    sizes = dict.fromkeys(("source", "target", "validation"), 8) | {part: 6}
+    batch = {
+        name: (np.zeros((4, size, 8, 1), np.float32), np.zeros(4, np.int32))
+        for name, size in sizes.items()
+    }
+    data = tf.data.Dataset.from_tensors(batch)
+    message = rf"{part} images .* \(None, 8, 8, 1\)\. Received: \(4, 6, 8, 1\)"
+    with pytest.raises(InputError, match=message):
+        dense_l2tl().fit(data, verbose=0)
+
+
+def test_an_endless_dataset_needs_steps():
+    with pytest.raises(InputError, match="needs `steps_per_epoch`"):
+        dense_l2tl().fit(l2tl_streams().repeat(), verbose=0)
+    history = dense_l2tl().fit(
+        l2tl_streams().repeat(), steps_per_epoch=2, verbose=0, shuffle=False
+    )
+    assert len(history.history["loss"]) == 1
 
 
 @pytest.mark.parametrize("part", ["source", "target", "validation"])

@@ -90,6 +90,40 @@ def check_fit(settings: dict) -> None:
             )
 
 
+def check_dataset(
+    dataset: object, steps_per_epoch: int | None, encoder: keras.Model
+) -> None:
+    """Checks length and images of a dataset of `streams`, before a step.
+
+    Args:
+        dataset: that `fit` is given.
+        steps_per_epoch: of `fit`.
+        encoder: of the images.
+
+    Raises:
+        InputError: if an epoch would never end, or the images of a stream have
+            another shape.
+    """
+    if not isinstance(dataset, tf.data.Dataset):
+        return
+    endless = dataset.cardinality() == tf.data.INFINITE_CARDINALITY
+    if endless and steps_per_epoch is None:
+        raise InputError(
+            "`fit` needs `steps_per_epoch` for an endless dataset. "
+            "Received: steps_per_epoch=None"
+        )
+    streams, expected = dataset.element_spec, encoder.input_shape
+    for name, parts in streams.items() if isinstance(streams, dict) else ():
+        shape = getattr(parts[0], "shape", tf.TensorShape(None))
+        # Keras adds or drops a last axis of 1.
+        comparable = shape.rank == len(expected)
+        if comparable and not shape.is_compatible_with(expected):
+            raise InputError(
+                f"The {name} images must have the shape that the encoder "
+                f"takes, {expected}. Received: {tuple(shape)}"
+            )
+
+
 @contextlib.contextmanager
 def label_errors() -> Iterator[None]:
     """Turns TensorFlow's error of a label out of range into an InputError.

@@ -245,11 +245,17 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
 
         Raises:
             InputError: if there are class or sample weights or a validation
-                split; on a CPU, if a label is out of range.
+                split; if the dataset is endless and there is no
+                `steps_per_epoch`; if images have another shape than the
+                encoder takes; on a CPU, if a label is out of range.
         """
         signature = inspect.signature(super().fit)
         bound = signature.bind(*args, **kwargs)
-        argument_checks.check_fit(bound.arguments)
+        given = bound.arguments
+        argument_checks.check_fit(given)
+        argument_checks.check_dataset(
+            given.get("x"), given.get("steps_per_epoch"), self.encoder
+        )
         with argument_checks.label_errors():
             return super().fit(*args, **kwargs)
 
