@@ -60,7 +60,7 @@ class Appearance:
     radius: float = RADIUS
 
 
-def _as_hwc(image: np.ndarray) -> np.ndarray:
+def as_hwc(image: np.ndarray) -> np.ndarray:
     """Returns `[H, W]` or `[H, W, channels]` pixels as `[H, W, 1 to 4]`."""
     image = np.asarray(image)
     if image.ndim == 2:
@@ -182,7 +182,7 @@ def measure(
     """
     if not len(images):
         raise InputError("There are no images to measure. Received: 0 images")
-    images = [_as_hwc(image) for image in images]
+    images = [as_hwc(image) for image in images]
     for image in images:
         pixel_values.check_values(image)
     maximum = maximum or pixel_values.full_brightness(images)
@@ -309,7 +309,7 @@ class Frame:
         by_shape: dict[tuple, list] = {}
         values = 0
         for i in range(count):
-            image = _as_hwc(images[i])
+            image = as_hwc(images[i])
             pixel_values.check_values(image)
             by_shape.setdefault(image.shape, []).append((i, image))
             values += image.size

@@ -58,7 +58,7 @@ class ImageReader(Sequence):
         Raises:
             InputError: if no image can be read.
         """
-        images = {i: _reduced(self._read(i)) for i in map(int, indices)}
+        images = {i: reduced(self._read(i)) for i in map(int, indices)}
         images = {i: x for i, x in images.items() if i not in self.refused}
         if not images:
             for i in range(len(self)):
@@ -71,7 +71,7 @@ class ImageReader(Sequence):
                 f"16-bit pixels, at most {brightest}: {self.maximum:.0f} is "
                 "taken for full brightness"
             )
-            images = {i: _reduced(self[i]) for i in images}
+            images = {i: reduced(self[i]) for i in images}
         return list(images.values())
 
     @property
@@ -138,7 +138,7 @@ class ImageReader(Sequence):
         return " ".join(names) + (f" and {more} more" if more else "")
 
 
-def _reduced(image: np.ndarray) -> np.ndarray:
+def reduced(image: np.ndarray) -> np.ndarray:
     """Keeps every n-th pixel of an image too large to measure cheaply."""
     step = max(1, max(np.shape(image)[:2], default=1) // _MEASURED_SIDE)
     # A view would keep the whole image in memory.
