@@ -1,0 +1,115 @@
+"""Size, channels, batches and steps that follow from the data."""
+
+import pytest
+
+from tf_transfer.config import Experiment
+from tf_transfer.data.survey import Survey
+from tf_transfer.experiment import defaults
+
+
+def survey(count=1000, side=28, coloured=False, plain=True):
+    return Survey(count=count, side=side, coloured=coloured, plain=plain)
+
+
+def photographs(count=1000, side=300):
+    return survey(count, side, coloured=True, plain=False)
+
+
+def unset(encoder="small", weights=""):
+    """An experiment in which all that can be found is to be found."""
+    config = Experiment()
+    config.encoder.name, config.encoder.weights = encoder, weights
+    config.data.image_size = config.data.channels = 0
+    for stage in (config.generalist, config.pretraining, config.finetuning):
+        stage.steps = stage.batch_size = 0
+    return config
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "encoder", "expected"),
+    [
+        (survey(side=28), survey(side=8), "small", (12, 1)),
+        (survey(side=28), survey(side=16), "small", (16, 1)),
+        (survey(side=28), photographs(side=32), "small", (28, 3)),
+        (photographs(side=32), survey(side=28), "small", (28, 1)),
+        (photographs(side=400), photographs(side=300), "small", (64, 3)),
+        (photographs(side=400), photographs(side=300), "VGG16", (224, 3)),
+        (photographs(side=400), survey(side=100), "VGG16", (100, 3)),
+        (survey(side=8), survey(side=8), "VGG16", (32, 3)),
+    ],
+)
+def test_images_are_as_large_and_coloured_as_the_data(
+    source, target, encoder, expected
+):
+    config, chosen = defaults.completed(unset(encoder), [source], target, 100)
+    assert (config.data.image_size, config.data.channels) == expected
+    assert f"{expected[0]}x{expected[0]} pixels" in chosen[0]
+
+
+def test_the_smallest_of_several_sources_counts():
+    sources = [photographs(side=64), photographs(side=32)]
+    config, _ = defaults.completed(unset(), sources, photographs(), 100)
+    assert config.data.image_size == 32
+
+
+@pytest.mark.parametrize(
+    ("count", "side", "weights", "steps", "passes"),
+    [
+        (1_000, 28, "", 1_000, 64.0),  # at least 64,000 images
+        (20_000, 28, "", 1_250, 4.0),  # four passes
+        (1_000_000, 28, "", 4_000, 0.256),  # at most 256,000
+        (20_000, 64, "", 630, 2.016),  # half as many, as they are larger
+        (1_000, 64, "imagenet", 150, 9.6),
+    ],
+)
+def test_steps_follow_from_the_size_of_the_source(
+    count, side, weights, steps, passes
+):
+    config = unset(weights=weights)
+    source = photographs(count, side)
+    config, chosen = defaults.completed(config, [source], photographs(), 100)
+    assert config.generalist.steps == config.pretraining.steps == steps
+    assert steps * config.generalist.batch_size == passes * count
+    assert f"generalist: {steps:,} steps of 64 images" in chosen[1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "batch", "steps"),
+    [
+        (12, 4, 80),
+        (16, 8, 80),
+        (100, 32, 80),
+        (600, 32, 460),
+        (10_000, 32, 1_000),
+        (0, 4, 80),
+    ],
+)
+def test_fine_tuning_follows_from_the_labels(labels, batch, steps):
+    config, _ = defaults.completed(unset(), [survey()], survey(), labels)
+    stage = config.finetuning
+    assert (stage.batch_size, stage.steps) == (batch, steps)
+
+
+def test_what_is_given_stays_and_is_not_told():
+    given = Experiment()
+    given.data.image_size, given.data.channels = 40, 1
+    for stage in (given.generalist, given.pretraining, given.finetuning):
+        stage.steps, stage.batch_size = 7, 3
+    data = [photographs()], photographs()
+    assert defaults.completed(given, *data, 100) == (given, [])
+    given.finetuning.steps = 0
+    config, chosen = defaults.completed(given, *data, 96)
+    assert config.finetuning.steps == 800
+    assert config.finetuning.batch_size == 3
+    assert chosen[0].startswith("finetuning: 800 steps of 3 images on 96")
+    assert given.finetuning.steps == 0
+
+
+def test_a_trained_encoder_is_suggested_for_photographs():
+    for target, suggested in ((photographs(), True), (survey(), False)):
+        _, chosen = defaults.completed(unset(), [photographs()], target, 100)
+        assert ("encoder.weights=imagenet" in chosen[-1]) is suggested
+    _, chosen = defaults.completed(
+        unset("MobileNetV2"), [photographs()], photographs(), 100
+    )
+    assert "encoder.weights=imagenet" not in chosen[-1]

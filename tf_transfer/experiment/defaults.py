@@ -1,0 +1,126 @@
+"""Settings that are not given follow from the data.
+
+A size, number of channels, batch size or number of steps of 0 stands for what
+this module finds. The settings that a run's folder keeps are complete.
+"""
+
+import copy
+from collections.abc import Sequence
+
+from tf_transfer.config import Experiment
+from tf_transfer.data.survey import Survey
+
+_SIDES = {"small": (12, 64), "other": (32, 224)}
+_SOURCE_BATCH = 64
+_LARGE_SIDE = 128  # from which half a batch has to do
+_TARGET_BATCHES = (32, 16, 8, 4)
+_PASSES = 4  # over a source that is neither small nor large
+_IMAGES = {"random": (64_000, 256_000), "trained": (9_600, 38_400)}
+_CHEAP_SIDE = 32  # of images with a larger one, fewer are seen
+_TARGET_PASSES = 25
+_TARGET_STEPS = (80, 1_000)
+_TENTHS = 10  # a stage has ten epochs
+
+
+def completed(
+    config: Experiment, source: Sequence[Survey], target: Survey, labels: int
+) -> tuple[Experiment, list[str]]:
+    """Fills in the settings that are 0.
+
+    Args:
+        config: the experiment; it is not changed.
+        source: of the data sets that are joined as the source.
+        target: of the target's images.
+        labels: labelled target images of one seed; 0 if there are none.
+
+    Returns:
+        The complete settings, and a sentence for each kind of choice.
+
+    Example:
+
+    >>> scans = Survey(count=1500, side=28, coloured=False, plain=True)
+    >>> complete, chosen = completed(Experiment(), [scans], scans, labels=100)
+    >>> complete.data.image_size, complete.data.channels
+    (28, 1)
+    """
+    config = copy.deepcopy(config)
+    chosen = [
+        *_images(config, [*source, target], target),
+        *_source_stages(config, sum(part.count for part in source)),
+        *_fine_tuning(config, labels),
+    ]
+    photographs = target.coloured and not target.plain
+    if photographs and config.encoder.name == "small" and chosen:
+        chosen.append(
+            "the target holds photographs, which a trained encoder may know "
+            "better: --config.encoder.name=MobileNetV3Small "
+            "--config.encoder.weights=imagenet"
+        )
+    return config, chosen
+
+
+def _images(
+    config: Experiment, surveys: Sequence[Survey], target: Survey
+) -> list[str]:
+    """Sets size and channels: those of the smallest, and of the target."""
+    data, small = config.data, config.encoder.name == "small"
+    if data.image_size and data.channels:
+        return []
+    if not data.image_size:
+        least, most = _SIDES["small" if small else "other"]
+        side = min(survey.side for survey in surveys)
+        data.image_size = max(least, min(side, most))
+    if not data.channels:
+        data.channels = 3 if target.coloured or not small else 1
+    kind = "colour" if data.channels == 3 else "grey"
+    return [f"{kind} images of {data.image_size}x{data.image_size} pixels"]
+
+
+def _source_stages(config: Experiment, count: int) -> list[str]:
+    """Sets batches and steps of the stages on `count` source images."""
+    lines = []
+    large = config.data.image_size >= _LARGE_SIDE
+    for name in ("generalist", "pretraining"):
+        stage = getattr(config, name)
+        if stage.steps and stage.batch_size:
+            continue
+        if not stage.batch_size:
+            stage.batch_size = _SOURCE_BATCH // (2 if large else 1)
+        if not stage.steps:
+            seen = _images_seen(config, count)
+            tenth = -(-seen // (_TENTHS * stage.batch_size))
+            stage.steps = _TENTHS * tenth
+        passes = stage.steps * stage.batch_size / max(count, 1)
+        lines.append(
+            f"{name}: {stage.steps:,} steps of {stage.batch_size} images, "
+            f"{passes:.2g} passes over the source"
+        )
+    return lines
+
+
+def _images_seen(config: Experiment, count: int) -> int:
+    """Returns how many images a stage on the source sees."""
+    trained = bool(config.encoder.weights)
+    least, most = _IMAGES["trained" if trained else "random"]
+    seen = max(least, min(_PASSES * count, most))
+    if trained:
+        return seen
+    return round(seen / max(1.0, config.data.image_size / _CHEAP_SIDE))
+
+
+def _fine_tuning(config: Experiment, labels: int) -> list[str]:
+    """Sets batches and steps of the training on labelled target images."""
+    stage = config.finetuning
+    if stage.steps and stage.batch_size:
+        return []
+    if not stage.batch_size:
+        fitting = [size for size in _TARGET_BATCHES if 2 * size <= labels]
+        stage.batch_size = fitting[0] if fitting else _TARGET_BATCHES[-1]
+    if not stage.steps:
+        least, most = _TARGET_STEPS
+        steps = _TARGET_PASSES * labels // stage.batch_size
+        stage.steps = max(least, min(steps, most)) // _TENTHS * _TENTHS
+    return [
+        f"finetuning: {stage.steps:,} steps of {stage.batch_size} images on "
+        f"{labels:,} labelled ones"
+    ]
