@@ -6,7 +6,7 @@ import pytest
 from tests.helpers import results_of
 from tf_transfer.experiment import statistics
 from tf_transfer.experiment.methods import METHODS
-from tf_transfer.report.text import advice, points, table
+from tf_transfer.report.text import advice, interim_table, points, table
 
 
 def test_points():
@@ -32,6 +32,17 @@ def test_table_of_two_seeds():
         "images.",
     ]
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_interim_table_holds_what_is_there():
+    results = results_of("finetune", 0.80, 0.90) + results_of("datl", 0.83)
+    lines = interim_table(results, ["scratch", "finetune", "datl"], 2)
+    assert lines.splitlines() == [
+        "3 of 6 trainings",
+        "method             target accuracy %           gain    min",
+        "finetune                85.0 +- 63.5              -   1.00",
+        "datl                            83.0           +3.0   0.50",
+    ]
 
 
 def test_table_of_one_seed_without_fine_tuning():

@@ -1,6 +1,7 @@
 """Whole experiments: methods and controls compared over seeds."""
 
 import os
+import sys
 import warnings
 
 from tf_transfer.commands import export, inputs, resources
@@ -15,7 +16,7 @@ from tf_transfer.experiment.records import results, run_data
 from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.experiment.records.weights_file import WeightTable
 from tf_transfer.experiment.runner import Runner, unfinished
-from tf_transfer.report import figures, html
+from tf_transfer.report import figures, html, text
 from tf_transfer.report.verdict import weak_generalist
 from tf_transfer.training import distribution, tensorboard
 from tf_transfer.utils import processes
@@ -101,7 +102,7 @@ def compare(
                 calls = [(config, out, arrays, quiet, each) for each in shares]
                 processes.side_by_side(_train_some, calls)
                 folder.refresh()
-            runner = Runner(config, folder, source, target, parts, quiet)
+            runner = _runner(config, folder, source, target, parts, quiet)
             weights = train(runner)
             if chief:
                 first = parts[0].labelled
@@ -169,8 +170,28 @@ def _train_some(config: Experiment, out, arrays: dict, quiet: bool, seeds):
     source, target, fingerprints = data
     parts = inputs.split_target(config, target, seeds)
     with RunFolder(out, config, fingerprints) as folder:
-        for _ in Runner(config, folder, source, target, parts, quiet).run():
+        for _ in _runner(config, folder, source, target, parts, quiet).run():
             pass
+
+
+def _runner(
+    config: Experiment,
+    folder: RunFolder,
+    source: ImageData,
+    target: ImageData,
+    parts: dict[int, TargetSplit],
+    quiet: bool,
+) -> Runner:
+    """Returns a runner that prints the table of all results so far."""
+
+    def show() -> None:
+        folder.refresh()
+        results = folder.results, config.methods, config.seeds
+        print(text.interim_table(*results), file=sys.stderr, flush=True)
+
+    shown = not quiet and folder.writes
+    arguments = config, folder, source, target, parts, quiet
+    return Runner(*arguments, finished=show if shown else lambda: None)
 
 
 def train(runner: Runner) -> WeightTable | None:

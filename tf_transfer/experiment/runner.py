@@ -4,7 +4,7 @@ import dataclasses
 import os
 import platform
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 
@@ -45,6 +45,7 @@ class Runner:
         target: the target.
         splits: the target's parts of every seed to train.
         quiet: print no progress.
+        finished: called when a seed has finished the methods that it can.
     """
 
     def __init__(
@@ -55,9 +56,11 @@ class Runner:
         target: ImageData,
         splits: dict[int, TargetSplit],
         quiet: bool = False,
+        finished: Callable[[], None] = lambda: None,
     ):
         self.config = config
         self.folder = folder
+        self.finished = finished
         self.source = source
         self.splits = splits
         self.models = CompiledModels.of(config, source, target)
@@ -107,7 +110,8 @@ class Runner:
     def _train(self, run: SeedRun, methods: Collection[str]) -> None:
         """Trains those of the methods that have no result yet."""
         config = self.config
-        for name in unfinished(config, self.folder, run.seed):
+        missing = unfinished(config, self.folder, run.seed)
+        for name in missing:
             if name in methods:
                 self.progress.start(
                     f"seed {run.seed + 1}/{config.seeds}, {name}"
@@ -118,6 +122,9 @@ class Runner:
                 )
                 self.folder.add(result)
                 self.folder.forget_stages(run.seed, name)
+        if set(missing) & set(methods):
+            self.progress.clear()
+            self.finished()
 
     def _chosen_head(self) -> str:
         """Returns the better head, by the validation images of all seeds.

@@ -1,5 +1,6 @@
 """The results of a run as sentences, and as a table for the terminal."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,11 +14,41 @@ from tf_transfer.experiment.statistics import (
     against_controls,
     choose,
     gain,
+    summary,
 )
 
 
 def table(rows: Sequence[Row], seeds: int) -> str:
     """Formats the closing table as text, with accuracies in per cent."""
+    seed = "seed" if seeds == 1 else "seeds"
+    return f"{_lines(rows)}\n" + (
+        f"{seeds} {seed}; +- is a 95 % interval over seeds; gain is the paired "
+        "difference to\nfine-tuning from the whole source, in points; min is "
+        "minutes per seed, without\nthe generalist that all but scratch share; "
+        "chosen by the validation images."
+    )
+
+
+def interim_table(
+    results: Sequence[Result], methods: Sequence[str], seeds: int
+) -> str:
+    """Formats what the closing table would be by the results so far.
+
+    Args:
+        results: of at least one method.
+        methods: all methods of the run.
+        seeds: how many the run has.
+    """
+    begun = {r.method for r in results}
+    rows = summary(results, [name for name in methods if name in begun])
+    # A choice would need all of them.
+    rows = [dataclasses.replace(row, chosen=False) for row in rows]
+    done = len(results), seeds * len(methods)
+    return f"{done[0]} of {done[1]} trainings\n{_lines(rows)}"
+
+
+def _lines(rows: Sequence[Row]) -> str:
+    """Formats a heading and a line for each method."""
     lines = [f"{'method':<17}{'target accuracy %':>19}{'gain':>15}{'min':>7}"]
     for row in rows:
         over_base = "-"
@@ -27,13 +58,6 @@ def table(rows: Sequence[Row], seeds: int) -> str:
             f"{row.method:<17}{points(row.accuracy, row.interval):>19}"
             f"{over_base:>15}{row.minutes:>7.2f}{'  chosen' * row.chosen}"
         )
-    seed = "seed" if seeds == 1 else "seeds"
-    lines.append(
-        f"{seeds} {seed}; +- is a 95 % interval over seeds; gain is the paired "
-        "difference to\nfine-tuning from the whole source, in points; min is "
-        "minutes per seed, without\nthe generalist that all but scratch share; "
-        "chosen by the validation images."
-    )
     return "\n".join(lines)
 
 

@@ -37,6 +37,11 @@ class Progress:
         if self.in_place or 10 * self.done // max(1, self.planned) > tenth:
             self._print()
 
+    def clear(self) -> None:
+        """Makes room for other lines."""
+        if self.in_place and not self.quiet:
+            print(f"\r{'':<70}\r", end="", file=sys.stderr, flush=True)
+
     def close(self) -> None:
         """Ends the line."""
         if self.in_place and not self.quiet and self.planned:
