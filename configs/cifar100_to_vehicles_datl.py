@@ -46,10 +46,10 @@ def get_config() -> Experiment:
             validation_per_class=12,
         ),
         encoder=Encoder(width=16),
-        generalist=Training(steps=2000, learning_rate=0.02),
-        pretraining=Training(steps=600, learning_rate=0.02),
+        generalist=Training(steps=2000, batch_size=64, learning_rate=0.02),
+        pretraining=Training(steps=600, batch_size=64, learning_rate=0.02),
         finetuning=FineTuning(
-            steps=300, learning_rates=(0.01, 0.02), head="fresh"
+            steps=300, batch_size=32, learning_rates=(0.01, 0.02), head="fresh"
         ),
         datl=Datl(start="random"),
         methods=("finetune", "datl", "datl_uniform", "datl_reversed"),

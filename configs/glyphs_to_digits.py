@@ -5,9 +5,22 @@ tf-transfer compare --config=configs/glyphs_to_digits.py
 Three to five minutes on two cores. RESULTS.md has the figures.
 """
 
-from tf_transfer.config import Experiment
+from tf_transfer.config import Data, Experiment, FineTuning, Training
 
 
 def get_config() -> Experiment:
-    """Returns the built-in experiment, with ten seeds."""
-    return Experiment(seeds=10)
+    """Returns the embedded experiment, with ten seeds."""
+    return Experiment(
+        data=Data(
+            source="glyphs",
+            target="digits",
+            image_size=12,
+            channels=1,
+            labels_per_class=10,
+            validation_per_class=3,
+        ),
+        generalist=Training(steps=300, batch_size=64),
+        pretraining=Training(steps=300, batch_size=64),
+        finetuning=FineTuning(steps=80, batch_size=32),
+        seeds=10,
+    )

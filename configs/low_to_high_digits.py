@@ -24,7 +24,8 @@ def get_config() -> Experiment:
             labels_per_class=20,
             validation_per_class=5,
         ),
-        generalist=Training(steps=1500),
-        finetuning=FineTuning(steps=600),
+        generalist=Training(steps=1500, batch_size=64),
+        pretraining=Training(steps=300, batch_size=64),
+        finetuning=FineTuning(steps=600, batch_size=32),
         seeds=10,
     )

@@ -22,6 +22,7 @@ def get_config() -> Experiment:
             labels_per_class=60,
             validation_per_class=15,
         ),
-        generalist=Training(steps=1500),
-        finetuning=FineTuning(steps=600),
+        generalist=Training(steps=1500, batch_size=64),
+        pretraining=Training(steps=300, batch_size=64),
+        finetuning=FineTuning(steps=600, batch_size=32),
     )

@@ -69,7 +69,10 @@ def tiny_experiment(**changes) -> config_lib.Experiment:
     """An experiment of a few steps a stage."""
     settings = {
         "data": config_lib.Data(
-            image_size=8, labels_per_class=4, validation_per_class=2
+            image_size=8,
+            channels=1,
+            labels_per_class=4,
+            validation_per_class=2,
         ),
         "encoder": config_lib.Encoder(width=4),
         "generalist": config_lib.Training(steps=20, batch_size=16),
@@ -101,6 +104,7 @@ def tiny_command(
         "data.source": f"npz:{folder}/source.npz",
         "data.target": f"npz:{folder}/target.npz",
         "data.image_size": 8,
+        "data.channels": 1,
         "data.labels_per_class": 4,
         "data.validation_per_class": 2,
         "encoder.width": 4,
@@ -326,6 +330,10 @@ def domains() -> dict[str, tt.ImageData]:
 
 TINY_SETTINGS = [
     "--config.data.image_size=8",
+    "--config.data.channels=1",
+    "--config.generalist.batch_size=64",
+    "--config.pretraining.batch_size=64",
+    "--config.finetuning.batch_size=32",
     "--config.data.labels_per_class=4",
     "--config.data.validation_per_class=2",
     "--config.data.source_per_class=4",

@@ -25,7 +25,7 @@ def test_differences_names_nested_fields():
     other = dataclasses.asdict(config.Experiment(seeds=2))
     other["data"]["channels"] = 3
     lines = config.differences(one, other)
-    assert lines == ["data.channels: 1 and 3", "seeds: 5 and 2"]
+    assert lines == ["data.channels: 0 and 3", "seeds: 5 and 2"]
 
 
 def test_fields_missing_in_an_old_configuration_have_defaults():
@@ -34,6 +34,8 @@ def test_fields_missing_in_an_old_configuration_have_defaults():
     old["fingerprints"] = {"source": "abc"}
     completed = config.completed(old)
     default = dataclasses.asdict(config.Encoder())
+    assert config.completed({})["data"]["image_size"] == 12
+    assert completed["data"]["image_size"] == 0
     assert completed["encoder"] == default | {"name": "ResNet50"}
     assert completed["seeds"] == 2
     assert completed["fingerprints"] == {"source": "abc"}

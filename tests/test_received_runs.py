@@ -23,10 +23,12 @@ pytestmark = pytest.mark.slow
 
 SETTINGS = {
     "data.image_size": 8,
+    "data.channels": 1,
     "data.labels_per_class": 4,
     "data.validation_per_class": 2,
     "encoder.width": 4,
     "generalist.steps": 4,
+    "generalist.batch_size": 64,
     "pretraining.steps": 4,
     "pretraining.batch_size": 8,
     "finetuning.steps": 4,

@@ -18,6 +18,22 @@ from tf_transfer.rules import (
     setting,
 )
 
+_STAGE = ("steps", "batch_size")
+FROM_DATA = {
+    "data": ("image_size", "channels"),
+    "generalist": _STAGE,
+    "pretraining": _STAGE,
+    "finetuning": _STAGE,
+}
+"""The settings that follow from the data if they are 0, by group."""
+_EARLIER = {
+    "data": {"image_size": 12, "channels": 1},
+    "generalist": {"steps": 300, "batch_size": 64},
+    "pretraining": {"steps": 300, "batch_size": 64},
+    "finetuning": {"steps": 80, "batch_size": 32},
+}
+"""What was the default of a run that is older than the present one."""
+
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Data:
@@ -28,8 +44,9 @@ class Data:
         target: data set name.
         source_classes, target_classes: names of the classes to use; empty
             for all.
-        image_size: side in pixels of the images that the model receives.
-        channels: 1 for grey, 3 for colour.
+        image_size: side in pixels of the images that the model receives; 0
+            for what the data suggest, see `experiment.defaults`.
+        channels: 1 for grey, 3 for colour, 0 for what the data suggest.
         align: give source and target images the same framing and polarity;
             see `data.framing`.
         max_pixels: larger image files are refused before decoding.
@@ -45,8 +62,8 @@ class Data:
     target: str = "digits"
     source_classes: tuple[str, ...] = ()
     target_classes: tuple[str, ...] = ()
-    image_size: int = 12
-    channels: int = 1
+    image_size: int = setting(0, not_negative)
+    channels: int = setting(0, not_negative)
     align: bool = True
     max_pixels: int = setting(50_000_000, positive)
     damaged: str = setting("refuse", one_of("refuse", "skip"))
@@ -87,13 +104,14 @@ class Training:
     over the first tenth of the steps and falls to zero along a half cosine.
 
     Attributes:
-        steps: optimizer steps.
-        batch_size: images per step.
+        steps: optimizer steps; 0 for about four passes over the source, and
+            fewer if it is large; see `experiment.defaults`.
+        batch_size: images per step; 0 for what the images' size suggests.
         learning_rate: the peak of the schedule.
     """
 
-    steps: int = setting(dataclasses.MISSING, positive)
-    batch_size: int = setting(64, positive)
+    steps: int = setting(0, not_negative)
+    batch_size: int = setting(0, not_negative)
     learning_rate: float = setting(0.05, positive)
 
 
@@ -102,10 +120,11 @@ class FineTuning:
     """Training on the labelled target.
 
     Attributes:
-        steps: optimizer steps with all layers trainable.
+        steps: optimizer steps with all layers trainable; 0 for what the
+            number of labels suggests, see `experiment.defaults`.
         head_steps: steps before those in which only the head is trained; not
             used in joint training.
-        batch_size: images per step.
+        batch_size: images per step; 0 for what the number of labels suggests.
         learning_rates: the candidates; each method's learning rate is chosen
             on the validation images.
         head: how the target head starts. `related` starts each target class
@@ -116,9 +135,9 @@ class FineTuning:
             standard error. `scratch` and `finetune` always start fresh.
     """
 
-    steps: int = setting(80, positive)
+    steps: int = setting(0, not_negative)
     head_steps: int = setting(0, not_negative)
-    batch_size: int = setting(32, positive)
+    batch_size: int = setting(0, not_negative)
     learning_rates: tuple[float, ...] = setting((0.02, 0.05), positive_numbers)
     head: str = setting("chosen", one_of("chosen", "related", "fresh"))
 
@@ -225,19 +244,15 @@ class Experiment:
         checkpoint_every: steps between checkpoints, from which an interrupted
             run continues.
 
-    >>> Experiment(methods=("finetune", "datl"), seeds=3).pretraining.steps
-    300
+    >>> Experiment(methods=("finetune", "datl"), seeds=3).l2tl.steps
+    150
     """
 
     data: Data = dataclasses.field(default_factory=Data)
     encoder: Encoder = dataclasses.field(default_factory=Encoder)
-    generalist: Training = dataclasses.field(
-        default_factory=lambda: Training(steps=300)
-    )
+    generalist: Training = dataclasses.field(default_factory=Training)
     generalist_path: str = ""
-    pretraining: Training = dataclasses.field(
-        default_factory=lambda: Training(steps=300)
-    )
+    pretraining: Training = dataclasses.field(default_factory=Training)
     finetuning: FineTuning = dataclasses.field(default_factory=FineTuning)
     datl: Datl = dataclasses.field(default_factory=Datl)
     l2tl: L2tl = dataclasses.field(default_factory=L2tl)
@@ -268,7 +283,8 @@ class Experiment:
 def completed(stored: dict) -> dict:
     """Adds the defaults of missing fields to an `asdict` configuration.
 
-    A run that is older than a field is treated as a run with its default.
+    A run that is older than a field is treated as a run with the default of
+    its time.
     """
 
     def merge(defaults: dict, values: dict) -> dict:
@@ -279,7 +295,7 @@ def completed(stored: dict) -> dict:
         }
         return defaults | values | groups
 
-    return merge(dataclasses.asdict(Experiment()), stored)
+    return merge(merge(dataclasses.asdict(Experiment()), _EARLIER), stored)
 
 
 def differences(one: dict, other: dict, prefix: str = "") -> list[str]:

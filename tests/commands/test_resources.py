@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
+from configs import glyphs_to_digits
 from tests import helpers
-from tf_transfer import config as config_lib
 from tf_transfer.commands import compare, resources, weights
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
@@ -47,7 +47,7 @@ def test_large_images_are_refused_under_a_limit(monkeypatch):
     images = np.zeros((20, 2000, 2000, 1), np.uint8)
     labels = np.arange(20) % 2
     data = ImageData(images, labels, ["a", "b"])
-    config = config_lib.Experiment()
+    config = glyphs_to_digits.get_config()
     monkeypatch.setattr(environment, "memory", lambda: 8 << 30)
     with pytest.raises(InputError, match=r"8\.0 GiB; .*`data.image_size`"):
         resources.check(config, data, data)
@@ -59,7 +59,7 @@ def test_large_images_of_a_new_run_are_not_even_loaded(
 ):
     monkeypatch.setattr(environment, "memory", lambda: 8 << 30)
     monkeypatch.setattr(run_data, "whole", None)
-    config = config_lib.Experiment()
+    config = glyphs_to_digits.get_config()
     config.data.image_size = 2000
     with pytest.raises(InputError, match=r"8\.0 GiB; .*`data.image_size`"):
         command(config, tmp_path / "run")
@@ -83,7 +83,7 @@ def test_other_encoders_are_measured_too(monkeypatch):
     data = ImageData(
         np.zeros((4, 32, 32, 3), np.uint8), np.arange(4) % 2, ["a", "b"]
     )
-    config = config_lib.Experiment()
+    config = glyphs_to_digits.get_config()
     config.encoder.name = "MobileNetV2"
     needed = resources.check(config, data, data)
     assert needed > resources._BASE + 4 * 6 * 2_257_984

@@ -23,7 +23,7 @@ def grey_photograph(height, width):
 def test_scans_are_grey_on_a_plain_background():
     found = survey.survey(loaders.load("digits"))
     assert found == survey.Survey(
-        count=1797, side=8, coloured=False, plain=True
+        count=1797, classes=10, side=8, coloured=False, plain=True
     )
 
 
@@ -33,7 +33,9 @@ def test_photographs_have_the_median_of_their_shorter_sides():
         for shape in ((30, 40), (50, 20), (90, 600))
     ]
     found = survey.survey(raw(images))
-    assert found == survey.Survey(count=3, side=30, coloured=True, plain=False)
+    assert found == survey.Survey(
+        count=3, classes=1, side=30, coloured=True, plain=False
+    )
 
 
 @pytest.mark.parametrize(("coloured", "told"), [(1, False), (2, True)])

@@ -1,5 +1,6 @@
 import pytest
 
+from configs import glyphs_to_digits
 from tf_transfer import config
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import config_checks
@@ -15,19 +16,21 @@ OUT_OF_BOUNDS = {
     "seeds": (10_001, "must be from 1 to 10,000"),
     "strategy": ("", "must be one of none, mirrored, multi_worker, tpu"),
     "checkpoint_every": (0, POSITIVE),
+    "data.image_size": (-1, NOT_NEGATIVE),
+    "data.channels": (-1, NOT_NEGATIVE),
     "data.max_pixels": (0, POSITIVE),
     "data.damaged": ("", "must be one of refuse, skip"),
     "data.source_per_class": (-1, NOT_NEGATIVE),
     "encoder.precision": ("", "must be one of float32, mixed_bfloat16"),
-    "generalist.steps": (0, POSITIVE),
-    "generalist.batch_size": (0, POSITIVE),
+    "generalist.steps": (-1, NOT_NEGATIVE),
+    "generalist.batch_size": (-1, NOT_NEGATIVE),
     "generalist.learning_rate": (1e-12, POSITIVE),
-    "pretraining.steps": (-1, POSITIVE),
-    "pretraining.batch_size": (-1, POSITIVE),
+    "pretraining.steps": (-1, NOT_NEGATIVE),
+    "pretraining.batch_size": (-1, NOT_NEGATIVE),
     "pretraining.learning_rate": (-1.0, POSITIVE),
-    "finetuning.steps": (0, POSITIVE),
+    "finetuning.steps": (-1, NOT_NEGATIVE),
     "finetuning.head_steps": (-1, NOT_NEGATIVE),
-    "finetuning.batch_size": (0, POSITIVE),
+    "finetuning.batch_size": (-1, NOT_NEGATIVE),
     "finetuning.learning_rates": ((), "must hold positive numbers"),
     "finetuning.head": ("bad", "must be one of chosen, related, fresh"),
     "datl.estimator": ("", "must be one of mean, em, bbse"),
@@ -99,9 +102,9 @@ def test_types_are_checked_first_and_settings_together_last():
     ("path", "value"),
     [
         ("seeds", 0),
-        ("generalist.steps", 0),
+        ("generalist.steps", -1),
         ("pretraining.learning_rate", -1.0),
-        ("finetuning.batch_size", 0),
+        ("finetuning.batch_size", -1),
         ("finetuning.learning_rates", ()),
         ("finetuning.learning_rates", (0.1, 0.0)),
         ("finetuning.head_steps", -1),
@@ -124,7 +127,6 @@ def test_types_are_checked_first_and_settings_together_last():
         ("l2tl.entropy", -0.1),
         ("l2tl.joint_share", 0.0),
         ("l2tl.joint_share", 1.5),
-        ("l2tl.joint_share", 0.001),
         ("methods", ("finetune", "datl", "finetune")),
         ("seeds", 10**9),
         ("encoder.precision", "float16"),
@@ -142,6 +144,24 @@ def test_refuses_and_names_the_field(path, value):
     experiment = changed({path: value})
     with pytest.raises(InputError, match=f"`{path}`.*Received: "):
         config_checks.check(experiment)
+
+
+def test_at_least_one_step_is_joint():
+    settings = {"l2tl.joint_share": 0.001}
+    config_checks.check(changed(settings))  # the steps are not known yet
+    with pytest.raises(InputError, match=r"joint_share`.*0\.001 of 80"):
+        config_checks.check(changed(settings | {"finetuning.steps": 80}))
+
+
+def test_what_follows_from_the_data_is_listed():
+    assert config_checks.missing(changed({})) == [
+        "data.image_size",
+        "data.channels",
+        *("generalist.steps", "generalist.batch_size"),
+        *("pretraining.steps", "pretraining.batch_size"),
+        *("finetuning.steps", "finetuning.batch_size"),
+    ]
+    assert config_checks.missing(glyphs_to_digits.get_config()) == []
 
 
 @pytest.mark.parametrize(

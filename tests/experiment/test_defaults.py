@@ -7,12 +7,12 @@ from tf_transfer.data.survey import Survey
 from tf_transfer.experiment import defaults
 
 
-def survey(count=1000, side=28, coloured=False, plain=True):
-    return Survey(count=count, side=side, coloured=coloured, plain=plain)
+def survey(count=1000, classes=10, side=28, coloured=False, plain=True):
+    return Survey(count, classes, side, coloured, plain)
 
 
 def photographs(count=1000, side=300):
-    return survey(count, side, coloured=True, plain=False)
+    return survey(count, 10, side, coloured=True, plain=False)
 
 
 def unset(encoder="small", weights=""):
@@ -20,6 +20,7 @@ def unset(encoder="small", weights=""):
     config = Experiment()
     config.encoder.name, config.encoder.weights = encoder, weights
     config.data.image_size = config.data.channels = 0
+    config.data.labels_per_class = 0
     for stage in (config.generalist, config.pretraining, config.finetuning):
         stage.steps = stage.batch_size = 0
     return config
@@ -41,14 +42,14 @@ def unset(encoder="small", weights=""):
 def test_images_are_as_large_and_coloured_as_the_data(
     source, target, encoder, expected
 ):
-    config, chosen = defaults.completed(unset(encoder), [source], target, 100)
+    config, chosen = defaults.completed(unset(encoder), [source], [target])
     assert (config.data.image_size, config.data.channels) == expected
     assert f"{expected[0]}x{expected[0]} pixels" in chosen[0]
 
 
 def test_the_smallest_of_several_sources_counts():
     sources = [photographs(side=64), photographs(side=32)]
-    config, _ = defaults.completed(unset(), sources, photographs(), 100)
+    config, _ = defaults.completed(unset(), sources, [photographs()])
     assert config.data.image_size == 32
 
 
@@ -67,7 +68,7 @@ def test_steps_follow_from_the_size_of_the_source(
 ):
     config = unset(weights=weights)
     source = photographs(count, side)
-    config, chosen = defaults.completed(config, [source], photographs(), 100)
+    config, chosen = defaults.completed(config, [source], [photographs()])
     assert config.generalist.steps == config.pretraining.steps == steps
     assert steps * config.generalist.batch_size == passes * count
     assert f"generalist: {steps:,} steps of 64 images" in chosen[1]
@@ -85,7 +86,7 @@ def test_steps_follow_from_the_size_of_the_source(
     ],
 )
 def test_fine_tuning_follows_from_the_labels(labels, batch, steps):
-    config, _ = defaults.completed(unset(), [survey()], survey(), labels)
+    config, _ = defaults.completed(unset(), [survey()], [survey(labels)])
     stage = config.finetuning
     assert (stage.batch_size, stage.steps) == (batch, steps)
 
@@ -95,10 +96,10 @@ def test_what_is_given_stays_and_is_not_told():
     given.data.image_size, given.data.channels = 40, 1
     for stage in (given.generalist, given.pretraining, given.finetuning):
         stage.steps, stage.batch_size = 7, 3
-    data = [photographs()], photographs()
-    assert defaults.completed(given, *data, 100) == (given, [])
-    given.finetuning.steps = 0
-    config, chosen = defaults.completed(given, *data, 96)
+    data = [photographs()], [photographs(96)]
+    assert defaults.completed(given, *data) == (given, [])
+    given.finetuning.steps = given.data.labels_per_class = 0
+    config, chosen = defaults.completed(given, *data)
     assert config.finetuning.steps == 800
     assert config.finetuning.batch_size == 3
     assert chosen[0].startswith("finetuning: 800 steps of 3 images on 96")
@@ -107,9 +108,9 @@ def test_what_is_given_stays_and_is_not_told():
 
 def test_a_trained_encoder_is_suggested_for_photographs():
     for target, suggested in ((photographs(), True), (survey(), False)):
-        _, chosen = defaults.completed(unset(), [photographs()], target, 100)
+        _, chosen = defaults.completed(unset(), [photographs()], [target])
         assert ("encoder.weights=imagenet" in chosen[-1]) is suggested
     _, chosen = defaults.completed(
-        unset("MobileNetV2"), [photographs()], photographs(), 100
+        unset("MobileNetV2"), [photographs()], [photographs()]
     )
     assert "encoder.weights=imagenet" not in chosen[-1]

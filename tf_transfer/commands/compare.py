@@ -80,12 +80,13 @@ def compare(
     """
     arrays = {"source": source, "target": target}
     _check_jobs(jobs, config.strategy)
-    source, target, fingerprints = inputs.load(
+    loaded = inputs.load(
         config, source, target, quiet, new=not os.path.exists(out)
     )
+    config, source, target = loaded.config, loaded.source, loaded.target
     chief = distribution.is_chief(distribution.strategy(config.strategy))
     with RunFolder(
-        out, config, fingerprints, writes=chief, alone=True
+        out, config, loaded.fingerprints, writes=chief, alone=True
     ) as folder:
         seeds = [
             seed
@@ -167,10 +168,10 @@ def _train_some(config: Experiment, out, arrays: dict, quiet: bool, seeds):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the calling process has warned
         data = inputs.load(config, **arrays, quiet=True)
-    source, target, fingerprints = data
-    parts = inputs.split_target(config, target, seeds)
-    with RunFolder(out, config, fingerprints) as folder:
-        for _ in _runner(config, folder, source, target, parts, quiet).run():
+    parts = inputs.split_target(config, data.target, seeds)
+    with RunFolder(out, config, data.fingerprints) as folder:
+        parts = data.source, data.target, parts
+        for _ in _runner(config, folder, *parts, quiet).run():
             pass
 
 

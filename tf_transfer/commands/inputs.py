@@ -1,23 +1,27 @@
 """Checked settings and data, for the commands `compare` and `weights`."""
 
+import copy
 import dataclasses
 import hashlib
 import pathlib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from tf_transfer.commands import resources
 from tf_transfer.config import Experiment
-from tf_transfer.data import splits
+from tf_transfer.data import image_data, loaders, splits
 from tf_transfer.data.image_data import ImageData
+from tf_transfer.data.image_files import RawImages
 from tf_transfer.data.splits import TargetSplit
+from tf_transfer.data.survey import Survey, survey
 from tf_transfer.datl import shaping
 from tf_transfer.errors import InputError
-from tf_transfer.experiment import config_checks
+from tf_transfer.experiment import config_checks, defaults
 from tf_transfer.experiment.methods import METHODS, base
 from tf_transfer.experiment.records import run_data
+from tf_transfer.models import classifiers
 from tf_transfer.training import distribution
 from tf_transfer.utils.progress import note
 
@@ -42,14 +46,31 @@ def check(config: Experiment) -> None:
         METHODS[name].check(config, None)
 
 
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """What an experiment is made of.
+
+    Attributes:
+        config: the complete settings.
+        source: the source images to train with.
+        target: the whole target.
+        fingerprints: of the data and of model files, by name.
+    """
+
+    config: Experiment
+    source: ImageData
+    target: ImageData
+    fingerprints: dict[str, str]
+
+
 def load(
     config: Experiment,
     source: ImageData | None,
     target: ImageData | None,
     quiet: bool,
     new: bool = False,
-) -> tuple[ImageData, ImageData, dict[str, str]]:
-    """Checks the settings and loads the data.
+) -> Inputs:
+    """Checks the settings, completes them and loads the data.
 
     Args:
         config: the experiment.
@@ -58,10 +79,6 @@ def load(
         quiet: print no progress.
         new: whether models will be trained for sure; then the memory that
             they need is checked before images are loaded by name.
-
-    Returns:
-        The source images to train with, the whole target, and the fingerprints
-        of the data and of model files, by name.
 
     Raises:
         InputError: if the settings or the data cannot be used.
@@ -74,12 +91,15 @@ def load(
                 "`from_dataset` returns; both can be named in the config. "
                 f"Received: {type(images).__name__}"
             )
-    if new and not (source and target):
-        resources.check_settings(config)
     # A cluster must be joined before anything is computed.
     distribution.strategy(config.strategy)
     if not quiet:
         note("loading the data")
+    if config_checks.missing(config):
+        config = _completed(config, source, target, quiet)
+        check(config)
+    if new and not (source and target):
+        resources.check_settings(config)
     # The target first: it is small, so its errors show at once.
     settings = config.data
     target = run_data.whole(settings, "target", target or settings.target)
@@ -97,7 +117,47 @@ def load(
             f"for example {source.class_names[empty[0]]!r}.",
             stacklevel=3,
         )
-    return source, target, fingerprints
+    return Inputs(config, source, target, fingerprints)
+
+
+def _completed(
+    config: Experiment,
+    source: ImageData | None,
+    target: ImageData | None,
+    quiet: bool,
+) -> Experiment:
+    """Fills in the settings that follow from the data, and says so."""
+    config = copy.deepcopy(config)
+    given = target or source
+    if given:
+        _, config.data.image_size, _, config.data.channels = given.images.shape
+    elif config.generalist_path:
+        shape = classifiers.input_shape_of(config.generalist_path)
+        if shape is not None:
+            settings = config.data
+            settings.image_size = settings.image_size or shape[0] or 0
+            settings.channels = settings.channels or shape[2] or 0
+    surveys = {
+        part: [*_surveys(config, part, images)]
+        for part, images in (("source", source), ("target", target))
+    }
+    config, chosen = defaults.completed(config, **surveys)
+    for sentence in chosen if not quiet else ():
+        note(f"chosen: {sentence}")
+    return config
+
+
+def _surveys(
+    config: Experiment, part: str, data: ImageData | None
+) -> Iterator[Survey]:
+    """Yields a survey of each data set of source or target."""
+    settings = config.data
+    if data is not None:
+        images = data.images, data.labels, data.class_names, data.test
+        yield survey(RawImages(*images), part)
+        return
+    for name in image_data.part_names(getattr(settings, part)):
+        yield survey(loaders.load(name, settings.max_pixels), name)
 
 
 def fingerprints_of(

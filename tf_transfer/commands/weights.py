@@ -30,15 +30,16 @@ def estimate_weights(
     Returns:
         A verdict of a few lines.
     """
-    source, target, fingerprints = inputs.load(
+    loaded = inputs.load(
         config, source, target, quiet, new=not os.path.exists(out)
     )
+    config, source, target = loaded.config, loaded.source, loaded.target
     resources.check(config, source, target)
     split = inputs.split_target(config, target, [0])[0]
     models = CompiledModels.of(config, source, target)
     chief = distribution.is_chief(models.strategy)
     with RunFolder(
-        out, config, fingerprints, writes=chief, alone=True
+        out, config, loaded.fingerprints, writes=chief, alone=True
     ) as folder:
         steps = 0 if config.generalist_path else config.generalist.steps
         progress = Progress(steps, quiet or not chief)

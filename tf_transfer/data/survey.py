@@ -6,6 +6,7 @@ import numpy as np
 
 from tf_transfer.data import framing, reading
 from tf_transfer.data.image_files import RawImages
+from tf_transfer.errors import InputError
 
 _SAMPLE = 200
 _COLOURED = 0.1  # difference of two channels, as a share of full brightness
@@ -19,6 +20,7 @@ class Survey:
 
     Attributes:
         count: images outside the data set's own test part.
+        classes: their number of classes.
         side: pixels of the shorter side, the median of the sample.
         coloured: whether a tenth or more of the images have coloured pixels.
         plain: whether they have a plain background, as scans and drawings do.
@@ -27,26 +29,39 @@ class Survey:
 
     >>> images = np.zeros((4, 30, 20, 3), np.uint8)
     >>> survey(RawImages(images, np.array([0, 0, 1, 1]), ["cat", "dog"]))
-    Survey(count=4, side=20, coloured=False, plain=False)
+    Survey(count=4, classes=2, side=20, coloured=False, plain=False)
     """
 
     count: int
+    classes: int
     side: int
     coloured: bool
     plain: bool
 
 
-def survey(raw: RawImages) -> Survey:
+def survey(raw: RawImages, name: str = "data") -> Survey:
     """Looks at up to 200 images, drawn at random but always the same.
 
     Args:
         raw: the images; the test part is not looked at.
+        name: of the data set, for error messages.
 
     Raises:
-        InputError: if no image can be read, or one has a wrong shape or value.
+        InputError: if there are no images, none can be read, or one has a
+            wrong shape or value.
     """
+    if not len(raw.labels):
+        raise InputError(f"The data set has no images. Received: {name!r}")
+    try:
+        return _survey(raw)
+    except InputError as error:
+        raise InputError(f"Data set {name!r}: {error}") from error
+
+
+def _survey(raw: RawImages) -> Survey:
     count = len(raw.labels)
     pool = np.setdiff1d(np.arange(count), [] if raw.test is None else raw.test)
+    pool = pool if len(pool) else np.arange(count)
     sample = np.random.default_rng(0).permutation(pool)[:_SAMPLE]
     reader = reading.ImageReader(raw.images)
     images, sides = [], []
@@ -59,6 +74,7 @@ def survey(raw: RawImages) -> Survey:
         reader.check(skip=False)
     return Survey(
         count=len(pool),
+        classes=len(raw.class_names),
         side=int(np.median(sides)),
         coloured=sum(map(_is_coloured, images))
         >= _COLOURED_IMAGES * len(images),

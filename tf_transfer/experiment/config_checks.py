@@ -106,7 +106,7 @@ def _check_together(experiment: Experiment) -> None:
             "`pretraining.steps` must be a multiple of 10 with `datl.every`. "
             f"Received: {experiment.pretraining.steps}"
         )
-    if not experiment.joint_steps:
+    if tuning.steps and not experiment.joint_steps:
         raise InputError(
             "`l2tl.joint_share` must make at least one of `finetuning.steps` "
             "joint. "
@@ -133,7 +133,19 @@ def from_json(content: Any, path: str | os.PathLike) -> Experiment:
         check(experiment)
     except InputError as error:
         raise InputError(f"{error} in {path}") from error
+    for name in missing(experiment):
+        raise InputError(f"`{name}` must be positive. Received: 0 in {path}")
     return experiment
+
+
+def missing(experiment: Experiment) -> list[str]:
+    """Returns the names of the settings that are to follow from the data."""
+    return [
+        f"{group}.{name}"
+        for group, names in config_lib.FROM_DATA.items()
+        for name in names
+        if not getattr(getattr(experiment, group), name)
+    ]
 
 
 def _dataclass(kind: type, fields: Fields) -> Any:

@@ -23,33 +23,33 @@ _TENTHS = 10  # a stage has ten epochs
 
 
 def completed(
-    config: Experiment, source: Sequence[Survey], target: Survey, labels: int
+    config: Experiment, source: Sequence[Survey], target: Sequence[Survey]
 ) -> tuple[Experiment, list[str]]:
     """Fills in the settings that are 0.
 
     Args:
         config: the experiment; it is not changed.
         source: of the data sets that are joined as the source.
-        target: of the target's images.
-        labels: labelled target images of one seed; 0 if there are none.
+        target: of those that are joined as the target.
 
     Returns:
         The complete settings, and a sentence for each kind of choice.
 
     Example:
 
-    >>> scans = Survey(count=1500, side=28, coloured=False, plain=True)
-    >>> complete, chosen = completed(Experiment(), [scans], scans, labels=100)
+    >>> scans = Survey(
+    ...     count=1500, classes=10, side=28, coloured=False, plain=True)
+    >>> complete, chosen = completed(Experiment(), [scans], [scans])
     >>> complete.data.image_size, complete.data.channels
     (28, 1)
     """
     config = copy.deepcopy(config)
     chosen = [
-        *_images(config, [*source, target], target),
+        *_images(config, source, target),
         *_source_stages(config, sum(part.count for part in source)),
-        *_fine_tuning(config, labels),
+        *_fine_tuning(config, _labels(config, target)),
     ]
-    photographs = target.coloured and not target.plain
+    photographs = any(part.coloured and not part.plain for part in target)
     if photographs and config.encoder.name == "small" and chosen:
         chosen.append(
             "the target holds photographs, which a trained encoder may know "
@@ -59,8 +59,16 @@ def completed(
     return config, chosen
 
 
+def _labels(config: Experiment, target: Sequence[Survey]) -> int:
+    """Returns the number of labelled target images of one seed."""
+    per_class = config.data.labels_per_class
+    return sum(
+        per_class * part.classes if per_class else part.count for part in target
+    )
+
+
 def _images(
-    config: Experiment, surveys: Sequence[Survey], target: Survey
+    config: Experiment, source: Sequence[Survey], target: Sequence[Survey]
 ) -> list[str]:
     """Sets size and channels: those of the smallest, and of the target."""
     data, small = config.data, config.encoder.name == "small"
@@ -68,10 +76,11 @@ def _images(
         return []
     if not data.image_size:
         least, most = _SIDES["small" if small else "other"]
-        side = min(survey.side for survey in surveys)
+        side = min(survey.side for survey in [*source, *target])
         data.image_size = max(least, min(side, most))
     if not data.channels:
-        data.channels = 3 if target.coloured or not small else 1
+        coloured = any(part.coloured for part in target)
+        data.channels = 3 if coloured or not small else 1
     kind = "colour" if data.channels == 3 else "grey"
     return [f"{kind} images of {data.image_size}x{data.image_size} pixels"]
 

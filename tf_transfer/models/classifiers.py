@@ -257,6 +257,32 @@ def with_shapes(encoder: keras.Model) -> keras.Model:
     return keras.Sequential([inputs, encoder], name=encoder.name)
 
 
+def input_shape_of(path: str) -> tuple[int | None, ...] | None:
+    """Returns the shape of the images that a `.keras` model takes.
+
+    It is None for a model that takes something else.
+
+    Raises:
+        InputError: if the file cannot be read.
+    """
+    shape = getattr(_load(path), "input_shape", None)
+    images = isinstance(shape, tuple) and len(shape) == 4
+    return shape[1:] if images else None
+
+
+def _load(path: str) -> keras.Model:
+    """Loads a `.keras` file without running code in it."""
+    if not pathlib.Path(path).is_file():
+        raise InputError(f"There is no such model file. Received: {path}")
+    try:
+        _check_size(path)
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        raise InputError(
+            f"The model file cannot be loaded. Received: {path}"
+        ) from error
+
+
 def load_classifier(
     path: str, image_shape: tuple[int, int, int], num_classes: int
 ) -> keras.Model:
@@ -271,15 +297,7 @@ def load_classifier(
     Raises:
         InputError: if the file cannot be read or the model does not fit.
     """
-    if not pathlib.Path(path).is_file():
-        raise InputError(f"There is no such model file. Received: {path}")
-    try:
-        _check_size(path)
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        raise InputError(
-            f"The model file cannot be loaded. Received: {path}"
-        ) from error
+    model = _load(path)
     last = model.layers[-1] if model.layers else model
     if model.built and isinstance(last, keras.Model):
         body, last = endings.split(model)
