@@ -41,6 +41,7 @@ def get_config() -> Experiment:
             channels=3,
             labels_per_class=10,
             validation_per_class=3,
+            test_share=0.5,
         ),
         encoder=Encoder(width=16),
         generalist=Training(steps=2000, batch_size=64, learning_rate=0.02),

@@ -21,6 +21,7 @@ def get_config() -> Experiment:
             source_per_class=2000,
             labels_per_class=60,
             validation_per_class=15,
+            test_share=0.5,
         ),
         generalist=Training(steps=1500, batch_size=64),
         pretraining=Training(steps=300, batch_size=64),

@@ -13,6 +13,7 @@ from tf_transfer import rules
         (rules.at_least(2), 2, 1),
         (rules.between(1, 9), 9, 10),
         (rules.fraction, 1.0, 0),
+        (rules.share, 0.5, 1),
         (rules.positive_numbers, (0.1, 2.0), (0.1, 0)),
         (rules.positive_numbers, (1,), ()),
         (rules.one_of("a", "b"), "b", "c"),

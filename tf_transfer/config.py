@@ -16,6 +16,7 @@ from tf_transfer.rules import (
     positive,
     positive_numbers,
     setting,
+    share,
 )
 
 _STAGE = ("steps", "batch_size")
@@ -27,7 +28,13 @@ FROM_DATA = {
 }
 """The settings that follow from the data if they are 0, by group."""
 _EARLIER = {
-    "data": {"image_size": 12, "channels": 1},
+    "data": {
+        "image_size": 12,
+        "channels": 1,
+        "labels_per_class": 10,
+        "validation_per_class": 3,
+        "test_share": 0.5,
+    },
     "generalist": {"steps": 300, "batch_size": 64},
     "pretraining": {"steps": 300, "batch_size": 64},
     "finetuning": {"steps": 80, "batch_size": 32},
@@ -53,9 +60,13 @@ class Data:
         damaged: `refuse` data with image files that cannot be read, or `skip`
             them with a warning.
         source_per_class: source images used of each class; 0 for all.
-        labels_per_class: labelled target images of each class.
+        labels_per_class: labelled target images of each class, drawn anew by
+            each seed; 0 for all labelled images outside the test part.
         validation_per_class: how many of those are held out to choose the
-            learning rate and the best method.
+            learning rate and the best method; 0 for a part of them, of all
+            labelled images another one for each seed. See `split_target`.
+        test_share: of each class, for the test part of a target that has none
+            of its own.
     """
 
     source: str = "glyphs"
@@ -68,8 +79,9 @@ class Data:
     max_pixels: int = setting(50_000_000, positive)
     damaged: str = setting("refuse", one_of("refuse", "skip"))
     source_per_class: int = setting(0, not_negative)
-    labels_per_class: int = 10
-    validation_per_class: int = 3
+    labels_per_class: int = setting(0, not_negative)
+    validation_per_class: int = setting(0, not_negative)
+    test_share: float = setting(0.2, share)
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)

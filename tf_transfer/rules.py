@@ -24,6 +24,7 @@ class Rule:
 
 positive = Rule("must be positive", lambda value: value > _SMALLEST)
 not_negative = Rule("must not be negative", lambda value: value >= 0)
+share = Rule("must be between 0 and 1", lambda value: 0 < value < 1)
 fraction = Rule("must be above 0 and at most 1", lambda value: 0 < value <= 1)
 positive_numbers = Rule(
     "must hold positive numbers",

@@ -89,17 +89,17 @@ def seed_runs(
     coarse: bool = False,
 ) -> Iterator[SeedRun]:
     """Yields the run of every seed."""
-    source, target, prints = inputs.load(config, None, None, quiet=True)
+    loaded = inputs.load(config, None, None, quiet=True)
+    config, source, target = loaded.config, loaded.source, loaded.target
     if coarse:
         groups = np.array(SUPERCLASSES.split(), np.int32)
         names = [f"superclass {c}" for c in range(groups.max() + 1)]
         source = tt.ImageData(source.images, groups[source.labels], names)
     models = CompiledModels.of(config, source, target)
     head = config.finetuning.head
-    labels = config.data.labels_per_class, config.data.validation_per_class
-    with RunFolder(out, config, prints) as folder:
-        for seed in seeds:
-            split = splits.split_target(target, *labels, seed)
+    parts = inputs.split_target(config, target, seeds)
+    with RunFolder(out, config, loaded.fingerprints) as folder:
+        for seed, split in parts.items():
             yield SeedRun(
                 models, source, split, seed, folder, lambda steps: None, head
             )

@@ -23,7 +23,12 @@ def grey_photograph(height, width):
 def test_scans_are_grey_on_a_plain_background():
     found = survey.survey(loaders.load("digits"))
     assert found == survey.Survey(
-        count=1797, classes=10, side=8, coloured=False, plain=True
+        count=1797,
+        classes=10,
+        has_test=False,
+        side=8,
+        coloured=False,
+        plain=True,
     )
 
 
@@ -34,7 +39,7 @@ def test_photographs_have_the_median_of_their_shorter_sides():
     ]
     found = survey.survey(raw(images))
     assert found == survey.Survey(
-        count=3, classes=1, side=30, coloured=True, plain=False
+        count=3, classes=1, has_test=False, side=30, coloured=True, plain=False
     )
 
 
@@ -60,7 +65,7 @@ def test_the_test_part_is_not_looked_at():
     images = [grey_photograph(9, 9) for _ in range(4)]
     images[3] = np.zeros((99, 99, 3), np.uint8)
     found = survey.survey(raw(images, test=np.array([3])))
-    assert (found.count, found.side) == (3, 9)
+    assert (found.count, found.side, found.has_test) == (3, 9, True)
 
 
 def test_damaged_files_are_passed_over(tmp_path):

@@ -1,5 +1,7 @@
 """Size, channels, batches and steps that follow from the data."""
 
+import dataclasses
+
 import pytest
 
 from tf_transfer.config import Experiment
@@ -8,7 +10,7 @@ from tf_transfer.experiment import defaults
 
 
 def survey(count=1000, classes=10, side=28, coloured=False, plain=True):
-    return Survey(count, classes, side, coloured, plain)
+    return Survey(count, classes, True, side, coloured, plain)
 
 
 def photographs(count=1000, side=300):
@@ -89,6 +91,16 @@ def test_fine_tuning_follows_from_the_labels(labels, batch, steps):
     config, _ = defaults.completed(unset(), [survey()], [survey(labels)])
     stage = config.finetuning
     assert (stage.batch_size, stage.steps) == (batch, steps)
+
+
+def test_a_share_of_the_labels_is_for_the_test_part():
+    target = dataclasses.replace(survey(750), has_test=False)
+    _, chosen = defaults.completed(unset(), [survey()], [target])
+    assert chosen[-1].endswith("on 600 labelled ones")
+    config = unset()
+    config.data.labels_per_class = 7
+    _, chosen = defaults.completed(config, [survey()], [target])
+    assert chosen[-1].endswith("on 70 labelled ones")
 
 
 def test_what_is_given_stays_and_is_not_told():

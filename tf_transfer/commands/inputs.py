@@ -229,6 +229,8 @@ def split_target(
             config.data.labels_per_class,
             config.data.validation_per_class,
             seed,
+            test_share=config.data.test_share,
+            folds=splits.folds_of(config.seeds),
         )
         test = next(iter(parts.values()), split).test  # not a copy per seed
         parts[seed] = dataclasses.replace(split, test=test)

@@ -9,7 +9,9 @@ import numpy as np
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
 
-_TEST_SEED = 20181116  # the held-out half of sets without a test part
+_TEST_SEED = 20181116  # of the test part of data sets without one
+_FOLD_SEED = 20260101
+_FOLDS = (3, 5)  # the fewest and the most
 _MOST_SHARED = 0.01  # of the test images, which the source may hold by chance
 
 
@@ -106,29 +108,56 @@ class TargetSplit:
         return getattr(self, name.value)
 
 
-def test_part(data: ImageData) -> np.ndarray:
+def test_part(data: ImageData, share: float) -> np.ndarray:
     """Returns the indices of a data set's test part.
 
-    If the data set has none of its own, it is half of every class. The seed is
-    constant, so that no run trains on an image that another run tests on.
+    If the data set has none of its own, it is a share of every class: of two or
+    more images at least one. The seed is constant, so that no run trains on an
+    image that another run tests on.
+
+    Args:
+        data: the whole data set.
+        share: between 0 and 1.
     """
     if data.test is not None:
         return data.test
     order, place = _by_class(data.labels, _TEST_SEED)
     sizes = np.bincount(data.labels)[data.labels[order]]
-    return np.sort(order[place < sizes // 2])
+    # Rounded first: .29 * 100 is a little less than 29.
+    counts = np.floor(np.round(share * sizes, 9))
+    return np.sort(order[place < np.maximum(counts, sizes > 1)])
+
+
+def folds_of(seeds: int) -> int:
+    """Returns how many folds the labelled images of some seeds lie in.
+
+    Three seeds or more together validate with every image.
+    """
+    return max(_FOLDS[0], min(seeds, _FOLDS[1]))
 
 
 def split_target(
-    data: ImageData, labels_per_class: int, validation_per_class: int, seed: int
+    data: ImageData,
+    labels_per_class: int = 0,
+    validation_per_class: int = 0,
+    seed: int = 0,
+    *,
+    test_share: float = 0.2,
+    folds: int = 5,
 ) -> TargetSplit:
-    """Draws the labelled images of one run and splits off a validation part.
+    """Takes the labelled images of one run and splits off a validation part.
 
     Args:
         data: the whole target.
-        labels_per_class: labelled images of each class.
-        validation_per_class: how many of those are held out for validation.
+        labels_per_class: labelled images of each class, drawn by the seed; 0
+            for all outside the test part.
+        validation_per_class: how many of those are held out for validation. 0
+            stands for three tenths of drawn ones, and of all labelled images
+            for fold number `seed % folds`, to which every class gives its
+            share.
         seed: of the draw.
+        test_share: of each class, for a data set without a test part.
+        folds: into which all labelled images are divided.
 
     Returns:
         The parts; `labelled` is `train` and `validation` together.
@@ -141,38 +170,89 @@ def split_target(
 
     >>> import tf_transfer as tt
     >>> digits = tt.load("digits", size=8, channels=1)
-    >>> parts = split_target(digits, 10, 3, seed=0)
-    >>> [len(part.labels) for part in (parts.train, parts.validation)]
-    [70, 30]
+    >>> for labels_per_class in (10, 0):
+    ...     parts = split_target(digits, labels_per_class, seed=0)
+    ...     print(*[len(part.labels) for part in (
+    ...         parts.train, parts.validation, parts.test)])
+    70 30 355
+    1153 289 355
     """
-    if not 0 < validation_per_class < labels_per_class:
-        raise InputError(
-            "`validation_per_class` must be positive and below "
-            f"`labels_per_class`. Received: {validation_per_class} and "
-            f"{labels_per_class}"
-        )
-    test = test_part(data)
+    test = test_part(data, test_share)
     if not len(test):
         raise InputError(
             "The target's test part must have images. "
             f"Received: none of {data.num_classes} classes"
         )
     pool = np.setdiff1d(np.arange(len(data.labels)), test)
-    counts = np.bincount(data.labels[pool], minlength=data.num_classes)
-    if counts.min() < labels_per_class:
-        smallest = int(counts.argmin())
-        raise InputError(
-            f"The target must have {labels_per_class} images of every class "
-            "outside its test part (half of each class, if the data set has no "
-            f"test part of its own). Received: {counts[smallest]} of class "
-            f"{data.class_names[smallest]!r}"
-        )
-    chosen = pool[draw_per_class(data.labels[pool], labels_per_class, seed)]
-    position = np.arange(len(chosen)) % labels_per_class
-    held_out = position < validation_per_class
+    if labels_per_class:
+        count = validation_per_class or max(1, labels_per_class * 3 // 10)
+        order, held_out = _drawn(data, pool, labels_per_class, count, seed)
+    elif validation_per_class:
+        order, held_out = _all(data, pool, validation_per_class, seed)
+    else:
+        order, held_out = _fold(data, pool, seed % folds, folds)
+    chosen = pool[order]
     return TargetSplit(
         labelled=data.take(chosen),
         train=data.take(chosen[~held_out]),
         validation=data.take(chosen[held_out]),
         test=data.take(test),
     )
+
+
+def _drawn(
+    data: ImageData, pool: np.ndarray, labels: int, validation: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws `labels` of each class; tells which of them are held out."""
+    if not 0 < validation < labels:
+        raise InputError(
+            "`validation_per_class` must be positive and below "
+            f"`labels_per_class`. Received: {validation} and {labels}"
+        )
+    counts = np.bincount(data.labels[pool], minlength=data.num_classes)
+    if counts.min() < labels:
+        smallest = int(counts.argmin())
+        raise InputError(
+            f"The target must have {labels} images of every class outside its "
+            "test part, or `labels_per_class` be 0, for all that there are. "
+            f"Received: {counts[smallest]} of class "
+            f"{data.class_names[smallest]!r}"
+        )
+    order = draw_per_class(data.labels[pool], labels, seed)
+    return order, np.arange(len(order)) % labels < validation
+
+
+def _all(
+    data: ImageData, pool: np.ndarray, validation: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Takes all images, and holds out some of each class, but never all."""
+    order, place = _by_class(data.labels[pool], seed)
+    others = _class_sizes(data, pool[order]) - 1
+    return order, _some(place < np.minimum(validation, others), data)
+
+
+def _fold(
+    data: ImageData, pool: np.ndarray, number: int, folds: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Takes all images, and holds out a fold, but no class as a whole."""
+    order, _ = _by_class(data.labels[pool], _FOLD_SEED)
+    # Classes follow each other, so that small ones share the folds out.
+    held_out = np.arange(len(order)) % folds == number
+    return order, _some(held_out & (_class_sizes(data, pool[order]) > 1), data)
+
+
+def _class_sizes(data: ImageData, indices: np.ndarray) -> np.ndarray:
+    """Returns for each image how many of them are of its class."""
+    labels = data.labels[indices]
+    return np.bincount(labels)[labels]
+
+
+def _some(held_out: np.ndarray, data: ImageData) -> np.ndarray:
+    """Raises InputError if nothing is held out; returns its argument."""
+    if not held_out.any():
+        raise InputError(
+            "The target needs some classes of two or more labelled images "
+            "outside its test part, to hold one out for validation. "
+            f"Received: {len(held_out)} images of {data.num_classes} classes"
+        )
+    return held_out

@@ -21,6 +21,7 @@ class Survey:
     Attributes:
         count: images outside the data set's own test part.
         classes: their number of classes.
+        has_test: whether there is such a part.
         side: pixels of the shorter side, the median of the sample.
         coloured: whether a tenth or more of the images have coloured pixels.
         plain: whether they have a plain background, as scans and drawings do.
@@ -28,12 +29,13 @@ class Survey:
     Example:
 
     >>> images = np.zeros((4, 30, 20, 3), np.uint8)
-    >>> survey(RawImages(images, np.array([0, 0, 1, 1]), ["cat", "dog"]))
-    Survey(count=4, classes=2, side=20, coloured=False, plain=False)
+    >>> survey(RawImages(images, np.array([0, 0, 1, 1]), ["a", "b"])).side
+    20
     """
 
     count: int
     classes: int
+    has_test: bool
     side: int
     coloured: bool
     plain: bool
@@ -75,6 +77,7 @@ def _survey(raw: RawImages) -> Survey:
     return Survey(
         count=len(pool),
         classes=len(raw.class_names),
+        has_test=raw.test is not None,
         side=int(np.median(sides)),
         coloured=sum(map(_is_coloured, images))
         >= _COLOURED_IMAGES * len(images),

@@ -37,8 +37,8 @@ def completed(
 
     Example:
 
-    >>> scans = Survey(
-    ...     count=1500, classes=10, side=28, coloured=False, plain=True)
+    >>> scans = Survey(count=1500, classes=10, has_test=True, side=28,
+    ...                coloured=False, plain=True)
     >>> complete, chosen = completed(Experiment(), [scans], [scans])
     >>> complete.data.image_size, complete.data.channels
     (28, 1)
@@ -61,10 +61,13 @@ def completed(
 
 def _labels(config: Experiment, target: Sequence[Survey]) -> int:
     """Returns the number of labelled target images of one seed."""
-    per_class = config.data.labels_per_class
-    return sum(
-        per_class * part.classes if per_class else part.count for part in target
+    per_class, test_share = config.data.labels_per_class, config.data.test_share
+    if per_class:
+        return sum(per_class * part.classes for part in target)
+    counts = (
+        part.count * (1 if part.has_test else 1 - test_share) for part in target
     )
+    return round(sum(counts))
 
 
 def _images(

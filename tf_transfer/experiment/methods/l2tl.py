@@ -66,7 +66,7 @@ def _check(config: Experiment, target: ImageData | None) -> None:
     # This credit shares the validation images out to the devices.
     count = config.data.validation_per_class * target.num_classes
     devices = distribution.strategy(config.strategy).num_replicas_in_sync
-    if count % devices:
+    if devices > 1 and (not count or count % devices):
         raise InputError(
             "For `l2tl` the number of validation images, "
             "`data.validation_per_class` for each target class, must be "

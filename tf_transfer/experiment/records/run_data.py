@@ -310,4 +310,6 @@ def split(run: Run, target: ImageData, seed: int) -> TargetSplit:
         settings.labels_per_class,
         settings.validation_per_class,
         seed,
+        test_share=settings.test_share,
+        folds=splits.folds_of(run.config.seeds),
     )
