@@ -42,7 +42,7 @@ CONFIGS = ("glyphs_to_digits", "mixture_to_usps")
 WATCHED = (
     (inputs, "load", "loading the data"),
     (compiled_models.CompiledModels, "of", "making the models"),
-    (compare, "_export_best", "export"),
+    (compare, "_export_chosen", "export"),
     (html, "write", "report"),
     (checkpoint.Resume, "save", "checkpoints"),
     (run_folder.RunFolder, "save_model", "saved models"),

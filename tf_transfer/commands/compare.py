@@ -106,9 +106,8 @@ def compare(
             runner = _runner(config, folder, source, target, parts, quiet)
             weights = train(runner)
             if chief:
-                first = parts[0].labelled
                 names = _data_names(config, arrays)
-                publish(folder, weights, source, target, first, names)
+                publish(folder, weights, source, target, parts[0], names)
         return statistics.summary(folder.results, config.methods)
 
 
@@ -233,7 +232,7 @@ def publish(
     weights: WeightTable | None,
     source: ImageData,
     target: ImageData,
-    labelled: ImageData,
+    split: TargetSplit,
     names: dict[str, str | None],
 ) -> None:
     """Writes the weights, the figures, the exported model and the report.
@@ -243,21 +242,19 @@ def publish(
         weights: of all seeds, or None if no method uses the source.
         source: the source images that were trained on.
         target: the whole target.
-        labelled: the first seed's labelled target images.
+        split: the target's parts for the first seed.
         names: of source and target; None if they were given as arrays.
     """
     if weights is not None:
         weights.write_csv(folder.files)
-        figures.write_weights(folder.files, weights, source, labelled)
+        figures.write_weights(folder.files, weights, source, split.labelled)
     figures.write_curves(folder.files, folder.results)
-    _export_best(folder, target, names)
+    export.write_data(folder, source, target, split, names)
+    _export_chosen(folder)
     html.write(folder.path, source, target)
 
 
-def _export_best(
-    folder: RunFolder, target: ImageData, names: dict[str, str | None]
-) -> None:
-    """Exports the chosen method's best seed, by validation accuracy."""
-    export.write_data(folder, target, names)
+def _export_chosen(folder: RunFolder) -> None:
+    """Exports a model of the chosen method."""
     if "1" not in folder.files.names("export"):
         export.export(folder.path)

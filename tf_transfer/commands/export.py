@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tf_transfer.data.image_data import ImageData
+from tf_transfer.data.splits import TargetSplit
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import statistics
 from tf_transfer.experiment.records import data_info, run_data
@@ -22,20 +23,29 @@ _REPRESENTATIVE = 200
 
 
 def write_data(
-    folder: RunFolder, target: ImageData, names: dict[str, str | None]
+    folder: RunFolder,
+    source: ImageData,
+    target: ImageData,
+    split: TargetSplit,
+    names: dict[str, str | None],
 ) -> None:
     """Writes `data.json`: what a server needs to know of the target.
 
     Args:
         folder: the run's folder.
+        source: the source images that were trained on.
         target: the whole target.
+        split: its parts for the first seed.
         names: of source and target; None if they were given as arrays.
     """
+    parts = [source, split.labelled, split.validation, split.test]
+    counts = [len(part.labels) for part in parts]
     info = DataInfo(
         **names,
         class_names=target.class_names,
         image_shape=target.images.shape[1:],
         frame=target.frame,
+        counts=dict(zip(data_info.COUNTED, counts, strict=True)),
     )
     folder.write(data_info.NAME, info.to_json())
 
@@ -125,8 +135,15 @@ def load(run: FinishedRun, result: Result):
 
 def _provenance(run: FinishedRun, result: Result) -> dict[str, Any]:
     weights = result.weights
+    tests = [r.test.accuracy for r in run.results if r.method == result.method]
+    mean, interval = statistics.mean_interval(tests)
     return {
         "method": result.method,
+        "expected_accuracy": {
+            "mean": mean,
+            "interval": interval if len(tests) > 1 else None,
+            "seeds": len(tests),
+        },
         "seed": result.seed,
         "validation": result.validation.to_json(),
         "test": result.test.to_json(),

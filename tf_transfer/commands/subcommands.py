@@ -11,6 +11,7 @@ from absl import flags
 
 from tf_transfer.commands import failures
 from tf_transfer.utils.escaping import printable
+from tf_transfer.utils.messages import shell_word
 from tf_transfer.utils.processes import silenced
 
 _QUIET = "print no progress on standard error; warnings are still printed"
@@ -83,18 +84,28 @@ tf-transfer compare --config.data.source=folder:photos \\
 def compare(values: flags.FlagValues, files: list[str]) -> None:
     """Prints the table of the methods and what it suggests."""
     from tf_transfer.commands import compare
-    from tf_transfer.experiment.records import results
-    from tf_transfer.report.text import advice, table
-    from tf_transfer.utils.storage.folders import Folder
+    from tf_transfer.experiment.records.run_data import Run
+    from tf_transfer.report.text import advice, data_used, expected, table
 
     config, quiet, jobs = values.config, values.quiet, values.jobs
     out = pathlib.Path(values.out or f"runs/{_config_name(values)}")
     with failures.explained(config.strategy, out):
         rows = compare.compare(config, out, quiet=quiet, jobs=jobs)
-        sentences = advice(results.read(Folder(out)), config.methods)
-        lines = [table(rows, config.seeds), *sentences]
-        print("\n".join(lines))
+        run = Run.read(out)
+        counts = run.data.counts if run.data else {}
+        print(table(rows, config.seeds))
+        for sentence in (
+            *advice(run.results, config.methods),
+            *data_used(counts, config.data),
+            expected(rows),
+        ):
+            print(sentence)
     _print_contents(out)
+    page, model = out / "report.html", out / "export" / "1"
+    print(
+        f"Next: open {printable(str(page))}, and try the model: tf-transfer "
+        f"predict --model={shell_word(str(model))} FILES"
+    )
 
 
 @_command(

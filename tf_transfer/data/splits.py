@@ -128,6 +128,11 @@ def test_part(data: ImageData, share: float) -> np.ndarray:
     return np.sort(order[place < np.maximum(counts, sizes > 1)])
 
 
+def validation_of(labels_per_class: int) -> int:
+    """Returns how many of the drawn labels of a class are for validation."""
+    return max(1, labels_per_class * 3 // 10)
+
+
 def folds_of(seeds: int) -> int:
     """Returns how many folds the labelled images of some seeds lie in.
 
@@ -185,7 +190,7 @@ def split_target(
         )
     pool = np.setdiff1d(np.arange(len(data.labels)), test)
     if labels_per_class:
-        count = validation_per_class or max(1, labels_per_class * 3 // 10)
+        count = validation_per_class or validation_of(labels_per_class)
         order, held_out = _drawn(data, pool, labels_per_class, count, seed)
     elif validation_per_class:
         order, held_out = _all(data, pool, validation_per_class, seed)

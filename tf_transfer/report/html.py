@@ -18,7 +18,7 @@ from tf_transfer.experiment.records.run_data import FinishedRun
 from tf_transfer.experiment.statistics import Row
 from tf_transfer.report import charts, mistakes_section, svg, weights_section
 from tf_transfer.report.markdown import stems
-from tf_transfer.report.text import advice, points
+from tf_transfer.report.text import advice, labels_used, points
 from tf_transfer.utils import progress
 from tf_transfer.utils.escaping import printable
 
@@ -144,8 +144,7 @@ def _setting(config: Experiment, results: Sequence[Result]) -> str:
     data, seeds = config.data, config.seeds
     spent = progress.duration(sum(r.seconds for r in results))
     return (
-        f"{data.labels_per_class} labelled target images per class "
-        f"({data.validation_per_class} of them for validation), "
+        f"{labels_used(data)}, "
         f"{seeds} {'seed' if seeds == 1 else 'seeds'}, "
         f"{spent} of training, summed over processes."
     )

@@ -18,7 +18,7 @@ from tf_transfer.experiment.methods import METHODS
 from tf_transfer.experiment.methods.baselines import BASELINE, BY_HEAD
 from tf_transfer.experiment.records import run_data
 from tf_transfer.report import figures
-from tf_transfer.report.text import advice, points
+from tf_transfer.report.text import advice, labels_used, points
 from tf_transfer.utils.escaping import markdown, markdown_code
 from tf_transfer.utils.storage.folders import replacing
 
@@ -176,8 +176,7 @@ class _Section:
         text = (
             f"{markdown(stems(names.source))} -> "
             f"{markdown(stems(names.target))}, "
-            f"{settings.labels_per_class} labels per class "
-            f"({settings.validation_per_class} of them for validation), "
+            f"{labels_used(settings)}, "
             f"{seeds} {'seed' if seeds == 1 else 'seeds'}{self._unfinished()}; "
             f"{spent} of training on "
             f"{markdown(' and '.join(sorted(machines)))}."

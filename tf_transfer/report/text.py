@@ -1,10 +1,12 @@
 """The results of a run as sentences, and as a table for the terminal."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tf_transfer.config import Data
+from tf_transfer.data import splits
 from tf_transfer.experiment.methods import METHODS
 from tf_transfer.experiment.methods.baselines import BASELINE
 from tf_transfer.experiment.records.results import Result
@@ -16,6 +18,48 @@ from tf_transfer.experiment.statistics import (
     gain,
     summary,
 )
+
+
+def labels_used(data: Data) -> str:
+    """Says how many target images are labelled, and validated with."""
+    labels = data.labels_per_class
+    if labels:
+        held_out = data.validation_per_class or splits.validation_of(labels)
+        return (
+            f"{labels} labelled target images per class ({held_out} of them "
+            "for validation)"
+        )
+    held_out = data.validation_per_class
+    part = f"{held_out} of each class" if held_out else "a part by turns"
+    return f"all labelled target images ({part} for validation)"
+
+
+def data_used(counts: Mapping[str, int], data: Data) -> list[str]:
+    """Says what a run was trained and tested with.
+
+    Args:
+        counts: of images; see `DataInfo`.
+        data: settings of the run.
+    """
+    if not counts:
+        return []
+    all_of = "" if data.labels_per_class else "all "
+    return [
+        f"Trained with {counts['source']:,} source images and "
+        f"{all_of}{counts['labelled']:,} labelled target images, "
+        f"{counts['validation']:,} of them for validation; tested with "
+        f"{counts['test']:,} others."
+    ]
+
+
+def expected(rows: Sequence[Row]) -> str:
+    """Says what accuracy to expect of the exported model."""
+    (row,) = [row for row in rows if row.chosen]
+    return (
+        f"The exported model is one of {row.method}: expect an accuracy of "
+        f"{points(row.accuracy, row.interval)} % on new images like the test "
+        "images (mean over seeds)."
+    )
 
 
 def table(rows: Sequence[Row], seeds: int) -> str:

@@ -11,6 +11,9 @@ NAME = "data.json"
 MOST = 2**27  # bytes of it
 _MOST_SIDE = 2**15
 _MAXIMA = (1e-6, 1e9)
+_MOST_IMAGES = 10**12
+COUNTED = ("source", "labelled", "validation", "test")
+"""The parts of the data whose images are counted."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,9 @@ class DataInfo:
         image_shape: height, width and channels of the framed images.
         frame: what maps raw target images to framed ones; None if the target
             was given as framed arrays.
+        counts: numbers of images: of the `source`, `labelled` target images of
+            a seed, `validation` images of the first seed, and `test` images.
+            A run of an older version has none.
     """
 
     source: str | None
@@ -30,6 +36,7 @@ class DataInfo:
     class_names: list[str]
     image_shape: tuple[int, ...]
     frame: framing.Frame | None
+    counts: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_json(
@@ -50,6 +57,7 @@ class DataInfo:
             class_names=fields.texts("class_names"),
             image_shape=tuple(shape),
             frame=_frame(fields),
+            counts=_counts(fields),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -62,6 +70,14 @@ def _name(fields: Fields, part: str) -> str | None:
     if part in fields.content and fields.content[part] is None:
         return None
     return fields.text(part)
+
+
+def _counts(fields: Fields) -> dict[str, int]:
+    """Returns the numbers of images; an older file has none."""
+    counts = fields.object("counts", {})
+    if not counts.content:
+        return {}
+    return {part: counts.integer(part, 0, _MOST_IMAGES) for part in COUNTED}
 
 
 def _frame(fields: Fields) -> framing.Frame | None:

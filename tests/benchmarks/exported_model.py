@@ -1,0 +1,137 @@
+"""Which model of a finished run to serve: candidates side by side. JSON.
+
+python tests/benchmarks/exported_model.py runs/one runs/two
+
+For the chosen method of each run (and for `finetune`) it measures on the test
+images, which no candidate is chosen by:
+
+`mean`           the mean over the models of all seeds, with its interval
+`best`           the seed with the largest validation accuracy
+`first`          the first seed
+`weights`        one model with the mean of all seeds' weights
+`ensemble`       the mean of all seeds' probabilities
+`distilled`      the first seed's model, trained on by the ensemble's
+                 probabilities of labelled target images and source images
+
+A run should have all its labels in use (`data.labels_per_class=0`), or the
+seeds know different images.
+"""
+
+import argparse
+import json
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_transfer.commands import export
+from tf_transfer.data import splits
+from tf_transfer.data.image_data import ImageData
+from tf_transfer.experiment import statistics
+from tf_transfer.experiment.records import run_data
+from tf_transfer.experiment.records.run_data import FinishedRun
+
+STEPS = 300
+BATCH = 64
+TEMPERATURE = 2.0
+
+
+def logits_of(model: keras.Model, images: ImageData) -> np.ndarray:
+    """Returns the outputs for all images, `[N, C]`."""
+    unit = images.images.astype(np.float32) / 255
+    return model.predict(unit, batch_size=512, verbose=0)
+
+
+def accuracy(outputs: np.ndarray, images: ImageData) -> float:
+    """Returns the share of images whose largest output is their class."""
+    return float((outputs.argmax(axis=1) == images.labels).mean())
+
+
+def probabilities(models, images: ImageData, temperature: float = 1.0):
+    """Returns the mean of the models' probabilities, `[N, C]`."""
+    outputs = [logits_of(model, images) / temperature for model in models]
+    return np.mean([np.asarray(tf.nn.softmax(each)) for each in outputs], 0)
+
+
+def distilled(models, labelled: ImageData, source: ImageData) -> keras.Model:
+    """Returns the first model, trained on by the probabilities of all."""
+    student = keras.models.clone_model(models[0])
+    student.set_weights(models[0].get_weights())
+    rng = np.random.default_rng(0)
+    some = source.take(rng.permutation(len(source.labels))[: STEPS * BATCH])
+    parts = [
+        tf.data.Dataset.from_tensor_slices(
+            (
+                images.images.astype(np.float32) / 255,
+                probabilities(models, images, TEMPERATURE),
+            )
+        )
+        .shuffle(len(images.labels), seed=0)
+        .repeat()
+        .batch(BATCH // 2)
+        for images in (labelled, some)
+    ]
+    batches = tf.data.Dataset.zip(*parts).map(
+        lambda one, two: tuple(
+            tf.concat([a, b], 0) for a, b in zip(one, two, strict=True)
+        )
+    )
+    rate = keras.optimizers.schedules.CosineDecay(0.02, STEPS)
+    student.compile(
+        keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
+        lambda true, outputs: keras.losses.categorical_crossentropy(
+            true, outputs / TEMPERATURE, from_logits=True
+        ),
+    )
+    student.fit(batches, steps_per_epoch=STEPS, verbose=0)
+    return student
+
+
+def candidates(run: FinishedRun, method: str) -> dict[str, float]:
+    """Returns the test accuracy of every candidate."""
+    target = run_data.reload(run, "target")
+    source = splits.trained_on(
+        run_data.reload(run, "source"), run.config.data.source_per_class
+    )
+    results = [r for r in run.results if r.method == method]
+    results.sort(key=lambda result: result.seed)
+    models = [export.load(run, result) for result in results]
+    parts = run_data.split(run, target, 0)
+    test = parts.test
+    alone = [accuracy(logits_of(model, test), test) for model in models]
+    mean, interval = statistics.mean_interval(alone)
+    averaged = export.load(run, results[0])
+    every = zip(*(model.get_weights() for model in models), strict=True)
+    averaged.set_weights([np.mean(arrays, axis=0) for arrays in every])
+    best = max(
+        results, key=lambda r: (r.validation.accuracy, -r.validation.loss)
+    )
+    student = distilled(models, parts.labelled, source)
+    return {
+        "mean": round(mean, 4),
+        "interval": round(interval, 4),
+        "best": round(alone[results.index(best)], 4),
+        "first": round(alone[0], 4),
+        "weights": round(accuracy(logits_of(averaged, test), test), 4),
+        "ensemble": round(accuracy(probabilities(models, test), test), 4),
+        "distilled": round(accuracy(logits_of(student, test), test), 4),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("runs", nargs="+")
+    figures = {}
+    for path in parser.parse_args().runs:
+        run = FinishedRun.read(path)
+        chosen = statistics.choose(run.results, run.config.methods)
+        for method in dict.fromkeys([chosen, "finetune"]):
+            figures[f"{path}, {method}"] = candidates(run, method)
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
