@@ -17,7 +17,7 @@ from tests import helpers
 from tf_transfer.commands import arguments, inputs
 from tf_transfer.config import Experiment
 from tf_transfer.data import framing, image_data
-from tf_transfer.data.image_files import EncodedImages, RawImages
+from tf_transfer.data.raw.image_files import EncodedImages, RawImages
 from tf_transfer.errors import InputError
 from tf_transfer.models import classifiers
 

@@ -29,6 +29,7 @@ FROM_DATA = {
 """The settings that follow from the data if they are 0, by group."""
 _EARLIER = {
     "data": {
+        "target": "digits",
         "image_size": 12,
         "channels": 1,
         "labels_per_class": 10,
@@ -47,8 +48,12 @@ class Data:
     """The source and the target: which images, how many and how large.
 
     Attributes:
-        source: data set name, or several joined by `+`; see `data.loaders`.
-        target: data set name.
+        source: data set name, or several joined by `+`; see `data.raw.loaders`.
+        target: data set name. Without a name it is `digits`, unless there are
+            unlabelled images, which are enough for `weights`.
+        unlabelled: name of more target images, whose labels are not used; of a
+            folder all images at any depth. The importance weights are
+            estimated from them and from the labelled images together.
         source_classes, target_classes: names of the classes to use; empty
             for all.
         image_size: side in pixels of the images that the model receives; 0
@@ -70,7 +75,8 @@ class Data:
     """
 
     source: str = "glyphs"
-    target: str = "digits"
+    target: str = ""
+    unlabelled: str = ""
     source_classes: tuple[str, ...] = ()
     target_classes: tuple[str, ...] = ()
     image_size: int = setting(0, not_negative)

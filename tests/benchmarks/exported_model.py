@@ -86,7 +86,7 @@ def distilled(models, labelled: ImageData, source: ImageData) -> keras.Model:
             true, outputs / TEMPERATURE, from_logits=True
         ),
     )
-    student.fit(batches, steps_per_epoch=STEPS, verbose=0)
+    student.fit(batches, steps_per_epoch=STEPS, verbose=0, shuffle=False)
     return student
 
 

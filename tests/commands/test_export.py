@@ -8,7 +8,8 @@ import tensorflow as tf
 import tf_transfer as tt
 from tests import helpers
 from tf_transfer.commands import export
-from tf_transfer.data import loaders, splits
+from tf_transfer.data import splits
+from tf_transfer.data.raw import loaders
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import statistics
 from tf_transfer.experiment.records import results

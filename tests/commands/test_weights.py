@@ -1,4 +1,7 @@
+import json
+
 import numpy as np
+import PIL.Image
 import pytest
 
 import tf_transfer as tt
@@ -6,7 +9,9 @@ from tests import helpers
 from tf_transfer import config as config_lib
 from tf_transfer.commands import weights
 from tf_transfer.errors import InputError
+from tf_transfer.experiment.records import weights_file
 from tf_transfer.experiment.records.run_folder import RunFolder
+from tf_transfer.utils.storage.folders import Folder
 
 
 def test_warns_of_a_weak_generalist(tmp_path):
@@ -77,3 +82,76 @@ def test_a_source_class_without_examples_is_a_warning(tmp_path):
         )
     last = (tmp_path / "weights" / "weights.csv").read_text().splitlines()[-1]
     assert last.endswith(",0.0")
+
+
+def test_unlabelled_images_are_enough(tmp_path, monkeypatch, capsys):
+    """Their weights are those of the same images with labels."""
+    rng = np.random.default_rng(0)
+    for name in ("source", "flat"):
+        data = helpers.blobs(per_class=20, classes=8 if name == "source" else 2)
+        np.savez(
+            tmp_path / f"{name}.npz", x_train=data.images, y_train=data.labels
+        )
+        for image in rng.permutation(data.images):
+            pixels = image[..., 0]
+            path = tmp_path / name / f"{rng.integers(1 << 60)}.png"
+            path.parent.mkdir(exist_ok=True)
+            PIL.Image.fromarray(pixels).save(path)
+    monkeypatch.chdir(tmp_path)
+    shared = [
+        "weights",
+        "--quiet",
+        "--config.data.source=npz:source.npz",
+        "--config.data.image_size=8",
+        "--config.data.channels=1",
+        "--config.encoder.width=4",
+        "--config.generalist.steps=40",
+        "--config.generalist.batch_size=32",
+    ]
+    status, output, err = helpers.call_command(
+        monkeypatch,
+        capsys,
+        *shared,
+        "--config.data.unlabelled=folder:flat",
+        "--out=without",
+    )
+    assert status == 0, err
+    assert "source classes" in output
+    without = weights_file.WeightTable.read_csv(Folder(tmp_path / "without"))
+    assert set(without.top(2)) == {0, 1}
+    config = config_lib.completed(
+        json.loads((tmp_path / "without" / "config.json").read_text())
+    )
+    assert config["fingerprints"].keys() == {"source", "target"}
+    with pytest.raises(InputError, match="Target images are needed"):
+        tt.compare(
+            helpers.tiny_experiment(),
+            tmp_path / "run",
+            source=helpers.blobs(),
+            unlabelled=helpers.blobs(),
+            quiet=True,
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_labelled_and_unlabelled_images_are_counted_together(tmp_path):
+    data = helpers.domains()
+    config = helpers.tiny_experiment(
+        generalist=config_lib.Training(steps=200, batch_size=32)
+    )
+    target = data["target"].only(["class 0", "class 1"])
+    others = data["target"].only(["class 3"])
+    tables = []
+    for name, images in (("with", others), ("without", None)):
+        weights.estimate_weights(
+            config,
+            tmp_path / name,
+            source=data["source"],
+            target=target,
+            unlabelled=images,
+            quiet=True,
+        )
+        folder = Folder(tmp_path / name)
+        tables.append(weights_file.WeightTable.read_csv(folder))
+    with_others, without = (table.mean("target_prior") for table in tables)
+    assert with_others[3] > without[3] + 0.2

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_transfer.data import framing, loaders
+from tf_transfer.data import framing
+from tf_transfer.data.raw import loaders
 from tf_transfer.errors import InputError
 
 

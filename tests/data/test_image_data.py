@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 
 from tests import helpers
-from tf_transfer.data import image_data, loaders
-from tf_transfer.data.image_files import RawImages
+from tf_transfer.data import image_data
+from tf_transfer.data.raw import loaders
+from tf_transfer.data.raw.image_files import RawImages
 from tf_transfer.errors import InputError
 
 

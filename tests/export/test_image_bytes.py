@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import tf_transfer as tt
 from tests import helpers
-from tf_transfer.data import image_files
+from tf_transfer.data.raw import image_files
 from tf_transfer.export import image_bytes, signatures
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)

@@ -34,6 +34,7 @@ def compare(
     *,
     source: ImageData | None = None,
     target: ImageData | None = None,
+    unlabelled: ImageData | None = None,
     quiet: bool = False,
     jobs: int = 1,
 ) -> list[statistics.Row]:
@@ -49,6 +50,8 @@ def compare(
         source: labelled source images instead of `config.data.source`; see
             `from_dataset` for a `tf.data.Dataset`.
         target: labelled target images instead of `config.data.target`.
+        unlabelled: target images without labels, for the importance weights
+            alone, instead of `config.data.unlabelled`.
         quiet: print no progress.
         jobs: processes that train seeds in parallel; a script that uses
             several must call this under `if __name__ == "__main__":`.
@@ -78,10 +81,10 @@ def compare(
     >>> [row.method for row in rows]
     ['scratch']
     """
-    arrays = {"source": source, "target": target}
+    arrays = {"source": source, "target": target, "unlabelled": unlabelled}
     _check_jobs(jobs, config.strategy)
     loaded = inputs.load(
-        config, source, target, quiet, new=not os.path.exists(out)
+        config, **arrays, quiet=quiet, new=not os.path.exists(out)
     )
     config, source, target = loaded.config, loaded.source, loaded.target
     chief = distribution.is_chief(distribution.strategy(config.strategy))
@@ -96,7 +99,7 @@ def compare(
         if seeds or not folder.has(html.NAME):
             _check_results(config, folder, source.num_classes)
             needed = resources.check(config, source, target)
-            parts = prepare(config, source, target, quiet)
+            parts = prepare(loaded, quiet)
             jobs = resources.limited(min(jobs, len(seeds)), needed)
             if jobs > 1:
                 shares = [seeds[i::jobs] for i in range(jobs)]
@@ -136,20 +139,16 @@ def _check_results(config: Experiment, folder: RunFolder, classes: int) -> None:
 def _data_names(config: Experiment, arrays: dict) -> dict[str, str | None]:
     """Returns the configured names of the data not given as arrays."""
     return {
-        part: getattr(config.data, part) if images is None else None
-        for part, images in arrays.items()
+        part: getattr(config.data, part) if arrays[part] is None else None
+        for part in ("source", "target")
     }
 
 
-def prepare(
-    config: Experiment, source: ImageData, target: ImageData, quiet: bool
-) -> dict[int, TargetSplit]:
+def prepare(loaded: inputs.Inputs, quiet: bool) -> dict[int, TargetSplit]:
     """Splits and checks the data of all seeds before anything is trained.
 
     Args:
-        config: the experiment.
-        source: the source images to train with.
-        target: the whole target.
+        loaded: the data, and the complete settings.
         quiet: print no hint that TensorBoard is missing.
 
     Returns:
@@ -157,8 +156,11 @@ def prepare(
     """
     if not (quiet or tensorboard.installed()):
         note(_WITHOUT_TENSORBOARD)
-    parts = inputs.split_target(config, target, range(config.seeds))
-    splits.check_apart(source, parts[0].test)
+    seeds = range(loaded.config.seeds)
+    parts = inputs.split_target(
+        loaded.config, loaded.target, seeds, loaded.unlabelled
+    )
+    splits.check_apart(loaded.source, parts[0].test)
     return parts
 
 
@@ -167,7 +169,7 @@ def _train_some(config: Experiment, out, arrays: dict, quiet: bool, seeds):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the calling process has warned
         data = inputs.load(config, **arrays, quiet=True)
-    parts = inputs.split_target(config, data.target, seeds)
+    parts = inputs.split_target(config, data.target, seeds, data.unlabelled)
     with RunFolder(out, config, data.fingerprints) as folder:
         parts = data.source, data.target, parts
         for _ in _runner(config, folder, *parts, quiet).run():

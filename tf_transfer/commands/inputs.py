@@ -5,15 +5,17 @@ import dataclasses
 import hashlib
 import pathlib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from tf_transfer.commands import resources
 from tf_transfer.config import Experiment
-from tf_transfer.data import image_data, loaders, splits
+from tf_transfer.data import image_data, splits
+from tf_transfer.data import unlabelled as unlabelled_images
 from tf_transfer.data.image_data import ImageData
-from tf_transfer.data.image_files import RawImages
+from tf_transfer.data.raw import loaders
+from tf_transfer.data.raw.image_files import RawImages
 from tf_transfer.data.splits import TargetSplit
 from tf_transfer.data.survey import Survey, survey
 from tf_transfer.datl import shaping
@@ -46,6 +48,9 @@ def check(config: Experiment) -> None:
         METHODS[name].check(config, None)
 
 
+_EMBEDDED = "digits"
+
+
 @dataclasses.dataclass(frozen=True)
 class Inputs:
     """What an experiment is made of.
@@ -53,13 +58,16 @@ class Inputs:
     Attributes:
         config: the complete settings.
         source: the source images to train with.
-        target: the whole target.
+        target: the whole target; without labels all its images are of one
+            class.
+        unlabelled: more target images without labels, or None.
         fingerprints: of the data and of model files, by name.
     """
 
     config: Experiment
     source: ImageData
     target: ImageData
+    unlabelled: ImageData | None
     fingerprints: dict[str, str]
 
 
@@ -69,6 +77,8 @@ def load(
     target: ImageData | None,
     quiet: bool,
     new: bool = False,
+    unlabelled: ImageData | None = None,
+    labels: bool = True,
 ) -> Inputs:
     """Checks the settings, completes them and loads the data.
 
@@ -79,35 +89,48 @@ def load(
         quiet: print no progress.
         new: whether models will be trained for sure; then the memory that
             they need is checked before images are loaded by name.
+        unlabelled: target images instead of `config.data.unlabelled`.
+        labels: whether labelled target images are needed.
 
     Raises:
         InputError: if the settings or the data cannot be used.
     """
     check(config)
-    for images in (source, target):
+    for images in (source, target, unlabelled):
         if not isinstance(images, ImageData | None):
             raise InputError(
-                "`source` and `target` must be ImageData, such as "
-                "`from_dataset` returns; both can be named in the config. "
+                "`source`, `target` and `unlabelled` must be ImageData, such "
+                "as `from_dataset` returns; all can be named in the config. "
                 f"Received: {type(images).__name__}"
             )
     # A cluster must be joined before anything is computed.
     distribution.strategy(config.strategy)
     if not quiet:
         note("loading the data")
+    named = config.data.target or config.data.unlabelled
+    if target is None and unlabelled is None and not named:
+        config = copy.deepcopy(config)
+        config.data.target = _EMBEDDED
     if config_checks.missing(config):
-        config = _completed(config, source, target, quiet)
+        config = _completed(config, source, target, unlabelled, quiet)
         check(config)
     if new and not (source and target):
         resources.check_settings(config)
     # The target first: it is small, so its errors show at once.
     settings = config.data
-    target = run_data.whole(settings, "target", target or settings.target)
+    target, unlabelled = run_data.whole_target(
+        settings,
+        target or settings.target,
+        unlabelled or settings.unlabelled,
+    )
     source = run_data.whole(settings, "source", source or settings.source)
-    _check_pair(config, source, target)
-    for name in config.methods:
+    if target is None and not labels:
+        target, unlabelled = unlabelled, None
+    _check_target(target, labels)
+    _check_source(config, source, [target, unlabelled])
+    for name in config.methods if labels else ():
         METHODS[name].check(config, target)
-    fingerprints = fingerprints_of(config, source, target)
+    fingerprints = fingerprints_of(config, source, target, unlabelled)
     source = splits.trained_on(source, config.data.source_per_class)
     _check_held_out(config, source)
     empty = np.flatnonzero(source.prior == 0)
@@ -117,18 +140,19 @@ def load(
             f"for example {source.class_names[empty[0]]!r}.",
             stacklevel=3,
         )
-    return Inputs(config, source, target, fingerprints)
+    return Inputs(config, source, target, unlabelled, fingerprints)
 
 
 def _completed(
     config: Experiment,
     source: ImageData | None,
     target: ImageData | None,
+    unlabelled: ImageData | None,
     quiet: bool,
 ) -> Experiment:
     """Fills in the settings that follow from the data, and says so."""
     config = copy.deepcopy(config)
-    given = target or source
+    given = target or source or unlabelled
     if given:
         _, config.data.image_size, _, config.data.channels = given.images.shape
     elif config.generalist_path:
@@ -138,8 +162,9 @@ def _completed(
             settings.image_size = settings.image_size or shape[0] or 0
             settings.channels = settings.channels or shape[2] or 0
     surveys = {
-        part: [*_surveys(config, part, images)]
-        for part, images in (("source", source), ("target", target))
+        "source": [*_surveys(config, "source", source)],
+        "target": [*_surveys(config, "target", target)]
+        or [*_surveys(config, "unlabelled", unlabelled)],
     }
     config, chosen = defaults.completed(config, **surveys)
     for sentence in chosen if not quiet else ():
@@ -156,15 +181,22 @@ def _surveys(
         images = data.images, data.labels, data.class_names, data.test
         yield survey(RawImages(*images), part)
         return
-    for name in image_data.part_names(getattr(settings, part)):
-        yield survey(loaders.load(name, settings.max_pixels), name)
+    load = loaders.load if part != "unlabelled" else unlabelled_images.load
+    names = getattr(settings, part)
+    for name in image_data.part_names(names) if names else ():
+        yield survey(load(name, settings.max_pixels), name)
 
 
 def fingerprints_of(
-    config: Experiment, source: ImageData, target: ImageData
+    config: Experiment,
+    source: ImageData,
+    target: ImageData,
+    unlabelled: ImageData | None = None,
 ) -> dict[str, str]:
     """Returns hashes of the data, and of the files that models come from."""
     prints = {"source": source.fingerprint(), "target": target.fingerprint()}
+    if unlabelled is not None:
+        prints["unlabelled"] = unlabelled.fingerprint()
     files = {
         "generalist": config.generalist_path,
         "encoder": config.encoder.weights,
@@ -177,24 +209,35 @@ def fingerprints_of(
     return prints
 
 
-def _check_pair(
-    config: Experiment, source: ImageData, target: ImageData
-) -> None:
-    if target.num_classes < 2:
+def _check_target(target: ImageData | None, labels: bool) -> None:
+    """Raises InputError if there are no target images, or no labels."""
+    if target is None:
+        raise InputError(
+            "Target images are needed: labelled ones by `data.target`, or for "
+            "`weights` unlabelled ones by `data.unlabelled`. Received: none"
+        )
+    if labels and target.num_classes < 2:
         raise InputError(
             "The target must have at least two classes. "
             f"Received: {', '.join(target.class_names)}"
         )
+
+
+def _check_source(
+    config: Experiment, source: ImageData, targets: Sequence[ImageData | None]
+) -> None:
     missing = set(config.relevant) - set(source.class_names)
     if missing:
         raise InputError(
             f"`relevant` must name source classes. Received: {min(missing)!r}"
         )
-    if source.images.shape[1:] != target.images.shape[1:]:
-        raise InputError(
-            "Source and target images must have one shape. Received: "
-            f"{source.images.shape[1:]} and {target.images.shape[1:]}"
-        )
+    for images in targets:
+        shape = source.images.shape[1:]
+        if images is not None and images.images.shape[1:] != shape:
+            raise InputError(
+                "Source and target images must have one shape. Received: "
+                f"{shape} and {images.images.shape[1:]}"
+            )
 
 
 def _check_held_out(config: Experiment, source: ImageData) -> None:
@@ -213,7 +256,10 @@ def _check_held_out(config: Experiment, source: ImageData) -> None:
 
 
 def split_target(
-    config: Experiment, target: ImageData, seeds: Iterable[int]
+    config: Experiment,
+    target: ImageData,
+    seeds: Iterable[int],
+    unlabelled: ImageData | None = None,
 ) -> dict[int, TargetSplit]:
     """Returns the parts of the target by seed, all with the same test part.
 
@@ -221,6 +267,7 @@ def split_target(
         config: the experiment.
         target: the whole target.
         seeds: for which to split it.
+        unlabelled: more images of it, part of all splits.
     """
     parts: dict[int, TargetSplit] = {}
     for seed in seeds:
@@ -233,5 +280,7 @@ def split_target(
             folds=splits.folds_of(config.seeds),
         )
         test = next(iter(parts.values()), split).test  # not a copy per seed
-        parts[seed] = dataclasses.replace(split, test=test)
+        parts[seed] = dataclasses.replace(
+            split, test=test, unlabelled=unlabelled
+        )
     return parts

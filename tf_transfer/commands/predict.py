@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
-from tf_transfer.data import image_files
+from tf_transfer.data.raw import image_files
 from tf_transfer.errors import InputError
 from tf_transfer.export import safe_operations
 from tf_transfer.utils import messages

@@ -124,7 +124,7 @@ def report(values: flags.FlagValues, files: list[str]) -> None:
 
 
 @_command(
-    "estimate the importance weights only: a cheap first look",
+    "estimate the importance weights only, without labels of the target",
     takes_config=True,
     flags={
         "out": "the folder of the results, by default runs/NAME-weights for a "
@@ -133,7 +133,8 @@ def report(values: flags.FlagValues, files: list[str]) -> None:
     },
     examples="""\
 tf-transfer weights
-tf-transfer weights --config.data.source=npz:mnist.npz
+tf-transfer weights --config.data.source=folder:labelled_photos \\
+    --config.data.unlabelled=folder:my_photos
 tf-transfer weights --config=configs/glyphs_to_digits.py \\
     --config.datl.estimator=em --out=runs/look""",
 )

@@ -5,6 +5,7 @@ import os
 from tf_transfer.commands import inputs, resources
 from tf_transfer.config import Experiment
 from tf_transfer.data.image_data import ImageData
+from tf_transfer.data.splits import TargetSplit
 from tf_transfer.experiment.compiled_models import CompiledModels
 from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.experiment.records.weights_file import WeightTable
@@ -21,21 +22,35 @@ def estimate_weights(
     *,
     source: ImageData | None = None,
     target: ImageData | None = None,
+    unlabelled: ImageData | None = None,
     quiet: bool = False,
 ) -> str:
     """Estimates the importance weights for the first seed, and no more.
 
-    For arguments and errors, see `compare`.
+    It needs no labels of the target: the images of `unlabelled`, or of
+    `config.data.unlabelled`, do. Labelled images are used if there are some;
+    `config.data.target` may be empty. For arguments and errors, see `compare`.
 
     Returns:
         A verdict of a few lines.
     """
     loaded = inputs.load(
-        config, source, target, quiet, new=not os.path.exists(out)
+        config,
+        source,
+        target,
+        quiet,
+        new=not os.path.exists(out),
+        unlabelled=unlabelled,
+        labels=False,
     )
     config, source, target = loaded.config, loaded.source, loaded.target
     resources.check(config, source, target)
-    split = inputs.split_target(config, target, [0])[0]
+    if target.num_classes > 1:
+        parts = inputs.split_target(config, target, [0], loaded.unlabelled)
+        split = parts[0]
+    else:
+        # Without labels there is nothing to split.
+        split = TargetSplit(target, target, target, target)
     models = CompiledModels.of(config, source, target)
     chief = distribution.is_chief(models.strategy)
     with RunFolder(
@@ -51,7 +66,7 @@ def estimate_weights(
         progress.close()
         if chief:
             table.write_csv(folder.files)
-            figures.write_weights(folder.files, table, source, split.labelled)
+            figures.write_weights(folder.files, table, source, split.for_prior)
         diagnostics = run.estimate_importance().diagnostics(
             run.estimate_target_prior().prior, run.source.prior
         )

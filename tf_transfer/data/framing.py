@@ -25,7 +25,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tf_transfer.data import pixel_values
+from tf_transfer.data.raw import pixel_values
 from tf_transfer.errors import InputError
 
 RADIUS = 0.25

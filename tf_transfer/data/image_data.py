@@ -13,13 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from tf_transfer.data import (
-    framing,
-    image_files,
-    loaders,
-    reading,
-    shuffling,
-)
+from tf_transfer.data import framing, shuffling
+from tf_transfer.data.raw import image_files, loaders, reading
 from tf_transfer.errors import InputError
 from tf_transfer.utils import checks, environment, tf_data, weighting
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import functools
 import hashlib
 
 import numpy as np
@@ -96,12 +97,25 @@ class TargetSplit:
         train: the labelled images without the validation part.
         validation: the held-out part of the labelled images.
         test: for the final accuracy alone, never for a choice.
+        unlabelled: more images for the estimate of the target's prior, or
+            None.
     """
 
     labelled: ImageData
     train: ImageData
     validation: ImageData
     test: ImageData
+    unlabelled: ImageData | None = None
+
+    @functools.cached_property
+    def for_prior(self) -> ImageData:
+        """The images to estimate P_t from; their labels do not count."""
+        if self.unlabelled is None:
+            return self.labelled
+        parts = self.labelled.images, self.unlabelled.images
+        images = np.concatenate([part for part in parts if len(part)])
+        labels = np.zeros(len(images), np.int32)
+        return ImageData(images, labels, ["any"], frame=self.labelled.frame)
 
     def part(self, name: Part) -> ImageData:
         """Returns a part by its name."""

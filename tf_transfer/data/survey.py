@@ -4,8 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from tf_transfer.data import framing, reading
-from tf_transfer.data.image_files import RawImages
+from tf_transfer.data import framing
+from tf_transfer.data.raw import reading
+from tf_transfer.data.raw.image_files import RawImages
 from tf_transfer.errors import InputError
 
 _SAMPLE = 200

@@ -174,13 +174,13 @@ class SeedRun:
         }
 
     def estimate_target_prior(self) -> TargetPrior:
-        """Estimates P_t by the generalist from the labelled images, once."""
+        """Estimates P_t by the generalist from the target images, once."""
         if self._target_prior is None:
             generalist = self.train_generalist()
             with self.models.generalist.loaded(generalist) as model:
                 self._target_prior = estimate_target_prior(
                     model,
-                    self.target.labelled.batches(),
+                    self.target.for_prior.batches(),
                     self.source.prior,
                     **self.estimation_settings(),
                 )
@@ -243,7 +243,7 @@ class SeedRun:
         """Returns the callback that estimates weights for a pre-training."""
         return DATL(
             importance,
-            self.target.labelled.batches(),
+            self.target.for_prior.batches(),
             self.source.prior,
             generalist,
             every=self.config.datl.every or None,

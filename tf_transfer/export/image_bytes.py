@@ -1,12 +1,12 @@
 """The decoding of image files, as TensorFlow operations of a SavedModel.
 
-Their results equal those of `data.image_files` for JPEG and PNG, but for an
+Their results equal those of `data.raw.image_files` for JPEG and PNG, but for an
 orientation that is stored in XMP alone, which only training sees.
 """
 
 import tensorflow as tf
 
-from tf_transfer.data.image_files import PNG
+from tf_transfer.data.raw.image_files import PNG
 
 _PADDING = b"\0" * 16  # so that no read lies outside
 _MOST_SEGMENTS = 10_000

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from tf_transfer.data.framing import Frame
-from tf_transfer.data.image_files import MAX_PIXELS
+from tf_transfer.data.raw.image_files import MAX_PIXELS
 from tf_transfer.errors import InputError
 from tf_transfer.export import signatures, verification, versions, warmup
 from tf_transfer.export.signatures import Preprocessing, ServedModel

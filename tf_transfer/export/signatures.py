@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_transfer.data.framing import Frame
-from tf_transfer.data.image_files import MAX_PIXELS
+from tf_transfer.data.raw.image_files import MAX_PIXELS
 from tf_transfer.errors import InputError
 from tf_transfer.export import image_bytes as files
 from tf_transfer.models import copies, endings

@@ -11,6 +11,7 @@ import numpy as np
 
 from tf_transfer.config import Data, Experiment
 from tf_transfer.data import image_data, splits
+from tf_transfer.data import unlabelled as unlabelled_images
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
 from tf_transfer.errors import InputError
@@ -265,16 +266,44 @@ def whole(settings: Data, part: str, data: ImageData | str) -> ImageData:
         data: the images, or their name.
     """
     if isinstance(data, str):
-        data = image_data.load(
-            data,
-            settings.image_size,
-            settings.channels,
-            settings.align,
-            settings.max_pixels,
-            settings.damaged,
-        )
+        data = image_data.load(data, **_framing(settings))
     classes = getattr(settings, f"{part}_classes")
     return data.only(classes) if classes else data
+
+
+def whole_target(
+    settings: Data,
+    target: ImageData | str,
+    unlabelled: ImageData | str,
+) -> tuple[ImageData | None, ImageData | None]:
+    """Returns the target, and more images of it that have no labels.
+
+    Args:
+        settings: of the data.
+        target: the labelled images, or their name; `""` if there are none.
+        unlabelled: the others, or their name; `""` if there are none.
+
+    Returns:
+        Both, framed; None for what there is not.
+    """
+    if isinstance(unlabelled, str) and unlabelled:
+        names = target if isinstance(target, str) else "", unlabelled
+        both = unlabelled_images.load_both(*names, **_framing(settings))
+        target, unlabelled = target if not names[0] else both[0], both[1]
+    if target:
+        target = whole(settings, "target", target)
+    return target or None, unlabelled or None
+
+
+def _framing(settings: Data) -> dict[str, Any]:
+    """Returns the arguments of `image_data.load` for settings."""
+    return {
+        "size": settings.image_size,
+        "channels": settings.channels,
+        "align": settings.align,
+        "max_pixels": settings.max_pixels,
+        "damaged": settings.damaged,
+    }
 
 
 def reload(run: Run, part: str) -> ImageData:
@@ -294,7 +323,11 @@ def reload(run: Run, part: str) -> ImageData:
             f"The run was given its {part} as arrays, which cannot be loaded "
             f"again. Received: {part}"
         )
-    data = whole(run.config.data, part, name)
+    settings = run.config.data
+    if part == "target":
+        data, _ = whole_target(settings, name, settings.unlabelled)
+    else:
+        data = whole(settings, part, name)
     if data.fingerprint() != run.fingerprints.get(part):
         raise InputError(
             f"The {part} is no longer the data of the run. Received: {name!r}"

@@ -1,23 +1,54 @@
 """NumPy archives, whose sizes are known before anything is unpacked."""
 
 import math
+import os
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy_format
+
+from tf_transfer.errors import InputError
+from tf_transfer.utils import environment
+from tf_transfer.utils.storage.files import open_regular
 
 DAMAGED = (
     *(OSError, EOFError, ValueError, KeyError, TypeError, SyntaxError),
     *(NotImplementedError, MemoryError, zipfile.BadZipFile, zlib.error),
 )
 """What reading a damaged archive may raise."""
+_NPY = b"\x93NUMPY"
 _HEADERS = {
     (1, 0): npy_format.read_array_header_1_0,
     (2, 0): npy_format.read_array_header_2_0,
 }
+
+
+def read_arrays(
+    path: str | os.PathLike, needed: Sequence[str], others: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+    """Reads arrays of a NumPy archive without running any code in it.
+
+    Nothing is unpacked before it is known that all is there and has room.
+
+    Raises:
+        InputError: if it is no regular file, or lacks an array.
+        One of `DAMAGED`: if the file holds something else.
+    """
+    most = environment.memory()
+    with open_regular(path, most) as file:
+        if file.read(len(_NPY)) == _NPY:
+            raise ValueError("it is a single array, as in a .npy file")
+        present = names_in(file)
+        for name in needed:
+            if name not in present:
+                raise InputError(
+                    f"The NumPy archive has no array {name!r}. "
+                    f"Received: {path} with {sorted(present)}"
+                )
+        return read_npz(file, [*needed, *others], most)
 
 
 def read_npz(

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from tf_transfer.data import pixel_values
-from tf_transfer.data.image_files import (
+from tf_transfer.data.raw import pixel_values
+from tf_transfer.data.raw.image_files import (
     TooLargeImageError,
     UnreadableImageError,
 )

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tf_transfer.data import pixel_values
+from tf_transfer.data.raw import pixel_values
 from tf_transfer.errors import InputError
 
 

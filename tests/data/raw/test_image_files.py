@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tf_transfer.data import framing
-from tf_transfer.data.image_files import (
+from tf_transfer.data.raw.image_files import (
     SUFFIXES,
     EncodedImages,
     as_jpeg_or_png,

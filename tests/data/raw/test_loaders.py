@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_transfer.data import glyphs, loaders
+from tf_transfer.data.raw import loaders
 from tf_transfer.errors import InputError
+from tf_transfer.utils.storage import archives
 
 
 def write_folder(root, classes=("cat", "dog"), each=2):
@@ -16,34 +17,6 @@ def write_folder(root, classes=("cat", "dog"), each=2):
             encode = tf.io.encode_png if i else tf.io.encode_jpeg
             suffix = "png" if i else "jpg"
             tf.io.write_file(str(root / name / f"{i}.{suffix}"), encode(pixels))
-
-
-def test_glyphs_come_from_the_cache_the_second_time(monkeypatch, tmp_path):
-    monkeypatch.setenv("TF_TRANSFER_CACHE", str(tmp_path))
-    monkeypatch.setattr(loaders, "GLYPHS_PER_CLASS", 1)
-    first = loaders.load("glyphs")
-    monkeypatch.setattr(glyphs, "draw", None)
-    second = loaders.load("glyphs")
-    np.testing.assert_array_equal(first.images, second.images)
-    np.testing.assert_array_equal(first.labels, second.labels)
-    assert second.class_names == list(glyphs.CHARACTERS)
-
-
-def test_a_damaged_or_unwritable_cache_does_not_matter(monkeypatch, tmp_path):
-    monkeypatch.setattr(loaders, "GLYPHS_PER_CLASS", 1)
-    monkeypatch.setenv("TF_TRANSFER_CACHE", str(tmp_path))
-    loaders.load("glyphs")
-    (cached,) = tmp_path.iterdir()
-    cached.write_bytes(b"not an archive")
-    assert len(loaders.load("glyphs").labels) == len(glyphs.CHARACTERS)
-    monkeypatch.setenv("TF_TRANSFER_CACHE", str(cached / "below a file"))
-    assert len(loaders.load("glyphs").labels) == len(glyphs.CHARACTERS)
-
-
-def test_digits():
-    raw = loaders.load("digits")
-    assert raw.images.shape == (1797, 8, 8)
-    assert raw.class_names == [str(d) for d in range(10)]
 
 
 def test_npz_with_and_without_optional_arrays(tmp_path):
@@ -313,7 +286,7 @@ def test_an_archive_that_does_not_fit_is_refused_before_it_is_unpacked(
     path = tmp_path / "a.npz"
     images = np.zeros((100, 64, 64), np.uint8)
     np.savez_compressed(path, x_train=images, y_train=np.zeros(100, int))
-    monkeypatch.setattr(loaders.environment, "memory", lambda: 10**5)
+    monkeypatch.setattr(archives.environment, "memory", lambda: 10**5)
     monkeypatch.setattr(np.lib.format, "read_array", None)
     with pytest.raises(InputError, match="have 410400 bytes, more than 10000"):
         loaders.load(f"npz:{path}")

@@ -1,6 +1,6 @@
 import numpy as np
 
-from tf_transfer.data import glyphs
+from tf_transfer.data.raw import glyphs
 
 
 def test_draws_every_character_deterministically():

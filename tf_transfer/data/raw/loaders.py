@@ -8,110 +8,42 @@
 `tfds:NAME`      a prepared tensorflow-datasets set with `image` and `label`
 """
 
-import os
 import pathlib
 import re
-import tempfile
 import textwrap
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
-from tf_transfer.data import glyphs, pixel_values
-from tf_transfer.data.image_files import (
+from tf_transfer.data.raw import embedded, pixel_values
+from tf_transfer.data.raw.image_files import (
     MAX_PIXELS,
     SUFFIXES,
     EncodedImages,
     RawImages,
 )
 from tf_transfer.errors import InputError
-from tf_transfer.utils import environment, messages
+from tf_transfer.utils import messages
 from tf_transfer.utils.storage import archives
-from tf_transfer.utils.storage.files import open_regular
 
-GLYPHS_PER_CLASS = 60
 _MOST_LETTERS = 120  # of the files' names in a warning
 _MOST_CLASSES = 1_000_000
 _TFDS_NAME = re.compile(r"[\w./-]+(:[\d.*]+)?")
-_NPY = b"\x93NUMPY"
 _PARTS = ("train", "val", "test")
 
 
-def cache_folder() -> pathlib.Path:
-    """Returns the folder for drawn data; `TF_TRANSFER_CACHE` changes it."""
-    base = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    folder = os.environ.get("TF_TRANSFER_CACHE", f"{base}/tf_transfer")
-    return pathlib.Path(folder).expanduser()
+def load_npz(path: str, labelled: bool = True) -> RawImages:
+    """Loads a NumPy archive without running any code in it.
 
-
-def load_glyphs() -> RawImages:
-    """Loads the drawn characters; draws them the first time, then caches."""
-    path = cache_folder() / f"glyphs-{glyphs.VERSION}-{GLYPHS_PER_CLASS}.npz"
-    try:
-        arrays = _read_arrays(path, ("images", "labels"))
-        images, labels = arrays["images"], arrays["labels"]
-    except archives.DAMAGED:  # InputError, too
-        images, labels = glyphs.draw(GLYPHS_PER_CLASS, seed=0)
-        _store(path, images=images, labels=labels)
-    return RawImages(images, labels, list(glyphs.CHARACTERS))
-
-
-def _store(path: pathlib.Path, **arrays: np.ndarray) -> None:
-    """Writes an archive whole or not at all; ignores errors of the disk."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, suffix=".npz", delete=False
-        ) as file:
-            np.savez(file, **arrays)
-        os.replace(file.name, path)
-    except OSError:
-        pass
-
-
-def load_digits() -> RawImages:
-    """Loads scikit-learn's 1,797 handwritten digits, 8x8."""
-    from sklearn.datasets import load_digits as load
-
-    digits = load()
-    return RawImages(
-        digits.images.astype(np.float32),
-        digits.target.astype(np.int32),
-        [str(name) for name in digits.target_names],
-    )
-
-
-def _read_arrays(
-    path: str | os.PathLike, needed: Sequence[str], others: Sequence[str] = ()
-) -> dict[str, np.ndarray]:
-    """Reads arrays of a NumPy archive without running any code in it.
-
-    Nothing is unpacked before it is known that all is there and has room.
-
-    Raises:
-        InputError: if it is no regular file, or lacks an array.
-        One of `archives.DAMAGED`: if the file holds something else.
+    Args:
+        path: the archive.
+        labelled: False takes `x_train` alone, and labels it 0.
     """
-    most = environment.memory()
-    with open_regular(path, most) as file:
-        if file.read(len(_NPY)) == _NPY:
-            raise ValueError("it is a single array, as in a .npy file")
-        present = archives.names_in(file)
-        for name in needed:
-            if name not in present:
-                raise InputError(
-                    f"The NumPy archive has no array {name!r}. "
-                    f"Received: {path} with {sorted(present)}"
-                )
-        return archives.read_npz(file, [*needed, *others], most)
-
-
-def load_npz(path: str) -> RawImages:
-    """Loads a NumPy archive without running any code in it."""
-    others = ("x_test", "y_test", "class_names")
+    needed = ("x_train", "y_train") if labelled else ("x_train",)
+    others = ("x_test", "y_test", "class_names") if labelled else ()
     try:
-        arrays = _read_arrays(path, ("x_train", "y_train"), others)
+        arrays = archives.read_arrays(path, needed, others)
     except InputError:
         raise
     except archives.DAMAGED as error:
@@ -119,6 +51,8 @@ def load_npz(path: str) -> RawImages:
             f"The NumPy archive cannot be read ({messages.first_line(error)}). "
             f"Received: {path}"
         ) from error
+    if not labelled:
+        arrays["y_train"] = np.zeros(len(np.atleast_1d(arrays["x_train"])), int)
     for part in ("train", "test"):
         _check_pair(path, part, arrays)
     try:
@@ -203,23 +137,24 @@ def load_folder(path: str, max_pixels: int = MAX_PIXELS) -> RawImages:
     if not root.is_dir():
         raise InputError(f"There is no such folder. Received: {path}")
     parts = _parts(root)
-    inside = [_entries(part) for part in parts]
+    inside = [entries(part) for part in parts]
     names = sorted({f.name for folders, *_ in inside for f in folders})
     files, start, unused = [], 0, []
     if parts != [root]:
-        unused += [f for f in _entries(root)[0] if f not in parts]
+        unused += [f for f in entries(root)[0] if f not in parts]
     for part, (_, loose, _) in zip(parts, inside, strict=True):
         start = len(files)
         unused += loose  # images without a class
         for label, name in enumerate(names):
-            folders, images, others = _entries(part / name)
+            folders, images, others = entries(part / name)
             files += [(str(file), label) for file in images]
             unused += [*folders, *others]
     if not files:
         raise InputError(
             f"The folder has no classes with images ({', '.join(SUFFIXES)}; "
             "expected CLASS/IMAGE.png, or train/CLASS/IMAGE.png beside "
-            f"test/CLASS). Received: {path}"
+            "test/CLASS; images without classes can be `data.unlabelled`). "
+            f"Received: {path}"
         )
     if unused:
         _warn_of(unused, root)
@@ -242,14 +177,14 @@ def _warn_of(unused: list[pathlib.Path], root: pathlib.Path) -> None:
 
 def _parts(root: pathlib.Path) -> list[pathlib.Path]:
     """Returns the folders that hold the classes: the root, or its parts."""
-    folders = {f.name.lower(): f for f in _entries(root)[0]}
+    folders = {f.name.lower(): f for f in entries(root)[0]}
     parts = [folders[part] for part in _PARTS if part in folders]
     # A class may be named like a part, but it holds no folders.
-    parts = [part for part in parts if _entries(part)[0]]
+    parts = [part for part in parts if entries(part)[0]]
     return parts if len(parts) > 1 else [root]
 
 
-def _entries(folder: pathlib.Path) -> tuple[list[pathlib.Path], ...]:
+def entries(folder: pathlib.Path) -> tuple[list[pathlib.Path], ...]:
     """Returns a folder's folders, image files and other files."""
     folders, images, others = [], [], []
     for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -317,8 +252,8 @@ def load_tfds(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
 
 
 LOADERS: dict[str, Callable[..., RawImages]] = {
-    "glyphs": load_glyphs,
-    "digits": load_digits,
+    "glyphs": embedded.load_glyphs,
+    "digits": embedded.load_digits,
     "npz": load_npz,
     "folder": load_folder,
     "tfds": load_tfds,

@@ -1,0 +1,1 @@
+"""Images before framing: of any size and type, perhaps still encoded."""
