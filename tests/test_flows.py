@@ -10,6 +10,7 @@ from tests import helpers
 from tf_transfer import config as config_lib
 
 
+@pytest.mark.slow
 def test_datl_in_ten_lines(tmp_path):
     """The flow of the README, on any tf.data.Dataset."""
     source, target = helpers.blobs(), helpers.blobs(per_class=5, seed=1)
@@ -42,6 +43,7 @@ def test_datl_in_ten_lines(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_l2tl_and_its_refit(tmp_path):
     """The flow of the README: learn the weights, refit, serve."""
     source = helpers.blobs(classes=8)

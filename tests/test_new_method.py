@@ -73,6 +73,7 @@ class Progress:
         pass
 
 
+@pytest.mark.slow
 def test_it_is_planned_run_judged_and_reported(config, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "Progress", Progress)
     folder = tmp_path / "run"

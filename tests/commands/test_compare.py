@@ -24,6 +24,7 @@ def files(folder):
     }
 
 
+@pytest.mark.slow
 def test_compare_writes_all_files_and_repeats_nothing(tmp_path):
     config = helpers.tiny_experiment()
     out = tmp_path / "run"
@@ -114,6 +115,7 @@ def test_every_method_trains_in_mixed_precision(tmp_path, credit):
     np.testing.assert_allclose(outputs["probabilities"].numpy().sum(1), 1, 1e-5)
 
 
+@pytest.mark.slow
 def test_warns_of_a_weak_generalist(tmp_path, capsys):
     config = helpers.tiny_experiment(
         methods=("finetune",),
@@ -124,6 +126,7 @@ def test_warns_of_a_weak_generalist(tmp_path, capsys):
     assert warning in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_exports_the_best_method_by_validation(tmp_path):
     config = helpers.tiny_experiment(
         methods=("scratch", "finetune"),

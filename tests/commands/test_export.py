@@ -44,6 +44,7 @@ def provenance(version):
     return json.loads((folder / "provenance.json").read_text())
 
 
+@pytest.mark.slow
 def test_raw_target_images_get_the_class_that_was_measured(run):
     """The test accuracy of the run, from the SavedModel and raw pixels."""
     result, version = export.export(run, "datl")
@@ -102,6 +103,7 @@ def test_the_method_is_that_of_the_comparison(run):
 
 
 @pytest.mark.parametrize("method", ["scratch", "datl", "l2tl"])
+@pytest.mark.slow
 def test_where_it_comes_from_is_written(run, method):
     result, version = export.export(run, method)
     origin = provenance(version)

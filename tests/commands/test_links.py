@@ -71,6 +71,7 @@ MORE_PLACES = [
         *(pytest.param(each, marks=pytest.mark.slow) for each in MORE_PLACES),
     ],
 )
+@pytest.mark.slow
 def test_a_run_that_goes_on_writes_and_deletes_in_its_folder_alone(
     unfinished, tmp_path, name
 ):

@@ -12,6 +12,7 @@ from tests import helpers
 from tf_transfer.commands import arguments, help_text, main
 
 
+@pytest.mark.slow
 def test_names_that_the_terminal_cannot_encode_are_printed():
     command = [
         sys.executable,

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
@@ -13,11 +15,12 @@ FRAME = tt.Frame(8, 1, tt.Appearance(255.0))
 NAMES = ["ant", "bee", "cat", "dög"]
 
 
-@pytest.fixture
-def version(tmp_path):
-    """An exported model."""
+@pytest.fixture(scope="module")
+def version(tmp_path_factory):
+    """An exported model, which tests only read."""
     model = helpers.tiny_classifier()
-    return tt.export_serving(model, tmp_path / "export", NAMES, FRAME)
+    folder = tmp_path_factory.mktemp("model") / "export"
+    return tt.export_serving(model, folder, NAMES, FRAME)
 
 
 def write_image(path, side=20, encode=tf.io.encode_png):
@@ -83,6 +86,7 @@ def test_refuses_files_and_folders(version, tmp_path):
     tf.saved_model.save(tf.Module(), str(other))
     with pytest.raises(InputError, match="no signature `serve_bytes`"):
         next(predict.predict(other, [good]))
-    (version / "saved_model.pb").write_bytes(b"damaged")
+    damaged = shutil.copytree(version, tmp_path / "damaged")
+    (damaged / "saved_model.pb").write_bytes(b"damaged")
     with pytest.raises(InputError, match="SavedModel cannot be read"):
-        next(predict.predict(version, [good]))
+        next(predict.predict(damaged, [good]))

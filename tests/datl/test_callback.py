@@ -143,6 +143,7 @@ def test_state_is_saved_and_restored(tmp_path):
 @pytest.mark.parametrize(
     "inside", [pytest.param(True, marks=pytest.mark.slow), False]
 )
+@pytest.mark.slow
 def test_two_replicas_equal_one(mirrored, apply, inside):
     images = helpers.blobs()
     weights = helpers.tiny_classifier().get_weights()

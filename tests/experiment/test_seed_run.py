@@ -36,6 +36,7 @@ def test_a_given_generalist_is_used_and_sets_the_encoder(tmp_path):
 
 
 @pytest.mark.parametrize("apply", ["draw", "resample", "elastic", "attach"])
+@pytest.mark.slow
 def test_every_way_of_applying_the_weights_trains(tmp_path, apply):
     run, _ = helpers.seed_run(tmp_path, datl=config_lib.Datl(apply=apply))
     weighted = run.pretrain(run.importance())
@@ -52,6 +53,7 @@ def test_estimators_and_calibration(tmp_path, estimator):
     assert run.cache.history["pretraining"]["datl_ess"][-1] < 1
 
 
+@pytest.mark.slow
 def test_start_from_random_or_from_the_generalist(tmp_path):
     stage = config_lib.Training(steps=1, batch_size=4, learning_rate=1e-9)
     for start in ("random", "generalist"):

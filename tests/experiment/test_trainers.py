@@ -50,6 +50,7 @@ def test_as_many_steps_at_once_as_divide_every_epoch(stages, expected):
 
 
 @pytest.mark.parametrize("steps", [40, 35, 3])
+@pytest.mark.slow
 def test_a_stage_takes_its_steps_whatever_the_model_was_made_for(steps):
     rates = Rates()
     trainer = trainers.Trainer(helpers.tiny_classifier(), [40])
@@ -60,6 +61,7 @@ def test_a_stage_takes_its_steps_whatever_the_model_was_made_for(steps):
     assert rates.iterations == steps
 
 
+@pytest.mark.slow
 def test_steps_at_once_change_nothing_but_how_often_the_callbacks_are_called():
     stage = Training(steps=20, learning_rate=0.1)
     start, trained = helpers.tiny_classifier().get_weights(), []

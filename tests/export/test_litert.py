@@ -20,6 +20,7 @@ def run(path, images):
     return runner(images=images)
 
 
+@pytest.mark.slow
 def test_litert_agrees_on_raw_images_of_any_size(tmp_path):
     model = helpers.tiny_classifier()
     folder = litert.export_tflite(model, tmp_path, NAMES, helpers.FRAME)

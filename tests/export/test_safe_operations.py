@@ -126,6 +126,7 @@ def test_a_model_of_tensorflow_1_is_looked_at_whole(tmp_path):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.slow
 def test_own_exports_pass(tmp_path, channels):
     frame = Frame(8, channels, Appearance(4095.0, 0.0))
     model = tt.classifier(tt.small_encoder((8, 8, channels), width=4), 3)

@@ -106,6 +106,7 @@ def test_many_pixels_are_prepared_one_by_one_with_the_same_result(monkeypatch):
 
 @pytest.mark.parametrize("position", [0, 2, 4])
 @pytest.mark.parametrize("bad", [b"", b"hello", "truncated png", "jpeg"])
+@pytest.mark.slow
 def test_a_bad_image_is_named_by_its_position(position, bad):
     whole = {
         "truncated png": tf.io.encode_png(pixels(1)[0]).numpy(),
@@ -121,6 +122,7 @@ def test_a_bad_image_is_named_by_its_position(position, bad):
 
 
 @pytest.mark.parametrize("encode", [tf.io.encode_png, tf.io.encode_jpeg])
+@pytest.mark.slow
 def test_an_image_of_too_many_pixels_is_refused(encode):
     model = helpers.tiny_classifier()
     images = tf.stack([encode(image) for image in pixels(2)])

@@ -93,6 +93,7 @@ def test_a_dict_of_outputs_is_refused(tmp_path):
         ("serve_bytes", tf.TensorSpec([None], tf.string, "image_bytes")),
     ],
 )
+@pytest.mark.slow
 def test_a_wrong_signature_leaves_nothing(tmp_path, monkeypatch, wrong, spec):
     real = signatures.ServedModel.signatures.func
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
@@ -6,6 +7,7 @@ import tf_transfer as tt
 from tests import helpers
 
 
+@pytest.mark.slow
 def test_requests_are_read_and_replayed(tmp_path):
     """With the protocol's own classes, on the model's own signatures."""
     frame = tt.Frame(8, 1, tt.Appearance(255.0))

@@ -96,6 +96,7 @@ def replicas_equal_one(mirrored, **settings):
         "feature, related",
     ],
 )
+@pytest.mark.slow
 def test_two_replicas_equal_one(mirrored, settings):
     replicas_equal_one(mirrored, **settings)
 

@@ -26,6 +26,7 @@ slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 @pytest.mark.parametrize(
     "credit", ["feature", slow("reinforce"), slow("gradient")]
 )
+@pytest.mark.slow
 def test_each_phase_leaves_the_others_variables_alone(credit):
     """Fixed policy in the first phase, fixed model in the second."""
     model = dense_l2tl(

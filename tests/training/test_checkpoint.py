@@ -153,6 +153,7 @@ def run(finished, tmp_path):
         (Joint, (5, 9)),  # the last checkpoint is at the end of an epoch
     ],
 )
+@pytest.mark.slow
 def test_an_interrupted_training_ends_bitwise_the_same(
     kind, interruptions, tmp_path, finished
 ):

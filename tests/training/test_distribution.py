@@ -86,6 +86,7 @@ def fitted(scope, steps_per_execution):
 
 
 @pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.slow), 5])
+@pytest.mark.slow
 def test_distributed_fit_and_evaluate_equal_one_device(mirrored, steps):
     one, *logs = fitted(tf.distribute.get_strategy(), 1)
     two, *mirrored_logs = fitted(mirrored, steps)
@@ -118,6 +119,7 @@ def test_compiling_for_several_devices_is_refused(mirrored):
 @pytest.mark.parametrize(
     "weighted", [False, pytest.param(True, marks=pytest.mark.slow)]
 )
+@pytest.mark.slow
 def test_a_compiled_step_equals_the_graphs(weighted):
     """XLA on the CPU has the limits of a TPU: static shapes, no strings."""
     images = helpers.blobs(per_class=4)

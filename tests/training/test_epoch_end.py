@@ -19,6 +19,7 @@ sgd = keras.optimizers.SGD
         ),
     ],
 )
+@pytest.mark.slow
 def test_averages_are_used_after_the_whole_training(optimizer, tmp_path):
     interrupted.check_same(
         lambda: interrupted.dense(optimizer()), tmp_path, 4, 6

@@ -15,12 +15,14 @@ top = keras.metrics.SparseTopKCategoricalAccuracy
         lambda: ["accuracy", keras.metrics.SparseCategoricalAccuracy()],
     ],
 )
+@pytest.mark.slow
 def test_an_interrupted_epoch_has_the_metrics_of_a_whole_one(metrics, tmp_path):
     interrupted.check_same(
         lambda: interrupted.dense(metrics=metrics()), tmp_path, 2, 6, epochs=2
     )
 
 
+@pytest.mark.slow
 def test_several_steps_per_execution(tmp_path):
     interrupted.check_same(
         lambda: interrupted.dense(metrics=["accuracy"], steps_per_execution=2),

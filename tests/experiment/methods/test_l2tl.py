@@ -26,6 +26,7 @@ def ones(run):
     return np.ones(run.source.num_classes)
 
 
+@pytest.mark.slow
 def test_fixed_weights_matter_and_training_repeats(tmp_path):
     run, steps = helpers.seed_run(tmp_path)
     first = l2tl.train_weighted(run, ones(run), 1.0)
@@ -50,6 +51,7 @@ def test_the_result_is_a_target_model(tmp_path):
 
 
 @pytest.mark.parametrize("mixes", [True, False])
+@pytest.mark.slow
 def test_target_labels_are_those_that_a_fine_tuned_model_sees(
     tmp_path, monkeypatch, mixes
 ):
@@ -101,6 +103,7 @@ def test_a_share_of_one_trains_jointly_to_the_end(tmp_path):
     assert sum(steps) == 20 + 4 + 2 * 4
 
 
+@pytest.mark.slow
 def test_weights_are_learned_from_the_train_and_validation_parts(tmp_path):
     run, steps = helpers.seed_run(tmp_path)
     weights, scale = l2tl.learn_weights(run)

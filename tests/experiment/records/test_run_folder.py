@@ -196,6 +196,7 @@ for seed in range(100):
 """
 
 
+@pytest.mark.slow
 def test_processes_that_add_at_once_lose_no_result(tmp_path):
     RunFolder(tmp_path / "run", config_lib.Experiment())
     processes = [
