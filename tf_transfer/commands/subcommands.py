@@ -10,6 +10,7 @@ from collections.abc import Callable
 from absl import flags
 
 from tf_transfer.commands import failures
+from tf_transfer.errors import InputError
 from tf_transfer.utils.escaping import printable
 from tf_transfer.utils.messages import shell_word
 from tf_transfer.utils.processes import silenced
@@ -216,19 +217,26 @@ def export(values: flags.FlagValues, files: list[str]) -> None:
         "runs/NAME/export/1",
         "trust": "run the model whatever its operations are: a SavedModel is "
         "a program",
+        "format": "text (the default) or csv",
     },
     needs="model",
-    files="image files",
+    files="image files or folders",
     examples="""\
-tf-transfer predict --model=runs/five_labels/export/1 one.png two.jpg""",
+tf-transfer predict --model=runs/five_labels/export/1 one.png two.jpg
+tf-transfer predict --model=runs/five_labels/export/1 --format=csv photos""",
 )
 def predict(values: flags.FlagValues, files: list[str]) -> None:
-    """Prints a line for each file."""
+    """Prints a line for each image."""
     from tf_transfer.commands import predict
 
+    kind = values.format or "text"
+    if kind not in predict.FORMATS:
+        raise InputError(
+            f"The format must be {' or '.join(predict.FORMATS)}. "
+            f"Received: {kind!r}"
+        )
     predictions = predict.predict(values.model, files, values.trust)
-    for file, (name, probability) in zip(files, predictions, strict=True):
-        print(f"{printable(file)}\t{printable(name)}\t{probability:.4f}")
+    predict.print_table(predictions, kind)
 
 
 def _config_name(values: flags.FlagValues) -> str:

@@ -1,7 +1,7 @@
 """Target images without labels, which are framed as those with labels are."""
 
 import dataclasses
-import pathlib
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -78,17 +78,13 @@ def load(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
 
 
 def _folder(path: str, max_pixels: int) -> EncodedImages:
-    """Returns the image files at any depth of a folder, sorted by name."""
-    root, folders, files = pathlib.Path(path), [pathlib.Path(path)], []
-    if not root.is_dir():
+    """Returns the image files at any depth of a folder."""
+    if not os.path.isdir(path):
         raise InputError(f"There is no such folder. Received: {path}")
-    while folders:
-        inside, images, _ = loaders.entries(folders.pop())
-        folders += inside
-        files += map(str, images)
+    files = loaders.image_paths(path)
     if not files:
         raise InputError(f"The folder has no images. Received: {path}")
-    return EncodedImages(sorted(files), max_pixels)
+    return EncodedImages(files, max_pixels)
 
 
 def _taken(images, indices: np.ndarray):

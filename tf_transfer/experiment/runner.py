@@ -114,7 +114,7 @@ class Runner:
         for name in missing:
             if name in methods:
                 self.progress.start(
-                    f"seed {run.seed + 1}/{config.seeds}, {name}"
+                    f"seed {run.seed} of 0..{config.seeds - 1}, {name}"
                 )
                 result = self._add_area(measure(METHODS[name], run))
                 self.tensorboard.result(

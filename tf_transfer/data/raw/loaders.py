@@ -8,6 +8,7 @@
 `tfds:NAME`      a prepared tensorflow-datasets set with `image` and `label`
 """
 
+import os
 import pathlib
 import re
 import textwrap
@@ -182,6 +183,19 @@ def _parts(root: pathlib.Path) -> list[pathlib.Path]:
     # A class may be named like a part, but it holds no folders.
     parts = [part for part in parts if entries(part)[0]]
     return parts if len(parts) > 1 else [root]
+
+
+def image_paths(folder: str | os.PathLike) -> list[str]:
+    """Returns the image files at any depth of a folder, sorted by name.
+
+    Links to folders are not followed.
+    """
+    folders, files = [pathlib.Path(folder)], []
+    while folders:
+        inside, images, _ = entries(folders.pop())
+        folders += [each for each in inside if not each.is_symlink()]
+        files += map(str, images)
+    return sorted(files)
 
 
 def entries(folder: pathlib.Path) -> tuple[list[pathlib.Path], ...]:
