@@ -8,14 +8,14 @@ def test_duration():
 
 def test_progress_lines_name_the_activity_and_the_time_left(capsys):
     line = progress.Progress(planned=100)
-    line.start("seed 1/2, datl")
+    line.start("seed 0 of 0..1, datl")
     line.advance(50)
-    line.start("seed 2/2, datl")
+    line.start("seed 1 of 0..1, datl")
     line.close()
     first, second, third = capsys.readouterr().err.splitlines()
-    assert first == "[  0%] seed 1/2, datl, estimating time left"
-    assert second == "[ 50%] seed 1/2, datl, 0 s left"
-    assert third == "[ 50%] seed 2/2, datl, 0 s left"
+    assert first == "[  0%] seed 0 of 0..1, datl, estimating time left"
+    assert second == "[ 50%] seed 0 of 0..1, datl, 0 s left"
+    assert third == "[ 50%] seed 1 of 0..1, datl, 0 s left"
     progress.Progress(10, quiet=True).start("nothing")
     assert capsys.readouterr().err == ""
 
