@@ -183,5 +183,5 @@ def test_sigterm_ends_the_jobs_too_and_they_continue(tmp_path):
     assert "By the validation images plain fine-tuning is the choice" in output
     for seed in (0, 1):
         assert errors.count(f"[  0%] seed {seed} of 0..1, finetune") == 1
-        assert (out / "checkpoints" / f"finetune-{seed - 1}.keras").exists()
+        assert (out / "checkpoints" / f"finetune-{seed}.keras").exists()
     assert not (out / "checkpoints" / "stages").exists()
