@@ -49,6 +49,7 @@ def check(config: Experiment) -> None:
 
 
 _EMBEDDED = "digits"
+_WITH_LABELS = ("pretraining", "finetuning")  # what needs labelled images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +113,11 @@ def load(
         config = copy.deepcopy(config)
         config.data.target = _EMBEDDED
     if config_checks.missing(config):
-        config = _completed(config, source, target, unlabelled, quiet)
+        config, chosen = _completed(config, source, target, unlabelled)
+        if not labels:  # nothing but the generalist is trained
+            chosen = [s for s in chosen if not s.startswith(_WITH_LABELS)]
+        for sentence in chosen if not quiet else ():
+            note(f"chosen: {sentence}")
         check(config)
     if new and not (source and target):
         resources.check_settings(config)
@@ -148,9 +153,8 @@ def _completed(
     source: ImageData | None,
     target: ImageData | None,
     unlabelled: ImageData | None,
-    quiet: bool,
-) -> Experiment:
-    """Fills in the settings that follow from the data, and says so."""
+) -> tuple[Experiment, list[str]]:
+    """Fills in the settings that follow from the data; see `defaults`."""
     config = copy.deepcopy(config)
     given = target or source or unlabelled
     if given:
@@ -166,10 +170,7 @@ def _completed(
         "target": [*_surveys(config, "target", target)]
         or [*_surveys(config, "unlabelled", unlabelled)],
     }
-    config, chosen = defaults.completed(config, **surveys)
-    for sentence in chosen if not quiet else ():
-        note(f"chosen: {sentence}")
-    return config
+    return defaults.completed(config, **surveys)
 
 
 def _surveys(
