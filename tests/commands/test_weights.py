@@ -155,3 +155,21 @@ def test_labelled_and_unlabelled_images_are_counted_together(tmp_path):
         tables.append(weights_file.WeightTable.read_csv(folder))
     with_others, without = (table.mean("target_prior") for table in tables)
     assert with_others[3] > without[3] + 0.2
+
+
+def test_a_target_of_one_class_does_not_hide_the_unlabelled_images(tmp_path):
+    """As a target without labels is of one class."""
+    data = helpers.domains()
+    config = helpers.tiny_experiment(
+        generalist=config_lib.Training(steps=200, batch_size=32)
+    )
+    weights.estimate_weights(
+        config,
+        tmp_path / "weights",
+        source=data["source"],
+        target=data["target"].only(["class 0"]),
+        unlabelled=data["target"].only(["class 3"]),
+        quiet=True,
+    )
+    table = weights_file.WeightTable.read_csv(Folder(tmp_path / "weights"))
+    assert table.mean("target_prior")[3] > 0.2

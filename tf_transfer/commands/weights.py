@@ -50,7 +50,7 @@ def estimate_weights(
         split = parts[0]
     else:
         # Without labels there is nothing to split.
-        split = TargetSplit(target, target, target, target)
+        split = TargetSplit(*[target] * 4, loaded.unlabelled)
     models = CompiledModels.of(config, source, target)
     chief = distribution.is_chief(models.strategy)
     with RunFolder(
