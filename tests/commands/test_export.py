@@ -51,7 +51,9 @@ def test_raw_target_images_get_the_class_that_was_measured(run):
     assert version == run / "export" / "2"  # after that of `compare`
     raw = loaders.load("digits")
     framed = tt.load("digits", 8, 1)
-    test = splits.test_part(framed)
+    test = splits.test_part(
+        framed, FinishedRun.read(run).config.data.test_share
+    )
     signatures = tf.saved_model.load(str(version)).signatures
     images = raw.images[test][..., None].astype(np.float32)
     outputs = signatures["serving_default"](images=tf.constant(images))
