@@ -80,8 +80,8 @@ def run(tmp_path):
 def test_the_report_shows_the_verdict(run):
     page = html.write(run).read_text()
     assert "By the validation images datl is the choice." in page
-    assert "It misclassifies 1 of 3 test images (33.3&nbsp;%)" in page
-    assert "datl, seed 1" in page
+    assert "seed 0, misclassifies 1 of 3 test images (33.3&nbsp;%)" in page
+    assert "datl, seed 0" in page
     assert "1 of 2" in page
     assert "90.5 \u00b1 6.4" in page
     assert "data:image" not in page
@@ -140,8 +140,8 @@ def test_without_its_data_the_report_is_written_anew_without_images(
         ("weights.csv", "", "cannot be read"),
         ("data.json", '{"source": 3}', "`data.image_shape` must be"),
         ("data.json", "{", "cannot be read"),
-        ("predictions/datl-1.npz", "", "cannot be read"),
-        ("predictions/datl-1.npz", None, "cannot be read"),
+        ("predictions/datl-0.npz", "", "cannot be read"),
+        ("predictions/datl-0.npz", None, "cannot be read"),
     ],
 )
 def test_refuses_a_damaged_run_and_leaves_the_report(

@@ -15,7 +15,7 @@ from tf_transfer.experiment.records.data_info import DataInfo
 from tf_transfer.experiment.records.results import Result
 from tf_transfer.experiment.records.run_data import FinishedRun
 from tf_transfer.experiment.records.run_folder import RunFolder
-from tf_transfer.export import litert, onnx, saved_model
+from tf_transfer.export import ensembles, litert, onnx, saved_model
 from tf_transfer.models import classifiers
 
 FORMATS = ("saved_model", "tflite", "onnx")
@@ -56,8 +56,11 @@ def export(
     kind: str = "saved_model",
     int8: bool = False,
     out: str | os.PathLike | None = None,
+    ensemble: bool = False,
 ) -> tuple[Result, pathlib.Path]:
-    """Exports a method's best model, by validation accuracy over seeds.
+    """Exports a method's model of the first seed, or of all seeds together.
+
+    Every seed's model was trained with all labelled images of its seed.
 
     Args:
         run: the run's folder.
@@ -66,9 +69,11 @@ def export(
         int8: quantise the model, for `tflite`.
         out: the folder of the versions; by default `export`, `tflite` or
             `onnx` in the run's folder.
+        ensemble: export one model with the mean of the probabilities of all
+            seeds' models; it takes as many times longer to serve.
 
     Returns:
-        The result whose model was exported, and the new version's folder.
+        The result of the first seed, and the new version's folder.
 
     Raises:
         InputError: if the folder holds no finished run, or not this method.
@@ -76,13 +81,15 @@ def export(
     _check_format(kind, int8)
     finished = FinishedRun.read(run)
     result = choose(finished, method)
-    model = load(finished, result)
+    members = members_of(finished, result) if ensemble else [result]
+    models = [load(finished, each) for each in members]
+    model = ensembles.mean_probabilities(models) if ensemble else models[0]
     name = "export" if kind == "saved_model" else kind
     arguments = {
         "path": finished.files.below(name) if out is None else out,
         "class_names": finished.data.class_names,
         "preprocessing": finished.data.frame,
-        "provenance": _provenance(finished, result),
+        "provenance": _provenance(finished, members),
     }
     if kind == "onnx":
         return result, onnx.export_onnx(model, **arguments)
@@ -121,7 +128,13 @@ def choose(run: FinishedRun, method: str | None = None) -> Result:
         )
     if method is None:
         method = statistics.choose(run.results, methods)
-    return statistics.best_seed(run.results, method)
+    return statistics.first_seed(run.results, method)
+
+
+def members_of(run: FinishedRun, result: Result) -> list[Result]:
+    """Returns the results of a result's method, by seed."""
+    results = [r for r in run.results if r.method == result.method]
+    return sorted(results, key=lambda each: each.seed)
 
 
 def load(run: FinishedRun, result: Result):
@@ -133,10 +146,22 @@ def load(run: FinishedRun, result: Result):
     )
 
 
-def _provenance(run: FinishedRun, result: Result) -> dict[str, Any]:
-    weights = result.weights
-    tests = [r.test.accuracy for r in run.results if r.method == result.method]
+def _provenance(run: FinishedRun, members: list[Result]) -> dict[str, Any]:
+    """Returns what is known of a model that is made of some seeds' models.
+
+    The expected accuracy is that of one seed's model. What holds for a single
+    seed is None for an ensemble.
+    """
+    result = members[0]
+    tests = [each.test.accuracy for each in members_of(run, result)]
     mean, interval = statistics.mean_interval(tests)
+    weights = None if members[1:] else result.weights
+    of_seed = {
+        "seed": result.seed,
+        "validation": result.validation.to_json(),
+        "test": result.test.to_json(),
+        "learning_rate": result.learning_rate,
+    }
     return {
         "method": result.method,
         "expected_accuracy": {
@@ -144,10 +169,8 @@ def _provenance(run: FinishedRun, result: Result) -> dict[str, Any]:
             "interval": interval if len(tests) > 1 else None,
             "seeds": len(tests),
         },
-        "seed": result.seed,
-        "validation": result.validation.to_json(),
-        "test": result.test.to_json(),
-        "learning_rate": result.learning_rate,
+        "ensemble": [each.seed for each in members] if members[1:] else None,
+        **(dict.fromkeys(of_seed) if members[1:] else of_seed),
         "head": result.head,
         "source": run.data.source,
         "target": run.data.target,

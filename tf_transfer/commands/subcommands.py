@@ -180,6 +180,8 @@ def results(values: flags.FlagValues, files: list[str]) -> None:
         "format": "saved_model (the default), tflite or onnx",
         "int8": "with --format=tflite: use 8 bit integers, calibrated on the "
         "target's data",
+        "ensemble": "export the mean of all seeds' models as one, which takes "
+        "as many times longer to serve; by default the first seed's model",
         "out": "the folder of the versions, by default export, tflite or onnx "
         "in the run; an existing version is never overwritten",
     },
@@ -202,11 +204,11 @@ def export(values: flags.FlagValues, files: list[str]) -> None:
                 values.format or "saved_model",
                 values.int8,
                 values.out,
+                values.ensemble,
             )
+        members = "all seeds" if values.ensemble else f"seed {result.seed}"
         print(
-            f"{result.method}, seed {result.seed}, validation accuracy "
-            f"{result.validation.accuracy:.3f}: written to "
-            f"{printable(str(folder))}"
+            f"{result.method}, {members}: written to {printable(str(folder))}"
         )
 
 

@@ -87,11 +87,11 @@ def _page(
     methods = config.methods
     rows = statistics.summary(results, methods)
     chosen = next(row for row in rows if row.chosen)
-    best = statistics.best_seed(results, chosen.method)
-    split = target and run_data.split(run, target, best.seed)
+    first = statistics.first_seed(results, chosen.method)
+    split = target and run_data.split(run, target, first.seed)
     table = run.weight_table
     learned = [r for r in results if METHODS[r.method].learns_weights]
-    predictions = run.predictions(best, split and len(split.test.labels))
+    predictions = run.predictions(first, split and len(split.test.labels))
     return _fill(
         title=f"{stems(run.data.source)} \u2192 {stems(run.data.target)}",
         setting=_setting(config, results),
@@ -100,7 +100,7 @@ def _page(
         seeds=config.seeds,
         gains=_gains(rows),
         chosen=chosen.method,
-        exported=best,
+        exported=first,
         weights=table
         and weights_section.estimated(table, source, split and split.labelled),
         learned=learned
