@@ -5,9 +5,9 @@ import shlex
 import numpy as np
 import pytest
 
+from configs import glyphs_to_digits
 from tests import helpers
 from tf_transfer.commands import arguments
-from tf_transfer.config import Experiment
 from tf_transfer.errors import InputError
 from tf_transfer.report import figures, markdown
 
@@ -72,10 +72,17 @@ def test_every_figure_is_as_by_hand(tmp_path):
         "",
         "## To digits",
         "",
-        "mnist + glyphs -> mine, 10 labels per class (3 of them for "
-        "validation), 3 seeds; 0.4 hours of training on 2 cores, x86_64. "
-        "`tf-transfer compare --config.data.source=npz:/far/mnist.npz+glyphs "
-        '--config.data.target=npz:mine.npz \'--config.methods=("finetune",'
+        "mnist + glyphs -> mine, 10 labelled target images per class (3 of "
+        "them for validation), 3 seeds; 0.4 hours of training on 2 cores, "
+        "x86_64. `tf-transfer compare "
+        "--config.data.source=npz:/far/mnist.npz+glyphs "
+        "--config.data.target=npz:mine.npz --config.data.image_size=12 "
+        "--config.data.channels=1 --config.data.labels_per_class=10 "
+        "--config.data.validation_per_class=3 --config.data.test_share=0.5 "
+        "--config.generalist.steps=300 --config.generalist.batch_size=64 "
+        "--config.pretraining.steps=300 --config.pretraining.batch_size=64 "
+        "--config.finetuning.steps=80 --config.finetuning.batch_size=32 "
+        '\'--config.methods=("finetune",'
         '"finetune_related","datl","l2tl")\' --config.seeds=3`',
         "",
         "| method | accuracy | gain over finetune | "
@@ -181,7 +188,8 @@ def test_mentions_an_unfinished_run(tmp_path):
 
 
 def test_names_the_command_that_gives_the_run(tmp_path, monkeypatch):
-    experiment = Experiment(methods=tuple(ACCURACY), seeds=3)
+    experiment = glyphs_to_digits.get_config()
+    experiment.methods, experiment.seeds = tuple(ACCURACY), 3
     experiment.data.source = "folder:my photos"
     folder = run(tmp_path / "mine", **dataclasses.asdict(experiment))
     (line,) = (

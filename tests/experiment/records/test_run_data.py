@@ -21,6 +21,7 @@ INFO = {
     "target": "digits",
     "class_names": ["a", "b"],
     "image_shape": [8, 8, 1],
+    "counts": {"source": 90, "labelled": 16, "validation": 8, "test": 40},
     "frame": {
         "size": 8,
         "channels": 1,
@@ -228,7 +229,7 @@ def test_reloads_the_data_of_the_run(finished):
     np.testing.assert_array_equal(again.images, target.images)
     parts = run_data.split(run, again, seed=3)
     assert len(parts.train.labels) == len(parts.validation.labels) == 8
-    assert len(parts.test.labels) == 40
+    assert len(parts.test.labels) == 16  # a fifth
 
 
 def test_reloads_the_classes_that_were_chosen(finished):

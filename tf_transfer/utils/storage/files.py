@@ -1,12 +1,13 @@
 """Regular files: opened without a wait, and of a size that is known before."""
 
 import os
+import re
 import stat
 from typing import BinaryIO
 
 from tf_transfer.errors import InputError
 
-_PATTERN = "*?[\\"
+_PATTERN = re.compile(r"[*?\\]|\[.*\]", re.DOTALL)
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -59,9 +60,9 @@ def check_no_pattern(path: str | os.PathLike) -> None:
     It would load no model from there, or that of another folder.
     """
     received = os.path.abspath(path)
-    if set(_PATTERN) & set(received):
+    if _PATTERN.search(received):
         raise InputError(
-            f"TensorFlow needs a path without {' '.join(_PATTERN)}. "
+            "TensorFlow needs a path without * ? [] and backslashes. "
             f"Received: {received}"
         )
 
