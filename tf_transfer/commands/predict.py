@@ -18,8 +18,6 @@ from tf_transfer.utils.storage.files import check_no_pattern
 from tf_transfer.utils.storage.folders import Folder
 
 _NEEDED = {"class_names", "top_probabilities"}
-
-
 FORMATS = ("text", "csv")
 
 

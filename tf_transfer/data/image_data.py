@@ -244,7 +244,7 @@ def frame(
         raise InputError(f"The data set has no images. Received: {name!r}")
     _check_memory(count * size * size * channels, name)
     # Test images must not influence the framing.
-    pool = np.setdiff1d(np.arange(count), [] if raw.test is None else raw.test)
+    pool = raw.outside_test()
     pool = pool if len(pool) else np.arange(count)
     sample = np.random.default_rng(0).permutation(pool)[:_MEASURED]
     reader = reading.ImageReader(raw.images)

@@ -54,7 +54,7 @@ def hold_out(
     Every class has at least one example for training.
     """
     order, place = _by_class(data.labels, seed)
-    sizes = np.bincount(data.labels)[data.labels[order]]
+    sizes = _class_sizes(data, order)
     held_out = np.sort(order[place < np.ceil(share * (sizes - 1))])
     return np.setdiff1d(np.arange(len(data.labels)), held_out), held_out
 
@@ -136,7 +136,7 @@ def test_part(data: ImageData, share: float) -> np.ndarray:
     if data.test is not None:
         return data.test
     order, place = _by_class(data.labels, _TEST_SEED)
-    sizes = np.bincount(data.labels)[data.labels[order]]
+    sizes = _class_sizes(data, order)
     # Rounded first: .29 * 100 is a little less than 29.
     counts = np.floor(np.round(share * sizes, 9))
     return np.sort(order[place < np.maximum(counts, sizes > 1)])

@@ -62,9 +62,8 @@ def survey(raw: RawImages, name: str = "data") -> Survey:
 
 
 def _survey(raw: RawImages) -> Survey:
-    count = len(raw.labels)
-    pool = np.setdiff1d(np.arange(count), [] if raw.test is None else raw.test)
-    pool = pool if len(pool) else np.arange(count)
+    pool = raw.outside_test()
+    pool = pool if len(pool) else np.arange(len(raw.labels))
     sample = np.random.default_rng(0).permutation(pool)[:_SAMPLE]
     reader = reading.ImageReader(raw.images)
     images, sides = [], []

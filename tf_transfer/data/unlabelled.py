@@ -71,9 +71,7 @@ def load(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
         images = loaders.load_npz(path, labelled=False).images
     else:
         raw = loaders.load(name, max_pixels)
-        count = len(raw.labels)
-        test = [] if raw.test is None else raw.test
-        images = _taken(raw.images, np.setdiff1d(np.arange(count), test))
+        images = _taken(raw.images, raw.outside_test())
     return RawImages(images, np.zeros(len(images), np.int32), [CLASS])
 
 

@@ -49,6 +49,11 @@ class RawImages:
     class_names: list[str]
     test: np.ndarray | None = None
 
+    def outside_test(self) -> np.ndarray:
+        """Returns the indices of the images outside the test part, in order."""
+        test = [] if self.test is None else self.test
+        return np.setdiff1d(np.arange(len(self.labels)), test)
+
 
 class UnreadableImageError(InputError):
     """An image file that cannot be read or decoded."""
