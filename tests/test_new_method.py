@@ -69,6 +69,9 @@ class Progress:
     def start(self, activity):
         pass
 
+    def clear(self):
+        pass
+
     def close(self):
         pass
 

@@ -87,10 +87,15 @@ def made_up_data():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (60, 20, 24, 3)).astype(np.uint8)
     np.savez("mine.npz", x_train=images, y_train=np.arange(60) % 2)
-    for i, image in enumerate(images[:20]):
-        path = pathlib.Path("photos", f"class {i % 4}", f"{i}.png")
+    for i, image in enumerate(images):
+        pixels = tf.io.encode_png(255 - image if i < 20 else image).numpy()
+        if i < 20:
+            folder = f"photos/class {i % 4}"
+        else:
+            folder = f"mine-by-class/{i % 2}" if i < 50 else "mine"
+        path = pathlib.Path(folder, f"{i}.png")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(tf.io.encode_png(255 - image).numpy())
+        path.write_bytes(pixels)
 
 
 def tensorboard_line(command):

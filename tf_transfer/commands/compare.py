@@ -184,12 +184,16 @@ def _runner(
     parts: dict[int, TargetSplit],
     quiet: bool,
 ) -> Runner:
-    """Returns a runner that prints the table of all results so far."""
+    """Returns a runner that prints the table of the results so far.
+
+    The closing table follows the last result.
+    """
 
     def show() -> None:
         folder.refresh()
         results = folder.results, config.methods, config.seeds
-        print(text.interim_table(*results), file=sys.stderr, flush=True)
+        if len(folder.results) < config.seeds * len(config.methods):
+            print(text.interim_table(*results), file=sys.stderr, flush=True)
 
     shown = not quiet and folder.writes
     arguments = config, folder, source, target, parts, quiet
