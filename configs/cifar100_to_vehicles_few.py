@@ -43,8 +43,9 @@ def get_config() -> Experiment:
             validation_per_class=3,
             test_share=0.5,
         ),
-        encoder=Encoder(width=16),
+        encoder=Encoder(width=16, form="flat"),
         generalist=Training(steps=2000, batch_size=64, learning_rate=0.02),
+        optimizer="sgd",
         pretraining=Training(steps=300, batch_size=64, learning_rate=0.02),
         finetuning=FineTuning(
             steps=300, batch_size=32, learning_rates=(0.01, 0.02)

@@ -5,7 +5,7 @@ tf-transfer compare --config=configs/glyphs_to_digits.py
 Three to five minutes on two cores. RESULTS.md has the figures.
 """
 
-from tf_transfer.config import Data, Experiment, FineTuning, Training
+from tf_transfer.config import Data, Encoder, Experiment, FineTuning, Training
 
 
 def get_config() -> Experiment:
@@ -20,8 +20,12 @@ def get_config() -> Experiment:
             validation_per_class=3,
             test_share=0.5,
         ),
-        generalist=Training(steps=300, batch_size=64),
-        pretraining=Training(steps=300, batch_size=64),
-        finetuning=FineTuning(steps=80, batch_size=32),
+        encoder=Encoder(form="flat"),
+        generalist=Training(steps=300, batch_size=64, learning_rate=0.05),
+        optimizer="sgd",
+        pretraining=Training(steps=300, batch_size=64, learning_rate=0.05),
+        finetuning=FineTuning(
+            steps=80, batch_size=32, learning_rates=(0.02, 0.05)
+        ),
         seeds=10,
     )

@@ -6,7 +6,7 @@ MNIST, EMNIST letters, Fashion-MNIST and notMNIST: 56 classes of 600 images,
 of which the ten of MNIST are relevant. RESULTS.md has cost and figures.
 """
 
-from tf_transfer.config import Data, Experiment, FineTuning, Training
+from tf_transfer.config import Data, Encoder, Experiment, FineTuning, Training
 
 FOLDER = "../shared/data"
 PARTS = ("mnist", "emnist_letters", "fashion_mnist", "notmnist")
@@ -25,8 +25,12 @@ def get_config() -> Experiment:
             validation_per_class=2,
             test_share=0.5,
         ),
-        generalist=Training(steps=1500, batch_size=64),
-        pretraining=Training(steps=300, batch_size=64),
-        finetuning=FineTuning(steps=300, batch_size=32),
+        encoder=Encoder(form="flat"),
+        generalist=Training(steps=1500, batch_size=64, learning_rate=0.05),
+        optimizer="sgd",
+        pretraining=Training(steps=300, batch_size=64, learning_rate=0.05),
+        finetuning=FineTuning(
+            steps=300, batch_size=32, learning_rates=(0.02, 0.05)
+        ),
         relevant=tuple("0123456789"),
     )

@@ -9,7 +9,14 @@ that one (`finetune` of mixture_to_usps.py) is better. RESULTS.md has cost and
 figures.
 """
 
-from tf_transfer.config import Data, Datl, Experiment, FineTuning, Training
+from tf_transfer.config import (
+    Data,
+    Datl,
+    Encoder,
+    Experiment,
+    FineTuning,
+    Training,
+)
 
 FOLDER = "../shared/data"
 PARTS = ("mnist", "emnist_letters", "fashion_mnist", "notmnist")
@@ -28,9 +35,13 @@ def get_config() -> Experiment:
             validation_per_class=2,
             test_share=0.5,
         ),
-        generalist=Training(steps=1500, batch_size=64),
-        pretraining=Training(steps=300, batch_size=64),
-        finetuning=FineTuning(steps=300, batch_size=32, head="fresh"),
+        encoder=Encoder(form="flat"),
+        generalist=Training(steps=1500, batch_size=64, learning_rate=0.05),
+        optimizer="sgd",
+        pretraining=Training(steps=300, batch_size=64, learning_rate=0.05),
+        finetuning=FineTuning(
+            steps=300, batch_size=32, learning_rates=(0.02, 0.05), head="fresh"
+        ),
         datl=Datl(start="random"),
         methods=("finetune", "datl", "datl_uniform", "datl_reversed"),
         seeds=10,

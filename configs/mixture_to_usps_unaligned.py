@@ -7,7 +7,7 @@ frame, so that the digits of USPS look larger than those of the source, and
 DATL's estimate may be wrong. RESULTS.md has cost and figures.
 """
 
-from tf_transfer.config import Data, Experiment, FineTuning, Training
+from tf_transfer.config import Data, Encoder, Experiment, FineTuning, Training
 
 FOLDER = "../shared/data"
 PARTS = ("mnist", "emnist_letters", "fashion_mnist", "notmnist")
@@ -27,8 +27,12 @@ def get_config() -> Experiment:
             validation_per_class=2,
             test_share=0.5,
         ),
-        generalist=Training(steps=1500, batch_size=64),
-        pretraining=Training(steps=300, batch_size=64),
-        finetuning=FineTuning(steps=300, batch_size=32),
+        encoder=Encoder(form="flat"),
+        generalist=Training(steps=1500, batch_size=64, learning_rate=0.05),
+        optimizer="sgd",
+        pretraining=Training(steps=300, batch_size=64, learning_rate=0.05),
+        finetuning=FineTuning(
+            steps=300, batch_size=32, learning_rates=(0.02, 0.05)
+        ),
         relevant=tuple("0123456789"),
     )

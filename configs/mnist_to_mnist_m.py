@@ -5,7 +5,7 @@ tf-transfer compare --config=configs/mnist_to_mnist_m.py
 RESULTS.md has cost and figures.
 """
 
-from tf_transfer.config import Data, Experiment, FineTuning, Training
+from tf_transfer.config import Data, Encoder, Experiment, FineTuning, Training
 
 FOLDER = "../shared/data"
 
@@ -23,7 +23,11 @@ def get_config() -> Experiment:
             validation_per_class=15,
             test_share=0.5,
         ),
-        generalist=Training(steps=1500, batch_size=64),
-        pretraining=Training(steps=300, batch_size=64),
-        finetuning=FineTuning(steps=600, batch_size=32),
+        encoder=Encoder(form="flat"),
+        generalist=Training(steps=1500, batch_size=64, learning_rate=0.05),
+        optimizer="sgd",
+        pretraining=Training(steps=300, batch_size=64, learning_rate=0.05),
+        finetuning=FineTuning(
+            steps=600, batch_size=32, learning_rates=(0.02, 0.05)
+        ),
     )

@@ -74,13 +74,18 @@ def tiny_experiment(**changes) -> config_lib.Experiment:
             labels_per_class=4,
             validation_per_class=2,
         ),
-        "encoder": config_lib.Encoder(width=4),
-        "generalist": config_lib.Training(steps=20, batch_size=16),
-        "pretraining": config_lib.Training(steps=4, batch_size=16),
+        "encoder": config_lib.Encoder(width=4, form="flat"),
+        "generalist": config_lib.Training(
+            steps=20, batch_size=16, learning_rate=0.05
+        ),
+        "optimizer": "sgd",
+        "pretraining": config_lib.Training(
+            steps=4, batch_size=16, learning_rate=0.05
+        ),
         "finetuning": config_lib.FineTuning(
             steps=4, batch_size=8, learning_rates=(0.02,)
         ),
-        "l2tl": config_lib.L2tl(steps=4, policy_warmup=1),
+        "l2tl": config_lib.L2tl(steps=4, policy_warmup=1, learning_rate=0.02),
         "seeds": 1,
     }
     return config_lib.Experiment(**settings | changes)

@@ -50,7 +50,7 @@ _HOMES = {
     "read_shards": "data.shards",
     "replace_head": "models.classifiers",
     "resample": "datl.resampling",
-    "small_encoder": "models.classifiers",
+    "small_encoder": "models.small_encoders",
     "source_prior": "utils.weighting",
     "split_target": "data.splits",
     "strategy": "training.distribution",

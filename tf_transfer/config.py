@@ -11,6 +11,7 @@ from tf_transfer.rules import (
     at_least,
     between,
     fraction,
+    from_data,
     not_negative,
     one_of,
     positive,
@@ -19,14 +20,7 @@ from tf_transfer.rules import (
     share,
 )
 
-_STAGE = ("steps", "batch_size")
-FROM_DATA = {
-    "data": ("image_size", "channels"),
-    "generalist": _STAGE,
-    "pretraining": _STAGE,
-    "finetuning": _STAGE,
-}
-"""The settings that follow from the data if they are 0, by group."""
+_STAGE = {"steps": 300, "batch_size": 64, "learning_rate": 0.05}
 _EARLIER = {
     "data": {
         "target": "digits",
@@ -36,9 +30,16 @@ _EARLIER = {
         "validation_per_class": 3,
         "test_share": 0.5,
     },
-    "generalist": {"steps": 300, "batch_size": 64},
-    "pretraining": {"steps": 300, "batch_size": 64},
-    "finetuning": {"steps": 80, "batch_size": 32},
+    "encoder": {"form": "flat"},
+    "generalist": _STAGE,
+    "pretraining": _STAGE,
+    "finetuning": {
+        "steps": 80,
+        "batch_size": 32,
+        "learning_rates": (0.02, 0.05),
+    },
+    "l2tl": {"learning_rate": 0.02},
+    "optimizer": "sgd",
 }
 """What was the default of a run that is older than the present one."""
 
@@ -79,8 +80,8 @@ class Data:
     unlabelled: str = ""
     source_classes: tuple[str, ...] = ()
     target_classes: tuple[str, ...] = ()
-    image_size: int = setting(0, not_negative)
-    channels: int = setting(0, not_negative)
+    image_size: int = from_data(0, not_negative)
+    channels: int = from_data(0, not_negative)
     align: bool = True
     max_pixels: int = setting(50_000_000, positive)
     damaged: str = setting("refuse", one_of("refuse", "skip"))
@@ -98,6 +99,9 @@ class Encoder:
         name: `small`, a keras.applications name, or `keras_hub:` and the name
             or folder of a preset.
         width: filters of the small encoder's first convolution.
+        form: of the small encoder: `flat` knows where a stroke is, and suits
+            scans and drawings; `pooled` suits photographs, and learns earlier.
+            `auto` for what the data suggest; see `models.small_encoders`.
         weights: initial weights of every model, that of `scratch` too. Empty
             for random weights; `imagenet` (keras.applications) or `preset`
             (keras-hub), downloaded if needed; or a weights file. See
@@ -109,6 +113,7 @@ class Encoder:
 
     name: str = "small"
     width: int = 8
+    form: str = from_data("auto", one_of("auto", "flat", "pooled"))
     weights: str = ""
     precision: str = setting("float32", one_of("float32", "mixed_bfloat16"))
 
@@ -117,20 +122,21 @@ class Encoder:
 class Training:
     """One stage of training on the source.
 
-    The optimizer is stochastic gradient descent with Nesterov momentum .9 and
-    decoupled weight decay 5e-3. The learning rate rises to `learning_rate`
-    over the first tenth of the steps and falls to zero along a half cosine.
+    The learning rate rises to `learning_rate` over the first tenth of the
+    steps and falls to zero along a half cosine.
 
     Attributes:
         steps: optimizer steps; 0 for about four passes over the source, and
             fewer if it is large; see `experiment.defaults`.
         batch_size: images per step; 0 for what the images' size suggests.
-        learning_rate: the peak of the schedule.
+        learning_rate: the peak of the schedule; 0 for the best of short
+            trainings, by source images that are held out from them; see
+            `experiment.rates`.
     """
 
-    steps: int = setting(0, not_negative)
-    batch_size: int = setting(0, not_negative)
-    learning_rate: float = setting(0.05, positive)
+    steps: int = from_data(0, not_negative)
+    batch_size: int = from_data(0, not_negative)
+    learning_rate: float = setting(0.0, not_negative)
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -144,7 +150,7 @@ class FineTuning:
             used in joint training.
         batch_size: images per step; 0 for what the number of labels suggests.
         learning_rates: the candidates; each method's learning rate is chosen
-            on the validation images.
+            on the validation images. Empty for two that suit the optimizer.
         head: how the target head starts. `related` starts each target class
             as the mixture of source classes that its labelled images look
             like; `fresh` starts at random. `chosen` is `related`, unless both
@@ -153,10 +159,10 @@ class FineTuning:
             standard error. `scratch` and `finetune` always start fresh.
     """
 
-    steps: int = setting(0, not_negative)
+    steps: int = from_data(0, not_negative)
     head_steps: int = setting(0, not_negative)
-    batch_size: int = setting(0, not_negative)
-    learning_rates: tuple[float, ...] = setting((0.02, 0.05), positive_numbers)
+    batch_size: int = from_data(0, not_negative)
+    learning_rates: tuple[float, ...] = from_data((), positive_numbers)
     head: str = setting("chosen", one_of("chosen", "related", "fresh"))
 
 
@@ -210,7 +216,8 @@ class L2tl:
             related head). Not used in `joint`.
         steps: joint steps in which the weights are learned, with the source
             batches of `pretraining`.
-        learning_rate: of the model in these steps.
+        learning_rate: of the model in these steps; 0 for one that suits
+            the optimizer.
         policy_learning_rate: of Adam on the policy.
         policy_warmup: number of first steps that leave the policy unchanged.
         levels: number of values of each class weight, from 0 to 1.
@@ -228,7 +235,7 @@ class L2tl:
     joint_share: float = setting(0.6, fraction)
     relabel: bool = True
     steps: int = setting(150, positive)
-    learning_rate: float = setting(0.02, positive)
+    learning_rate: float = setting(0.0, not_negative)
     policy_learning_rate: float = setting(0.02, positive)
     policy_warmup: int = setting(40, not_negative)
     levels: int = setting(11, at_least(2))
@@ -253,6 +260,8 @@ class Experiment:
             initialisation and order.
         generalist: training of the first model, on the whole source.
         generalist_path: a `.keras` source classifier to use instead.
+        optimizer: of all stages: `sgd`, `adamw` or `muon`; `auto` for what
+            suits the encoder. See `experiment.stages.optimizers`.
         pretraining: the second training on the source, which the methods
             shape.
         relevant: names of the source classes that are known to be useful. The
@@ -270,6 +279,7 @@ class Experiment:
     encoder: Encoder = dataclasses.field(default_factory=Encoder)
     generalist: Training = dataclasses.field(default_factory=Training)
     generalist_path: str = ""
+    optimizer: str = from_data("auto", one_of("auto", "sgd", "adamw", "muon"))
     pretraining: Training = dataclasses.field(default_factory=Training)
     finetuning: FineTuning = dataclasses.field(default_factory=FineTuning)
     datl: Datl = dataclasses.field(default_factory=Datl)

@@ -18,6 +18,10 @@ class InputError(ValueError):
     """
 
 
+class DivergedError(InputError):
+    """A training has led to values that are no numbers."""
+
+
 class WorkerLostError(RuntimeError):
     """Another worker of the cluster no longer answers.
 

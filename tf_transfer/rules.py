@@ -28,7 +28,7 @@ share = Rule("must be between 0 and 1", lambda value: 0 < value < 1)
 fraction = Rule("must be above 0 and at most 1", lambda value: 0 < value <= 1)
 positive_numbers = Rule(
     "must hold positive numbers",
-    lambda values: bool(values) and all(value > 0 for value in values),
+    lambda values: all(value > 0 for value in values),
 )
 
 
@@ -52,3 +52,14 @@ def one_of(*choices: str) -> Rule:
 def setting(default: Any, rule: Rule) -> Any:
     """Returns a field of a dataclass whose value must obey a rule."""
     return dataclasses.field(default=default, metadata={"rule": rule})
+
+
+def from_data(unset: Any, rule: Rule) -> Any:
+    """Returns such a field that follows from the data unless it is set.
+
+    Args:
+        unset: its default, which stands for what the data suggest.
+        rule: which the default must obey, too.
+    """
+    metadata = {"rule": rule, "from_data": True}
+    return dataclasses.field(default=unset, metadata=metadata)

@@ -23,7 +23,7 @@ import tensorflow as tf
 
 import tf_transfer as tt
 from tf_transfer.config import Training
-from tf_transfer.experiment.trainers import L2TLTrainer, ProgressCallback
+from tf_transfer.experiment.stages.trainers import L2TLTrainer, ProgressCallback
 from tf_transfer.utils.tf_data import quiet
 
 SOURCES, TARGETS = 335, 10

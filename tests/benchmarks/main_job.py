@@ -32,8 +32,9 @@ import psutil
 
 import tf_transfer as tt
 from tf_transfer.commands import compare, inputs
-from tf_transfer.experiment import compiled_models, seed_run, trainers
+from tf_transfer.experiment import compiled_models, seed_run
 from tf_transfer.experiment.records import run_folder
+from tf_transfer.experiment.stages import trainers
 from tf_transfer.models import class_relation
 from tf_transfer.report import html
 from tf_transfer.training import checkpoint

@@ -130,7 +130,9 @@ def test_warns_of_a_weak_generalist(tmp_path, capsys):
 def test_exports_the_best_method_by_validation(tmp_path):
     config = helpers.tiny_experiment(
         methods=("scratch", "finetune"),
-        generalist=config_lib.Training(steps=60, batch_size=16),
+        generalist=config_lib.Training(
+            steps=60, batch_size=16, learning_rate=0.05
+        ),
         finetuning=config_lib.FineTuning(
             steps=20, batch_size=8, learning_rates=(1e-9, 0.05)
         ),
@@ -242,7 +244,7 @@ def test_refuses_data_that_is_no_image_data(tmp_path):
 @pytest.mark.parametrize("apply", ["draw", "resample", "attach"])
 def test_two_devices_equal_one_for_every_method(tmp_path, apply):
     # Few steps: round-off grows with each, by how much differs by processor.
-    stage = config_lib.Training(steps=10, batch_size=16)
+    stage = config_lib.Training(steps=10, batch_size=16, learning_rate=0.05)
     settings = {
         "generalist": stage,
         "pretraining": stage,
@@ -271,7 +273,9 @@ def test_a_run_interrupted_in_mid_epoch_ends_bitwise_the_same(
     config = helpers.tiny_experiment(
         methods=("datl",),
         datl=config_lib.Datl(every=1, apply="resample"),
-        pretraining=config_lib.Training(steps=40, batch_size=16),
+        pretraining=config_lib.Training(
+            steps=40, batch_size=16, learning_rate=0.05
+        ),
         checkpoint_every=3,
     )
     tt.compare(config, tmp_path / "whole", quiet=True, **helpers.domains())

@@ -1,3 +1,5 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from tf_transfer.commands import compare, resources, weights
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.experiment.records import run_data
-from tf_transfer.models import classifiers
+from tf_transfer.models import small_encoders
 from tf_transfer.utils import environment
 
 
@@ -67,11 +69,19 @@ def test_large_images_of_a_new_run_are_not_even_loaded(
 
 
 def test_a_small_encoder_is_measured_without_building_it():
-    for shape, width in (((12, 12, 1), 4), ((33, 20, 3), 16)):
-        model = classifiers.small_encoder(shape, width)
-        parameters, outputs = classifiers.small_footprint(shape, width)
+    cases = itertools.product(
+        (((12, 12, 1), 4), ((33, 20, 3), 16)), small_encoders.FORMS
+    )
+    for (shape, width), form in cases:
+        settings = shape, width, form
+        model = small_encoders.small_encoder(*settings)
+        parameters, outputs = small_encoders.small_footprint(*settings)
         assert parameters == model.count_params()
-        kinds = keras.layers.Conv2D, keras.layers.GroupNormalization
+        kinds = (
+            keras.layers.Conv2D,
+            keras.layers.GroupNormalization,
+            small_encoders.StandardizedConv2D,
+        )
         assert outputs == sum(
             np.prod(layer.output.shape[1:])
             for layer in model.layers

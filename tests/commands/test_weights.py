@@ -53,7 +53,9 @@ def test_stops_after_the_weights(tmp_path):
 def test_weights_put_the_right_classes_on_top(tmp_path):
     """The target holds the first four of the eight source classes."""
     config = helpers.tiny_experiment(
-        generalist=config_lib.Training(steps=200, batch_size=32)
+        generalist=config_lib.Training(
+            steps=200, batch_size=32, learning_rate=0.05
+        )
     )
     weights.estimate_weights(
         config, tmp_path / "weights", quiet=True, **helpers.domains()
@@ -137,7 +139,9 @@ def test_unlabelled_images_are_enough(tmp_path, monkeypatch, capsys):
 def test_labelled_and_unlabelled_images_are_counted_together(tmp_path):
     data = helpers.domains()
     config = helpers.tiny_experiment(
-        generalist=config_lib.Training(steps=200, batch_size=32)
+        generalist=config_lib.Training(
+            steps=200, batch_size=32, learning_rate=0.05
+        )
     )
     target = data["target"].only(["class 0", "class 1"])
     others = data["target"].only(["class 3"])
@@ -161,7 +165,9 @@ def test_a_target_of_one_class_does_not_hide_the_unlabelled_images(tmp_path):
     """As a target without labels is of one class."""
     data = helpers.domains()
     config = helpers.tiny_experiment(
-        generalist=config_lib.Training(steps=200, batch_size=32)
+        generalist=config_lib.Training(
+            steps=200, batch_size=32, learning_rate=0.05
+        )
     )
     weights.estimate_weights(
         config,

@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 
 from tests import helpers
 from tf_transfer import config as config_lib
@@ -32,9 +33,12 @@ def test_joint_models_take_the_settings():
     assert type(models.learner.model.credit).__name__ == "GradientCredit"
 
 
-def test_encoders_are_of_the_precision_that_is_asked_for():
+@pytest.mark.parametrize("form", ["flat", "pooled"])
+def test_encoders_are_of_the_precision_that_is_asked_for(form):
     models = make(
-        encoder=config_lib.Encoder(width=4, precision="mixed_bfloat16")
+        encoder=config_lib.Encoder(
+            width=4, form=form, precision="mixed_bfloat16"
+        )
     )
     learner = models.learner.model
     for encoder in (models.target.model.layers[0], learner.encoder):

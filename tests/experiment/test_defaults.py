@@ -7,6 +7,7 @@ import pytest
 from tf_transfer.config import Experiment
 from tf_transfer.data.survey import Survey
 from tf_transfer.experiment import defaults
+from tf_transfer.experiment.stages import optimizers
 
 
 def survey(count=1000, classes=10, side=28, coloured=False, plain=True):
@@ -26,6 +27,34 @@ def unset(encoder="small", weights=""):
     for stage in (config.generalist, config.pretraining, config.finetuning):
         stage.steps = stage.batch_size = 0
     return config
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "form", "optimizer"),
+    [
+        (survey(), survey(side=16), "flat", "sgd"),
+        (survey(), photographs(side=32), "pooled", "muon"),
+        (photographs(), survey(), "pooled", "muon"),
+        (survey(side=300), survey(side=300), "pooled", "muon"),
+    ],
+)
+def test_form_and_optimizer_follow_from_the_images(
+    source, target, form, optimizer
+):
+    config, chosen = defaults.completed(unset(), [source], [target])
+    assert (config.encoder.form, config.optimizer) == (form, optimizer)
+    sentence = f"the {form} form of the small encoder, optimizer {optimizer}"
+    assert sentence in chosen
+    assert config.finetuning.learning_rates
+    assert config.generalist.learning_rate == 0  # found by the run
+
+
+def test_an_optimizer_that_is_given_has_its_own_rates():
+    given = unset()
+    given.optimizer = "adamw"
+    config, _ = defaults.completed(given, [survey()], [survey()])
+    rates = config.finetuning.learning_rates
+    assert rates == optimizers.RECIPES["adamw"].target
 
 
 @pytest.mark.parametrize(
@@ -73,7 +102,7 @@ def test_steps_follow_from_the_size_of_the_source(
     config, chosen = defaults.completed(config, [source], [photographs()])
     assert config.generalist.steps == config.pretraining.steps == steps
     assert steps * config.generalist.batch_size == passes * count
-    assert f"generalist: {steps:,} steps of 64 images" in chosen[1]
+    assert f"generalist: {steps:,} steps of 64 images" in chosen[2]
 
 
 @pytest.mark.parametrize(
@@ -108,6 +137,8 @@ def test_what_is_given_stays_and_is_not_told():
     given.data.image_size, given.data.channels = 40, 1
     for stage in (given.generalist, given.pretraining, given.finetuning):
         stage.steps, stage.batch_size = 7, 3
+    given.encoder.form, given.optimizer = "flat", "adamw"
+    given.finetuning.learning_rates = (0.1,)
     data = [photographs()], [photographs(96)]
     assert defaults.completed(given, *data) == (given, [])
     given.finetuning.steps = given.data.labels_per_class = 0

@@ -147,4 +147,4 @@ def test_each_method_pays_for_what_it_shares(tmp_path):
     run.train_generalist()
     run.pretrain_unweighted()
     result = runner.measure(METHODS["finetune"], run)
-    assert result.seconds > run.cache._shared["unweighted"][2]
+    assert result.seconds > run.cache._shared["unweighted"].seconds

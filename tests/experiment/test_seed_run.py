@@ -204,7 +204,7 @@ def test_what_methods_share_is_trained_once_and_paid_for_once(tmp_path):
         again = run.finetune_unweighted_at(0.02, Part.TRAIN, "related")
         assert again is first
     assert sum(steps) == before
-    shared = sum(seconds for *_, seconds in run.cache._shared.values())
+    shared = sum(stage.seconds for stage in run.cache._shared.values())
     assert run.cache._seconds_before == pytest.approx(shared)
     assert set(run.cache.history) == {"pretraining", "finetuning"}
     for part, head in ((Part.TRAIN, "fresh"), (Part.LABELLED, "related")):

@@ -202,9 +202,7 @@ def test_statistics_follow_quickly_at_any_depth():
     assert [m.layers[0].momentum for m in (slow, quick)] == [0.9, 0.5]
 
 
-def test_small_encoder_and_head_refuse():
-    with pytest.raises(InputError, match="multiple of 4"):
-        classifiers.small_encoder((8, 8, 1), width=6)
+def test_heads_refuse():
     with pytest.raises(InputError, match="num_classes"):
         classifiers.replace_head(helpers.tiny_classifier(), 0)
     with pytest.raises(InputError, match="functional or Sequential, built"):

@@ -11,7 +11,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 
 import tf_transfer as tt
 from tests import helpers
-from tf_transfer.experiment import trainers
+from tf_transfer.experiment.stages import trainers
 from tf_transfer.training import tensorboard
 from tf_transfer.utils.storage.folders import Folder
 

@@ -100,13 +100,15 @@ def compare(
             _check_results(config, folder, source.num_classes)
             needed = resources.check(config, source, target)
             parts = prepare(loaded, quiet)
+            runner = _runner(config, folder, source, target, parts, quiet)
+            if seeds:
+                runner.settle_rate()
             jobs = resources.limited(min(jobs, len(seeds)), needed)
             if jobs > 1:
                 shares = [seeds[i::jobs] for i in range(jobs)]
                 calls = [(config, out, arrays, quiet, each) for each in shares]
                 processes.side_by_side(_train_some, calls)
                 folder.refresh()
-            runner = _runner(config, folder, source, target, parts, quiet)
             weights = train(runner)
             if chief:
                 names = _data_names(config, arrays)

@@ -9,7 +9,7 @@ from tf_transfer.config import Experiment
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.experiment.methods import METHODS
-from tf_transfer.models import classifiers, encoders
+from tf_transfer.models import encoders, small_encoders
 from tf_transfer.utils import environment
 from tf_transfer.utils.progress import warn
 
@@ -167,7 +167,9 @@ def _footprint(
     """Returns the numbers of parameters, and of outputs for one image."""
     settings = config.encoder
     if settings.name == "small" and not config.generalist_path:
-        return classifiers.small_footprint(shape, settings.width)
+        return small_encoders.small_footprint(
+            shape, settings.width, settings.form
+        )
     if config.generalist_path:
         return 0, 0  # it is loaded, and fits
     model = encoders.encoder(settings.name, shape)

@@ -10,6 +10,7 @@ from tf_transfer.experiment.compiled_models import CompiledModels
 from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.experiment.records.weights_file import WeightTable
 from tf_transfer.experiment.seed_run import SeedRun
+from tf_transfer.experiment.stages import rates
 from tf_transfer.report import figures
 from tf_transfer.report.verdict import verdict
 from tf_transfer.training import distribution
@@ -58,6 +59,12 @@ def estimate_weights(
     ) as folder:
         steps = 0 if config.generalist_path else config.generalist.steps
         progress = Progress(steps, quiet or not chief)
+        if steps:
+            progress.start("learning rate")
+            start = models.random_state(seed=0)
+            rates.settle(
+                models.source, start, source, config.generalist, folder
+            )
         progress.start("generalist")
         run = SeedRun(models, source, split, 0, folder, progress.advance)
         table = WeightTable.from_run(run)

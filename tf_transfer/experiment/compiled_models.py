@@ -12,7 +12,7 @@ from tf_transfer.config import Experiment
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.experiment.records.results import Scores
-from tf_transfer.experiment.trainers import L2TLTrainer, State, Trainer
+from tf_transfer.experiment.stages.trainers import L2TLTrainer, State, Trainer
 from tf_transfer.l2tl.model import L2TL
 from tf_transfer.l2tl.policy import FixedPolicy, WeightPolicy
 from tf_transfer.models import class_relation, classifiers, copies, encoders
@@ -73,10 +73,12 @@ class CompiledModels:
             self.source = Trainer(
                 self.new_source_model(),
                 [config.generalist.steps, config.pretraining.steps],
+                config.optimizer,
             )
             self.target = Trainer(
                 classifiers.replace_head(self.source.model, num_target_classes),
                 [tuning.steps, tuning.head_steps, tuning.steps - joint],
+                config.optimizer,
             )
 
     @classmethod
@@ -99,11 +101,17 @@ class CompiledModels:
                     self.image_shape,
                     settings.width,
                     settings.weights,
+                    settings.form,
                 )
             model = classifiers.classifier(body, self.num_source_classes)
             model.build((None, *self.image_shape))
         classifiers.follow_quickly(model)
         return model
+
+    def random_state(self, seed: int) -> State:
+        """Returns a seed's random initialisation of a source model."""
+        keras.utils.set_random_seed(seed)
+        return [np.array(v) for v in self.new_source_model().variables]
 
     @property
     def mixes_heads(self) -> bool:
@@ -186,4 +194,9 @@ class CompiledModels:
                 policy_warmup=settings.policy_warmup,
                 relabel=relabel,
             )
-            return L2TLTrainer(model, [steps], settings.policy_learning_rate)
+            return L2TLTrainer(
+                model,
+                [steps],
+                settings.policy_learning_rate,
+                self.config.optimizer,
+            )

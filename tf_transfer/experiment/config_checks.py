@@ -9,7 +9,6 @@ from typing import Any
 from tf_transfer import config as config_lib
 from tf_transfer.config import Experiment
 from tf_transfer.errors import InputError
-from tf_transfer.rules import Rule
 from tf_transfer.utils.storage.json_fields import Fields
 
 _LARGEST = {int: 1e9, float: 1e6}
@@ -23,24 +22,25 @@ def check(experiment: Experiment) -> None:
             settings that exclude each other.
     """
     _check_types(experiment)
-    for name, value, rule in _rules(experiment):
-        if not rule.holds(value):
+    for name, value, field in _settings(experiment):
+        rule = field.metadata.get("rule")
+        if rule and not rule.holds(value):
             received = repr(value) if rule.choices else value
             raise InputError(f"`{name}` {rule.sentence}. Received: {received}")
     _check_together(experiment)
 
 
-def _rules(
+def _settings(
     settings: object, declared: type = Experiment, prefix: str = ""
-) -> Iterator[tuple[str, object, Rule]]:
-    """Yields name, value and rule of each setting that has a rule."""
+) -> Iterator[tuple[str, object, dataclasses.Field]]:
+    """Yields name, value and declaration of each setting."""
     for field in dataclasses.fields(declared):
         value = getattr(settings, field.name)
         name = f"{prefix}{field.name}"
         if dataclasses.is_dataclass(field.type):
-            yield from _rules(value, field.type, f"{name}.")
-        elif "rule" in field.metadata:
-            yield name, value, field.metadata["rule"]
+            yield from _settings(value, field.type, f"{name}.")
+        else:
+            yield name, value, field
 
 
 def _check_types(settings: object, prefix: str = "") -> None:
@@ -134,17 +134,16 @@ def from_json(content: Any, path: str | os.PathLike) -> Experiment:
     except InputError as error:
         raise InputError(f"{error} in {path}") from error
     for name in missing(experiment):
-        raise InputError(f"`{name}` must be positive. Received: 0 in {path}")
+        raise InputError(f"`{name}` must be set. Received: nothing in {path}")
     return experiment
 
 
 def missing(experiment: Experiment) -> list[str]:
     """Returns the names of the settings that are to follow from the data."""
     return [
-        f"{group}.{name}"
-        for group, names in config_lib.FROM_DATA.items()
-        for name in names
-        if not getattr(getattr(experiment, group), name)
+        name
+        for name, value, field in _settings(experiment)
+        if field.metadata.get("from_data") and value == field.default
     ]
 
 

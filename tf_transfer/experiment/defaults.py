@@ -1,7 +1,8 @@
 """Settings that are not given follow from the data.
 
 A size, number of channels, batch size or number of steps of 0 stands for what
-this module finds. The settings that a run's folder keeps are complete.
+this module finds, and so do `auto` and an empty list of rates. The settings
+that a run's folder keeps are complete.
 """
 
 import copy
@@ -9,8 +10,10 @@ from collections.abc import Sequence
 
 from tf_transfer.config import Experiment
 from tf_transfer.data.survey import Survey
+from tf_transfer.experiment.stages import optimizers
 
 _SIDES = {"small": (12, 64), "other": (32, 224)}
+_CENTRED_SIDE = 32  # up to which a dense layer learns each place
 _SOURCE_BATCH = 64
 _LARGE_SIDE = 128  # from which half a batch has to do
 _TARGET_BATCHES = (32, 16, 8, 4)
@@ -25,7 +28,7 @@ _TENTHS = 10  # a stage has ten epochs
 def completed(
     config: Experiment, source: Sequence[Survey], target: Sequence[Survey]
 ) -> tuple[Experiment, list[str]]:
-    """Fills in the settings that are 0.
+    """Fills in the settings that are left to the data.
 
     Args:
         config: the experiment; it is not changed.
@@ -46,6 +49,7 @@ def completed(
     config = copy.deepcopy(config)
     chosen = [
         *_images(config, source, target),
+        *_model(config, [*source, *target]),
         *_source_stages(config, sum(part.count for part in source)),
         *_fine_tuning(config, _labels(config, target)),
     ]
@@ -86,6 +90,26 @@ def _images(
         data.channels = 3 if coloured or not small else 1
     kind = "colour" if data.channels == 3 else "grey"
     return [f"{kind} images of {data.image_size}x{data.image_size} pixels"]
+
+
+def _model(config: Experiment, surveys: Sequence[Survey]) -> list[str]:
+    """Sets the form of the small encoder, the optimizer and its rates."""
+    encoder, lines = config.encoder, []
+    small = encoder.name == "small" and not config.generalist_path
+    if encoder.form == "auto":
+        drawings = all(part.plain and not part.coloured for part in surveys)
+        centred = drawings and config.data.image_size <= _CENTRED_SIDE
+        encoder.form = "flat" if centred else "pooled"
+        if small:
+            lines.append(f"the {encoder.form} form of the small encoder")
+    pooled = small and encoder.form == "pooled"
+    if config.optimizer == "auto":
+        config.optimizer = "muon" if pooled else "sgd"
+        lines.append(f"optimizer {config.optimizer}")
+    if not config.finetuning.learning_rates:
+        recipe = optimizers.RECIPES[config.optimizer]
+        config.finetuning.learning_rates = recipe.target
+    return [", ".join(lines)] if lines else []
 
 
 def _source_stages(config: Experiment, count: int) -> list[str]:

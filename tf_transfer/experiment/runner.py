@@ -13,12 +13,13 @@ from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
 from tf_transfer.experiment import statistics
 from tf_transfer.experiment.compiled_models import CompiledModels
-from tf_transfer.experiment.methods import METHODS, Method
+from tf_transfer.experiment.methods import METHODS, Method, base
 from tf_transfer.experiment.methods.base import GENERALIST, planned_steps
 from tf_transfer.experiment.methods.baselines import BY_HEAD
 from tf_transfer.experiment.records.results import Predictions, Result, Scores
 from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.experiment.seed_run import SeedRun
+from tf_transfer.experiment.stages import rates
 from tf_transfer.training.tensorboard import TensorBoardWriter
 from tf_transfer.utils import environment
 from tf_transfer.utils.progress import Progress
@@ -67,9 +68,7 @@ class Runner:
         self.tensorboard = TensorBoardWriter(
             folder.files if folder.writes else None
         )
-        self.progress = Progress(
-            sum(map(self._planned_steps, splits)), quiet or not folder.writes
-        )
+        self.progress = Progress(0, quiet or not folder.writes)
 
     def _planned_steps(self, seed: int) -> int:
         """Returns the optimizer steps of what a seed has not finished."""
@@ -79,8 +78,21 @@ class Runner:
             self.folder.model_path(GENERALIST, seed).exists(),
         )
 
+    def settle_rate(self) -> None:
+        """Finds the learning rate of training on the source, if none is set."""
+        if base.use_source(self.config.methods):
+            self.progress.start("learning rate")
+            rates.settle(
+                self.models.source,
+                self.models.random_state(seed=0),
+                self.source,
+                self.config.generalist,
+                self.folder,
+            )
+
     def run(self) -> Iterator[SeedRun]:
         """Yields the run of every seed when all its methods are finished."""
+        self.progress.planned = sum(map(self._planned_steps, self.splits))
         methods, head = self.config.methods, self.config.finetuning.head
         if head == "chosen":
             head = "related"
@@ -198,5 +210,6 @@ def measure(method: Method, run: SeedRun) -> Result:
         head=method.head or run.head,
         versions=environment.package_versions(),
         machine=f"{os.cpu_count()} cores, {platform.machine()}",
+        failed_rates=run.cache.failed,
         **run.learned,
     )

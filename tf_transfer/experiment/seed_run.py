@@ -1,6 +1,7 @@
 """The stages of one seed's run, from which the methods are composed."""
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -15,11 +16,17 @@ from tf_transfer.datl.callback import DATL
 from tf_transfer.datl.estimation import TargetPrior, estimate_target_prior
 from tf_transfer.datl.importance_weights import ImportanceWeights
 from tf_transfer.experiment.compiled_models import CompiledModels, Outcome
-from tf_transfer.experiment.pipelines import BatchesFrom, InputPipelines
 from tf_transfer.experiment.records.results import Scores
 from tf_transfer.experiment.records.run_folder import RunFolder
-from tf_transfer.experiment.stage_cache import StageCache
-from tf_transfer.experiment.trainers import ProgressCallback, State, Trainer
+from tf_transfer.experiment.stages import rates
+from tf_transfer.experiment.stages.fitter import StageFitter
+from tf_transfer.experiment.stages.pipelines import BatchesFrom, InputPipelines
+from tf_transfer.experiment.stages.stage_cache import StageCache
+from tf_transfer.experiment.stages.trainers import (
+    ProgressCallback,
+    State,
+    Trainer,
+)
 from tf_transfer.models import classifiers
 from tf_transfer.models.inference import stream_outputs
 from tf_transfer.training.tensorboard import TensorBoardWriter
@@ -67,8 +74,6 @@ class SeedRun:
         self.seed = seed
         self.head = head
         self.folder = folder
-        self._progress = ProgressCallback(advance)
-        self._tensorboard = tensorboard or TensorBoardWriter(None)
         self.source, self._held_out = source, None
         datl = self.config.datl
         if datl.calibrate or datl.estimator == "bbse":
@@ -77,6 +82,13 @@ class SeedRun:
             self._held_out = source.take(held_out)
         self.pipelines = InputPipelines(self.config, self.source, target, seed)
         self.cache = StageCache(folder, seed)
+        self._fitter = StageFitter(
+            self.cache,
+            seed,
+            ProgressCallback(advance),
+            tensorboard or TensorBoardWriter(None),
+            self.config.checkpoint_every,
+        )
         self.learned: dict[str, Any] = {}
         self._generalist: State | None = None
         self._source_sample: tf.data.Dataset | None = None
@@ -95,8 +107,7 @@ class SeedRun:
 
     def random_state(self) -> State:
         """Returns the seed's random initialisation of a source model."""
-        keras.utils.set_random_seed(self.seed)
-        return [np.array(v) for v in self.models.new_source_model().variables]
+        return self.models.random_state(self.seed)
 
     def train_generalist(self) -> State:
         """Trains a model on the whole source, or loads it from the folder."""
@@ -112,7 +123,8 @@ class SeedRun:
         return self._generalist
 
     def _train_new_generalist(self) -> State:
-        stage, trainer = self.config.generalist, self.models.source
+        stage = self._with_rate(self.config.generalist)
+        trainer = self.models.source
         # In another order than the further pre-training.
         batches = self.pipelines.source(stage.batch_size, order=0)
         with (
@@ -123,38 +135,18 @@ class SeedRun:
             self.folder.save_model(model, "generalist", self.seed)
             return trainer.state()
 
-    def fit(
-        self,
-        name: str,
-        trainer: Trainer,
-        batches: BatchesFrom,
-        stage: Training,
-        callbacks: Sequence[keras.callbacks.Callback] = (),
-        weights: Callable[[], np.ndarray] | None = None,
-        **settings,
-    ) -> None:
-        """Trains a stage, or the rest of it after an interruption.
+    def _with_rate(self, stage: Training) -> Training:
+        """Returns a stage on the source, at the rate found if none is set."""
+        rate = stage.learning_rate or rates.read(self.folder)
+        return dataclasses.replace(stage, learning_rate=rate)
 
-        Args:
-            name: of the stage in the history.
-            trainer: holds the model at its start, and then at its end.
-            batches: the endless data from a step on.
-            stage: steps and learning rate.
-            callbacks: of the stage.
-            weights: returns the importance weights, `[C]`, for TensorBoard.
-            **settings: `also` and `fresh` of `Trainer.fit`.
-        """
-        folder = self.cache.next_folder()
-        writers = self._tensorboard.stage(folder, name, weights)
-        training = trainer.fit(
-            batches,
-            stage,
-            [*callbacks, *writers, self._progress],
-            folder=folder,
-            every=self.config.checkpoint_every,
-            **settings,
-        )
-        self.cache.add(name, training.history(), training.seconds)
+    def fit(
+        self, name: str, trainer: Trainer, batches: BatchesFrom, *args, **kwargs
+    ) -> None:
+        """Trains a stage; see `StageFitter.fit`."""
+        on_source = trainer is self.models.source
+        images = self.source if on_source else self.target.labelled
+        self._fitter.fit(name, trainer, images, batches, *args, **kwargs)
 
     def measure_source_accuracy(self) -> float:
         """Returns the accuracy of the generalist on a sample of the source."""
@@ -213,7 +205,8 @@ class SeedRun:
         """Trains a source model on the weighted, or the whole, source."""
         continued = self.config.datl.start == "generalist"
         start = self.train_generalist() if continued else self.random_state()
-        stage, trainer = self.config.pretraining, self.models.source
+        stage = self._with_rate(self.config.pretraining)
+        trainer = self.models.source
         batches = self.pipelines.source(stage.batch_size, importance)
         if importance is None:
             with trainer.loaded(start):

@@ -1,4 +1,4 @@
-"""Encoders, classification heads, and classifiers made of both."""
+"""Classification heads, and classifiers made of them and encoders."""
 
 import contextlib
 import pathlib
@@ -13,78 +13,6 @@ from tf_transfer.models import copies, endings
 from tf_transfer.utils import checks, environment
 
 _MAX_MOMENTUM = 0.9
-_FEATURES = 128
-
-
-def small_encoder(
-    image_shape: tuple[int, int, int], width: int = 8
-) -> keras.Model:
-    """Returns a small convolutional encoder for small images.
-
-    It has three 3x3 convolutions (the last two with stride 2) with group
-    normalisation, which works alike on one device and on many. A dense layer
-    of 128 units follows, which preserves where a stroke is.
-
-    Args:
-        image_shape: `(height, width, channels)`.
-        width: filters of the first convolution; doubled twice.
-
-    Returns:
-        A model from images `[B, height, width, channels]` in 0..1 to
-        features `[B, 128]`.
-
-    Raises:
-        InputError: if `width` is not a positive multiple of 4.
-
-    Example:
-
-    >>> small_encoder((12, 12, 1), width=4).output_shape
-    (None, 128)
-    """
-    if width < 4 or width % 4:
-        raise InputError(
-            f"`width` must be a positive multiple of 4. Received: {width=}"
-        )
-    stack = [keras.Input(image_shape)]
-    for filters, strides in _convolutions(width):
-        stack += [
-            keras.layers.Conv2D(filters, 3, strides, padding="same"),
-            keras.layers.GroupNormalization(4),
-            keras.layers.ReLU(),
-        ]
-    stack += [
-        keras.layers.Flatten(),
-        keras.layers.Dense(_FEATURES, activation="relu"),
-    ]
-    return keras.Sequential(stack, name="encoder")
-
-
-def _convolutions(width: int) -> list[tuple[int, int]]:
-    """Returns filters and stride of each convolution."""
-    return [(width, 1), (2 * width, 2), (4 * width, 2)]
-
-
-def small_footprint(
-    image_shape: tuple[int, int, int], width: int
-) -> tuple[int, int]:
-    """Returns the size of a small encoder, without building it.
-
-    Returns:
-        The numbers of parameters, and of values that its convolutions and the
-        normalisations of their results return for one image.
-
-    >>> small_footprint((12, 12, 1), width=4)
-    (20120, 2016)
-    """
-    height, side, channels = image_shape
-    parameters = outputs = 0
-    for filters, stride in _convolutions(width):
-        height, side = -(-height // stride), -(-side // stride)
-        parameters += (9 * channels + 3) * filters  # bias, scale and offset
-        outputs += 2 * height * side * filters
-        channels = filters
-    inputs = height * side * channels
-    return parameters + (inputs + 1) * _FEATURES, outputs
 
 
 def classifier(encoder: keras.Model, num_classes: int) -> keras.Model:
@@ -102,6 +30,7 @@ def classifier(encoder: keras.Model, num_classes: int) -> keras.Model:
 
     Example:
 
+    >>> from tf_transfer.models.small_encoders import small_encoder
     >>> classifier(small_encoder((12, 12, 1)), num_classes=3).output_shape
     (None, 3)
     """
@@ -170,6 +99,7 @@ def replace_head(
 
     Example:
 
+    >>> from tf_transfer.models.small_encoders import small_encoder
     >>> source = classifier(small_encoder((12, 12, 1)), num_classes=62)
     >>> replace_head(source, num_classes=10).output_shape
     (None, 10)

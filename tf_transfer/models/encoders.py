@@ -7,7 +7,7 @@ import sys
 import keras
 
 from tf_transfer.errors import InputError
-from tf_transfer.models import classifiers
+from tf_transfer.models.small_encoders import small_encoder
 from tf_transfer.utils import messages
 
 HUB = "keras_hub:"
@@ -29,6 +29,7 @@ def encoder(
     image_shape: tuple[int, int, int],
     width: int = 8,
     weights: str = "",
+    form: str = "flat",
 ) -> keras.Model:
     """Returns an encoder by name.
 
@@ -43,6 +44,7 @@ def encoder(
             keras.applications downloads; `"preset"` for those of the preset;
             or a file that `save_weights` wrote, of the model below the
             pooling.
+        form: of the small encoder, `"flat"` or `"pooled"`.
 
     Returns:
         A model from images `[B, height, width, channels]` to features
@@ -62,7 +64,7 @@ def encoder(
     if name.startswith(HUB):
         return _from_hub(name, image_shape, weights)
     if name == "small":
-        body = classifiers.small_encoder(image_shape, width)
+        body = small_encoder(image_shape, width, form)
         _check_weights("small", weights, None)
         _load(body, weights)
         return body

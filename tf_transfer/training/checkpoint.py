@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_transfer.errors import InputError, Stopped
+from tf_transfer.errors import DivergedError, InputError, Stopped
 from tf_transfer.training import (
     callback_state,
     checkpoint_folder,
@@ -339,7 +339,8 @@ class Resume(keras.callbacks.Callback):
         if self._saved_step and self.folder:
             checkpoint = f"the checkpoint of step {self._saved_step} is kept"
         at = "" if batch is None else f" (batch {batch + 1} of its epoch)"
-        self._refuse(
+        self._signal.restore()
+        raise DivergedError(
             f"Training diverged at step {self.step}{at}; lower the learning "
             f"rate; {checkpoint}. Received: {received}"
         )

@@ -17,6 +17,7 @@ HOMES = {
     "MeanPerClassAccuracy": "l2tl.rewards",
     "Reinforce": "l2tl.credits.reinforce",
     "SparseAUC": "l2tl.rewards",
+    "StandardizedConv2D": "models.small_encoders",
     "WeightPolicy": "l2tl.policy",
     "_Distributed": "training.distribution",
 }

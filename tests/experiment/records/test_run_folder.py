@@ -60,7 +60,7 @@ def test_a_run_from_before_a_setting_was_there_goes_on(tmp_path):
     path.write_text(json.dumps(old))
     RunFolder(tmp_path / "run", helpers.tiny_experiment())
     assert json.loads(path.read_text()) == old
-    other = config_lib.Encoder(width=4, weights="imagenet")
+    other = config_lib.Encoder(width=4, form="flat", weights="imagenet")
     with pytest.raises(InputError, match=r"\(encoder.weights:  and imagenet\)"):
         RunFolder(tmp_path / "run", helpers.tiny_experiment(encoder=other))
 

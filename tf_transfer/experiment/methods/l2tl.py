@@ -20,9 +20,10 @@ from tf_transfer.experiment.compiled_models import Outcome
 from tf_transfer.experiment.methods import base
 from tf_transfer.experiment.methods.base import register
 from tf_transfer.experiment.methods.baselines import finetune_related
-from tf_transfer.experiment.pipelines import BatchesFrom
 from tf_transfer.experiment.seed_run import SeedRun
-from tf_transfer.experiment.trainers import L2TLTrainer, State
+from tf_transfer.experiment.stages import optimizers
+from tf_transfer.experiment.stages.pipelines import BatchesFrom
+from tf_transfer.experiment.stages.trainers import L2TLTrainer, State
 from tf_transfer.l2tl.credits.reinforce import Reinforce
 from tf_transfer.models import class_relation
 from tf_transfer.training import distribution
@@ -170,6 +171,8 @@ def learn_weights(
 
 def _learn(run: SeedRun, trainer: L2TLTrainer) -> None:
     settings = run.config.l2tl
+    recipe = optimizers.RECIPES[run.config.optimizer]
+    rate = settings.learning_rate or recipe.target[0]
     _restart(run, trainer, Part.TRAIN)
     _start_policy(run, trainer)
     log = PolicyLog(run.source.prior)
@@ -179,7 +182,7 @@ def _learn(run: SeedRun, trainer: L2TLTrainer) -> None:
         "learning",
         trainer,
         _streams(run, _source(run), Part.TRAIN),
-        Training(steps=settings.steps, learning_rate=settings.learning_rate),
+        Training(steps=settings.steps, learning_rate=rate),
         [log],
         weights=log.weights,
     )

@@ -87,6 +87,8 @@ class Result:
         versions: of the packages, by name.
         machine: number of cores and architecture; None in older files.
         weight_area: ROC AUC of the weights, if relevant classes are named.
+        failed_rates: by stage, the learning rates at which its model had
+            learned nothing, before it was trained at a lower one.
 
     Example:
 
@@ -115,6 +117,9 @@ class Result:
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     machine: str | None = None
     weight_area: float | None = None
+    failed_rates: dict[str, list[float]] = dataclasses.field(
+        default_factory=dict
+    )
 
     @classmethod
     def from_json(
@@ -135,6 +140,7 @@ class Result:
         """
         fields = Fields(content, name, path)
         versions = fields.object("versions")
+        failed = fields.object("failed_rates", {})
         return cls(
             method=fields.text("method"),
             seed=fields.integer("seed"),
@@ -149,6 +155,7 @@ class Result:
             versions={key: versions.text(key) for key in versions.content},
             machine=fields.text("machine", None),
             weight_area=fields.number("weight_area", None),
+            failed_rates={key: failed.numbers(key) for key in failed.content},
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -156,6 +163,7 @@ class Result:
         content = vars(self) | {
             "test": self.test.to_json(),
             "validation": self.validation.to_json(),
+            "failed_rates": self.failed_rates or None,
         }
         return _present(content)
 

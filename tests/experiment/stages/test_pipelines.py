@@ -6,7 +6,7 @@ from tests import helpers
 from tf_transfer import config as config_lib
 from tf_transfer.data import image_data, splits
 from tf_transfer.data.splits import Part
-from tf_transfer.experiment import pipelines
+from tf_transfer.experiment.stages import pipelines
 
 SOURCE = helpers.blobs(per_class=20, classes=8)
 TARGET = splits.split_target(helpers.blobs(per_class=12, seed=1), 6, 2, seed=0)

@@ -1,6 +1,6 @@
 import pytest
 
-from tf_transfer.experiment import stage_cache
+from tf_transfer.experiment.stages import stage_cache
 
 
 class Folder:

@@ -8,7 +8,7 @@ import tf_transfer as tt
 from tests import helpers
 from tf_transfer.config import Training
 from tf_transfer.errors import InputError
-from tf_transfer.experiment import trainers
+from tf_transfer.experiment.stages import trainers
 
 
 class Rates(keras.callbacks.Callback):
@@ -54,7 +54,9 @@ def test_as_many_steps_at_once_as_divide_every_epoch(stages, expected):
 def test_a_stage_takes_its_steps_whatever_the_model_was_made_for(steps):
     rates = Rates()
     trainer = trainers.Trainer(helpers.tiny_classifier(), [40])
-    resume = trainer.fit(endless(16), Training(steps=steps), [rates])
+    resume = trainer.fit(
+        endless(16), Training(steps=steps, learning_rate=0.05), [rates]
+    )
     assert resume.step == steps
     epoch = steps // math.gcd(steps, 10)
     assert len(rates.values) == steps // math.gcd(4, epoch)
@@ -71,7 +73,9 @@ def test_steps_at_once_change_nothing_but_how_often_the_callbacks_are_called():
         with trainer.loaded(start):
             trainer.fit(endless(6), stage, [rates])
             trained.append((trainer.state(), rates.values))
-            trainer.fit(endless(6), Training(steps=7))  # traced again
+            trainer.fit(
+                endless(6), Training(steps=7, learning_rate=0.05)
+            )  # traced again
     for state, values in trained[1:]:
         assert values == trained[0][1][::2]
         for one, other in zip(state, trained[0][0], strict=True):
@@ -111,7 +115,7 @@ def test_the_policy_has_a_learning_rate_of_its_own():
 @pytest.mark.parametrize("make", [classifier, learner])
 def test_a_reused_model_trains_like_a_new_one(make):
     trainer, data = make()
-    stage = Training(steps=5)
+    stage = Training(steps=5, learning_rate=0.05)
     start = trainer.state()
     trainer.fit(data, stage)
     first = trainer.state()
@@ -128,7 +132,7 @@ def test_what_else_is_kept_comes_back_from_the_folder(tmp_path):
     importance.update([0.7, 0.1, 0.1, 0.1], np.full(4, 0.25))
     for weights in (importance, again):
         settings = {"folder": tmp_path, "also": [weights]}
-        trainer.fit(data, Training(steps=1), **settings)
+        trainer.fit(data, Training(steps=1, learning_rate=0.05), **settings)
     np.testing.assert_array_equal(again.numpy(), importance.numpy())
 
 
@@ -141,7 +145,7 @@ def test_fresh_data_is_asked_for_in_every_epoch(fresh, starts):
         steps.append(start)
         return data(start)
 
-    trainer.fit(batches, Training(steps=4), fresh=fresh)
+    trainer.fit(batches, Training(steps=4, learning_rate=0.05), fresh=fresh)
     assert steps == starts
 
 
@@ -164,7 +168,7 @@ def test_the_schedule_by_hand():
 def test_learns_and_predicts():
     images = helpers.blobs()
     trainer = trainers.Trainer(helpers.tiny_classifier())
-    trainer.fit(endless(16), Training(steps=60))
+    trainer.fit(endless(16), Training(steps=60, learning_rate=0.05))
     right = trainer.logits(images.batches()).argmax(axis=1) == images.labels
     assert right.mean() > 0.9
 

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from tf_transfer.config import Training
 from tf_transfer.errors import InputError
-from tf_transfer.experiment.pipelines import BatchesFrom
+from tf_transfer.experiment.stages import optimizers
+from tf_transfer.experiment.stages.pipelines import BatchesFrom
 from tf_transfer.models.inference import stream_outputs
 from tf_transfer.training.checkpoint import Resume
 from tf_transfer.training.distribution import distributed
@@ -106,10 +107,17 @@ class Trainer:
         model: a built classifier that returns logits.
         stages: the steps of everything that it will be trained for; it is
             traced again for steps that do not fit them.
+        optimizer: its name, see `optimizers`.
     """
 
-    def __init__(self, model: keras.Model, stages: Iterable[int] = ()):
+    def __init__(
+        self,
+        model: keras.Model,
+        stages: Iterable[int] = (),
+        optimizer: str = "sgd",
+    ):
         self.model = model
+        self.optimizer = optimizer
         self.variables = list(model.variables)
         self._loaded = False
         # Calling a traced function takes a millisecond, which matters for a
@@ -131,9 +139,11 @@ class Trainer:
 
     def _new_optimizer(self) -> keras.optimizers.Optimizer:
         self._schedule = WarmupCosine()
-        return keras.optimizers.SGD(
-            self._schedule, momentum=0.9, nesterov=True, weight_decay=5e-3
-        )
+        return optimizers.create(self.optimizer, self._schedule, self._heads())
+
+    def _heads(self) -> list[keras.Layer]:
+        """Returns the layers that give the outputs."""
+        return self.model.layers[-1:]
 
     def compile(self, steps_per_execution: int | None = None) -> None:
         """Compiles again, for a change of what is trainable.
@@ -172,6 +182,11 @@ class Trainer:
         """Returns a copy of the values of all variables."""
         return [np.array(variable) for variable in self.variables]
 
+    def assign(self, state: State) -> None:
+        """Sets the values of all variables."""
+        for variable, value in zip(self.variables, state, strict=True):
+            variable.assign(value)
+
     @contextlib.contextmanager
     def loaded(self, state: State) -> Iterator[keras.Model]:
         """Gives the model with a state, which holds until the block ends.
@@ -181,8 +196,7 @@ class Trainer:
         """
         if self._loaded:
             raise RuntimeError("The model is in use with another state")
-        for variable, value in zip(self.variables, state, strict=True):
-            variable.assign(value)
+        self.assign(state)
         self._loaded = True
         try:
             yield self.model
@@ -237,6 +251,13 @@ class Trainer:
             )
         return resume
 
+    def probe(self, images: np.ndarray) -> np.ndarray:
+        """Returns the outputs for a few images in 0..1, `[N, C]`."""
+        return np.array(self._classifier()(images, training=False))
+
+    def _classifier(self) -> keras.Model:
+        return self.model
+
     def logits(self, batches: tf.data.Dataset) -> np.ndarray:
         """Returns the outputs for a finite dataset, `[N, C]`."""
         outputs = stream_outputs(self.model, batches)
@@ -250,6 +271,7 @@ class L2TLTrainer(Trainer):
         model: to be compiled here.
         stages: the steps of everything that it will be trained for.
         policy_learning_rate: of Adam on the policy.
+        optimizer: of the model.
     """
 
     def __init__(
@@ -257,13 +279,20 @@ class L2TLTrainer(Trainer):
         model: keras.Model,
         stages: Iterable[int] = (),
         policy_learning_rate: float = 0.001,
+        optimizer: str = "sgd",
     ):
         self.policy_learning_rate = policy_learning_rate
-        super().__init__(model, stages)
+        super().__init__(model, stages, optimizer)
         self._initial = self.state()
 
     def _trained_model(self) -> keras.Model:
         return self.model
+
+    def _heads(self) -> list[keras.Layer]:
+        return [self.model.source_head, self.model.target_head]
+
+    def _classifier(self) -> keras.Model:
+        return self.model.classifier()
 
     def compile(self, steps_per_execution: int | None = None) -> None:
         with self.model.distribute_strategy.scope():

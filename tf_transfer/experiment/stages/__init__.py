@@ -1,0 +1,1 @@
+"""The stages of training: their models, batches, rates and checkpoints."""
