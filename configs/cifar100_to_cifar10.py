@@ -24,6 +24,7 @@ def get_config() -> Experiment:
             target=f"npz:{FOLDER}/cifar10.npz",
             image_size=32,
             channels=3,
+            augment="none",
             labels_per_class=20,
             validation_per_class=5,
             test_share=0.5,

@@ -40,6 +40,7 @@ def get_config() -> Experiment:
             target_classes=("airplane", "automobile", "ship", "truck"),
             image_size=32,
             channels=3,
+            augment="none",
             labels_per_class=50,
             validation_per_class=12,
             test_share=0.5,

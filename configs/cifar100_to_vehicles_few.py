@@ -39,6 +39,7 @@ def get_config() -> Experiment:
             target_classes=("airplane", "automobile", "ship", "truck"),
             image_size=32,
             channels=3,
+            augment="none",
             labels_per_class=10,
             validation_per_class=3,
             test_share=0.5,

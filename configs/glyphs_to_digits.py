@@ -16,6 +16,7 @@ def get_config() -> Experiment:
             target="digits",
             image_size=12,
             channels=1,
+            augment="none",
             labels_per_class=10,
             validation_per_class=3,
             test_share=0.5,

@@ -21,6 +21,7 @@ def get_config() -> Experiment:
             image_size=20,
             channels=3,
             source_per_class=2000,
+            augment="none",
             labels_per_class=20,
             validation_per_class=5,
             test_share=0.5,

@@ -31,6 +31,7 @@ def get_config() -> Experiment:
             image_size=16,
             channels=1,
             source_per_class=600,
+            augment="none",
             labels_per_class=5,
             validation_per_class=2,
             test_share=0.5,

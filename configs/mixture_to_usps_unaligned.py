@@ -23,6 +23,7 @@ def get_config() -> Experiment:
             channels=1,
             align=False,
             source_per_class=600,
+            augment="none",
             labels_per_class=5,
             validation_per_class=2,
             test_share=0.5,

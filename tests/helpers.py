@@ -71,6 +71,7 @@ def tiny_experiment(**changes) -> config_lib.Experiment:
         "data": config_lib.Data(
             image_size=8,
             channels=1,
+            augment="none",
             labels_per_class=4,
             validation_per_class=2,
         ),

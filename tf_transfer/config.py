@@ -25,6 +25,7 @@ _EARLIER = {
     "data": {
         "target": "digits",
         "image_size": 12,
+        "augment": "none",
         "channels": 1,
         "labels_per_class": 10,
         "validation_per_class": 3,
@@ -65,6 +66,9 @@ class Data:
         max_pixels: larger image files are refused before decoding.
         damaged: `refuse` data with image files that cannot be read, or `skip`
             them with a warning.
+        augment: how training images are changed at random, of source and
+            target alike: `none`, `flip_crop` or `randaugment`; `auto` for what
+            the data suggest. See `data.augmentation`.
         source_per_class: source images used of each class; 0 for all.
         labels_per_class: labelled target images of each class, drawn anew by
             each seed; 0 for all labelled images outside the test part.
@@ -85,6 +89,9 @@ class Data:
     align: bool = True
     max_pixels: int = setting(50_000_000, positive)
     damaged: str = setting("refuse", one_of("refuse", "skip"))
+    augment: str = from_data(
+        "auto", one_of("auto", "none", "flip_crop", "randaugment")
+    )
     source_per_class: int = setting(0, not_negative)
     labels_per_class: int = setting(0, not_negative)
     validation_per_class: int = setting(0, not_negative)

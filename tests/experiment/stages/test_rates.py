@@ -11,7 +11,7 @@ from tf_transfer.experiment.stages import rates
 from tf_transfer.experiment.stages.optimizers import RECIPES
 from tf_transfer.experiment.stages.trainers import Trainer
 
-STAGE = Training(steps=60, batch_size=8)
+STAGE = Training(steps=310, batch_size=8)
 
 
 @pytest.fixture

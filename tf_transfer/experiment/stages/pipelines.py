@@ -11,10 +11,12 @@ import tensorflow as tf
 
 from tf_transfer.config import Experiment
 from tf_transfer.data import shuffling
+from tf_transfer.data.augmentation import augment
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import Part, TargetSplit
 from tf_transfer.datl.importance_weights import ImportanceWeights
 
+_TARGET = 2**31  # beyond the orders of the source
 BatchesFrom = Callable[[int], tf.data.Dataset]
 """From a step to the endless batches that begin there."""
 
@@ -56,7 +58,7 @@ class InputPipelines:
                 seed=self._seed,
                 start=start,
             )
-            return images.gather(indices)
+            return self._augmented(images.gather(indices), _TARGET, start)
 
         return self._made.setdefault((part,), functools.cache(batches))
 
@@ -89,7 +91,7 @@ class InputPipelines:
             seed=seed,
             start=start,
         )
-        return self._source.gather(indices)
+        return self._augmented(self._source.gather(indices), seed, start)
 
     def _weighted(
         self,
@@ -116,4 +118,11 @@ class InputPipelines:
                 replacement=apply == "resample",
                 start=start,
             ).map(lambda i, label: i)
-        return self._source.gather(indices)
+        return self._augmented(self._source.gather(indices), seed, start)
+
+    def _augmented(
+        self, batches: tf.data.Dataset, order: int, start: int
+    ) -> tf.data.Dataset:
+        """Augments training batches; other streams get other numbers."""
+        kind = self._config.data.augment
+        return augment(batches, kind, (self._seed, order), start)

@@ -16,8 +16,7 @@ from tf_transfer.utils.storage.json_fields import Fields
 
 NAME = "rates.json"
 MOST = 2**16  # bytes of it
-_STEPS = (30, 200)
-_SHARE = 0.1  # of the steps of a stage
+_STEPS = (30, 100)
 _HELD_OUT = 1_000  # images
 _RATES = (1e-9, 1e3)
 
@@ -25,7 +24,7 @@ _RATES = (1e-9, 1e3)
 def find(
     trainer: Trainer, start: State, source: ImageData, stage: Training
 ) -> dict[float, float]:
-    """Trains a tenth of a stage's steps at each rate of the optimizer.
+    """Trains a twentieth of a stage's steps at each rate of the optimizer.
 
     Args:
         trainer: of source classifiers.
@@ -39,8 +38,10 @@ def find(
         training diverged.
     """
     least, most = _STEPS
-    steps = round(max(least, min(_SHARE * stage.steps, most)), -1)
-    steps = min(steps, stage.steps)
+    steps = max(least, min(stage.steps // 20, most))
+    # In ten epochs like the stage's, or the model would be traced again.
+    unit = 10 * trainer.steps_per_execution
+    steps = min(-(-steps // unit) * unit, stage.steps)
     order = np.random.default_rng(0).permutation(len(source.labels))
     share = min(_HELD_OUT, max(1, len(order) // 5))
     held_out, rest = source.take(np.sort(order[:share])), order[share:]
