@@ -12,6 +12,7 @@ from tf_transfer.config import (
     Encoder,
     Experiment,
     FineTuning,
+    L2tl,
     Training,
 )
 
@@ -52,6 +53,7 @@ def get_config() -> Experiment:
         finetuning=FineTuning(
             steps=300, batch_size=32, learning_rates=(0.01, 0.02)
         ),
+        l2tl=L2tl(learning_rate=0.02),
         seeds=10,
         relevant=RELEVANT,
     )

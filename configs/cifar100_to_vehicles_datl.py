@@ -15,6 +15,7 @@ from tf_transfer.config import (
     Encoder,
     Experiment,
     FineTuning,
+    L2tl,
     Training,
 )
 
@@ -54,6 +55,7 @@ def get_config() -> Experiment:
         finetuning=FineTuning(
             steps=300, batch_size=32, learning_rates=(0.01, 0.02), head="fresh"
         ),
+        l2tl=L2tl(learning_rate=0.02),
         datl=Datl(start="random"),
         methods=("finetune", "datl", "datl_uniform", "datl_reversed"),
         relevant=RELEVANT,

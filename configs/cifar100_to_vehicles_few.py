@@ -11,6 +11,7 @@ from tf_transfer.config import (
     Encoder,
     Experiment,
     FineTuning,
+    L2tl,
     Training,
 )
 
@@ -51,6 +52,7 @@ def get_config() -> Experiment:
         finetuning=FineTuning(
             steps=300, batch_size=32, learning_rates=(0.01, 0.02)
         ),
+        l2tl=L2tl(learning_rate=0.02),
         seeds=10,
         relevant=RELEVANT,
     )

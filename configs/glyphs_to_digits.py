@@ -5,7 +5,14 @@ tf-transfer compare --config=configs/glyphs_to_digits.py
 Three to five minutes on two cores. RESULTS.md has the figures.
 """
 
-from tf_transfer.config import Data, Encoder, Experiment, FineTuning, Training
+from tf_transfer.config import (
+    Data,
+    Encoder,
+    Experiment,
+    FineTuning,
+    L2tl,
+    Training,
+)
 
 
 def get_config() -> Experiment:
@@ -28,5 +35,6 @@ def get_config() -> Experiment:
         finetuning=FineTuning(
             steps=80, batch_size=32, learning_rates=(0.02, 0.05)
         ),
+        l2tl=L2tl(learning_rate=0.02),
         seeds=10,
     )

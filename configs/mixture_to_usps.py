@@ -6,7 +6,14 @@ MNIST, EMNIST letters, Fashion-MNIST and notMNIST: 56 classes of 600 images,
 of which the ten of MNIST are relevant. RESULTS.md has cost and figures.
 """
 
-from tf_transfer.config import Data, Encoder, Experiment, FineTuning, Training
+from tf_transfer.config import (
+    Data,
+    Encoder,
+    Experiment,
+    FineTuning,
+    L2tl,
+    Training,
+)
 
 FOLDER = "../shared/data"
 PARTS = ("mnist", "emnist_letters", "fashion_mnist", "notmnist")
@@ -33,5 +40,6 @@ def get_config() -> Experiment:
         finetuning=FineTuning(
             steps=300, batch_size=32, learning_rates=(0.02, 0.05)
         ),
+        l2tl=L2tl(learning_rate=0.02),
         relevant=tuple("0123456789"),
     )

@@ -7,7 +7,14 @@ frame, so that the digits of USPS look larger than those of the source, and
 DATL's estimate may be wrong. RESULTS.md has cost and figures.
 """
 
-from tf_transfer.config import Data, Encoder, Experiment, FineTuning, Training
+from tf_transfer.config import (
+    Data,
+    Encoder,
+    Experiment,
+    FineTuning,
+    L2tl,
+    Training,
+)
 
 FOLDER = "../shared/data"
 PARTS = ("mnist", "emnist_letters", "fashion_mnist", "notmnist")
@@ -35,5 +42,6 @@ def get_config() -> Experiment:
         finetuning=FineTuning(
             steps=300, batch_size=32, learning_rates=(0.02, 0.05)
         ),
+        l2tl=L2tl(learning_rate=0.02),
         relevant=tuple("0123456789"),
     )

@@ -5,7 +5,14 @@ tf-transfer compare --config=configs/mnist_to_mnist_m_few.py
 RESULTS.md has cost and figures.
 """
 
-from tf_transfer.config import Data, Encoder, Experiment, FineTuning, Training
+from tf_transfer.config import (
+    Data,
+    Encoder,
+    Experiment,
+    FineTuning,
+    L2tl,
+    Training,
+)
 
 FOLDER = "../shared/data"
 
@@ -31,5 +38,6 @@ def get_config() -> Experiment:
         finetuning=FineTuning(
             steps=600, batch_size=32, learning_rates=(0.02, 0.05)
         ),
+        l2tl=L2tl(learning_rate=0.02),
         seeds=10,
     )

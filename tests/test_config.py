@@ -20,28 +20,6 @@ def test_a_typo_is_an_error():
         config.Experiment().sede = 3
 
 
-def test_differences_names_nested_fields():
-    one = dataclasses.asdict(config.Experiment())
-    other = dataclasses.asdict(config.Experiment(seeds=2))
-    other["data"]["channels"] = 3
-    lines = config.differences(one, other)
-    assert lines == ["data.channels: 0 and 3", "seeds: 5 and 2"]
-
-
-def test_fields_missing_in_an_old_configuration_have_defaults():
-    old = dataclasses.asdict(config.Experiment(seeds=2))
-    old["encoder"] = {"name": "ResNet50"}
-    old["fingerprints"] = {"source": "abc"}
-    completed = config.completed(old)
-    default = dataclasses.asdict(config.Encoder())
-    assert config.completed({})["data"]["image_size"] == 12
-    assert completed["data"]["image_size"] == 0
-    assert completed["encoder"] == default | {"name": "ResNet50"}
-    assert completed["seeds"] == 2
-    assert completed["fingerprints"] == {"source": "abc"}
-    assert old["encoder"] == {"name": "ResNet50"}
-
-
 def test_imports_no_tensorflow():
     code = "import sys, tf_transfer.config; print('tensorflow' in sys.modules)"
     finished = subprocess.run(

@@ -6,11 +6,10 @@ import json
 import pytest
 
 from tests import helpers
-from tf_transfer import config
 from tf_transfer.commands import compare
 from tf_transfer.experiment import config_checks, statistics
 from tf_transfer.experiment.methods import METHODS
-from tf_transfer.experiment.records import results
+from tf_transfer.experiment.records import results, stored_config
 from tf_transfer.report import markdown
 from tf_transfer.utils.storage.folders import Folder
 
@@ -43,8 +42,8 @@ def test_published_figures_belong_to_the_current_config(run):
     published.pop("fingerprints")
     experiment = load(CONFIGS[0].with_name(f"{run.name}.py"))
     current = json.loads(json.dumps(dataclasses.asdict(experiment)))
-    published = json.loads(json.dumps(config.completed(published)))
-    assert config.differences(published, current) == []
+    published = json.loads(json.dumps(stored_config.completed(published)))
+    assert stored_config.differences(published, current) == []
     keys = {
         (result.method, result.seed) for result in results.read(Folder(run))
     }

@@ -9,7 +9,7 @@ from tests import helpers
 from tf_transfer import config as config_lib
 from tf_transfer.commands import weights
 from tf_transfer.errors import InputError
-from tf_transfer.experiment.records import weights_file
+from tf_transfer.experiment.records import stored_config, weights_file
 from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.utils.storage.folders import Folder
 
@@ -121,7 +121,7 @@ def test_unlabelled_images_are_enough(tmp_path, monkeypatch, capsys):
     assert "source classes" in output
     without = weights_file.WeightTable.read_csv(Folder(tmp_path / "without"))
     assert set(without.top(2)) == {0, 1}
-    config = config_lib.completed(
+    config = stored_config.completed(
         json.loads((tmp_path / "without" / "config.json").read_text())
     )
     assert config["fingerprints"].keys() == {"source", "target"}

@@ -20,6 +20,10 @@ OUT_OF_BOUNDS = {
     "data.channels": (-1, NOT_NEGATIVE),
     "data.max_pixels": (0, POSITIVE),
     "data.damaged": ("", "must be one of refuse, skip"),
+    "data.augment": (
+        "turn",
+        "must be one of auto, none, flip_crop, randaugment",
+    ),
     "data.source_per_class": (-1, NOT_NEGATIVE),
     "data.labels_per_class": (-1, NOT_NEGATIVE),
     "data.validation_per_class": (-1, NOT_NEGATIVE),
@@ -162,7 +166,7 @@ def test_what_follows_from_the_data_is_listed():
     assert config_checks.missing(changed({})) == [
         "data.image_size",
         "data.channels",
-        "encoder.form",
+        *("data.augment", "encoder.form"),
         *("generalist.steps", "generalist.batch_size"),
         "optimizer",
         *("pretraining.steps", "pretraining.batch_size"),

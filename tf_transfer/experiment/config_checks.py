@@ -6,9 +6,9 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
-from tf_transfer import config as config_lib
 from tf_transfer.config import Experiment
 from tf_transfer.errors import InputError
+from tf_transfer.experiment.records import stored_config
 from tf_transfer.utils.storage.json_fields import Fields
 
 _LARGEST = {int: 1e9, float: 1e6}
@@ -127,7 +127,7 @@ def from_json(content: Any, path: str | os.PathLike) -> Experiment:
         InputError: for a setting that is unknown, of a wrong type or out of
             range.
     """
-    settings = config_lib.completed(content)
+    settings = stored_config.completed(content)
     experiment = _dataclass(Experiment, Fields(settings, "config", path))
     try:
         check(experiment)

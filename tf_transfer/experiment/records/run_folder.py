@@ -14,7 +14,7 @@ from typing import Any
 
 from tf_transfer import config as config_lib
 from tf_transfer.errors import InputError
-from tf_transfer.experiment.records import results
+from tf_transfer.experiment.records import results, stored_config
 from tf_transfer.experiment.records.results import Predictions, Result
 from tf_transfer.models import classifiers
 from tf_transfer.utils.storage.files import check_no_pattern
@@ -104,9 +104,9 @@ class RunFolder:
                 "The folder is not empty and holds no run; choose another "
                 f"with --out. Received: {self.path}"
             )
-        completed = earlier and _plain(config_lib.completed(earlier))
+        completed = earlier and _plain(stored_config.completed(earlier))
         if completed not in (None, content):
-            first = config_lib.differences(completed, content)[0]
+            first = stored_config.differences(completed, content)[0]
             if first.startswith("fingerprints."):
                 part = first.removeprefix("fingerprints.").split(":")[0]
                 first = f"its {part} was another"
