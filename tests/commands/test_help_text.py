@@ -53,4 +53,4 @@ def test_every_field_of_the_config_is_explained():
                     rf"^ {{8}}.*\b{field.name}\b.*:", explanation, re.M
                 ), field
     assert "--config.l2tl.credit=feature" in text
-    assert "--config.finetuning.learning_rates=(0.02, 0.05)" in text
+    assert "--config.finetuning.learning_rates=()" in text

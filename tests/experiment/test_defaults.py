@@ -138,6 +138,7 @@ def test_what_is_given_stays_and_is_not_told():
     for stage in (given.generalist, given.pretraining, given.finetuning):
         stage.steps, stage.batch_size = 7, 3
     given.encoder.form, given.optimizer = "flat", "adamw"
+    given.data.augment = "none"
     given.finetuning.learning_rates = (0.1,)
     data = [photographs()], [photographs(96)]
     assert defaults.completed(given, *data) == (given, [])

@@ -77,11 +77,17 @@ def test_every_figure_is_as_by_hand(tmp_path):
         "x86_64. `tf-transfer compare "
         "--config.data.source=npz:/far/mnist.npz+glyphs "
         "--config.data.target=npz:mine.npz --config.data.image_size=12 "
-        "--config.data.channels=1 --config.data.labels_per_class=10 "
+        "--config.data.channels=1 --config.data.augment=none "
+        "--config.data.labels_per_class=10 "
         "--config.data.validation_per_class=3 --config.data.test_share=0.5 "
+        "--config.encoder.form=flat "
         "--config.generalist.steps=300 --config.generalist.batch_size=64 "
+        "--config.generalist.learning_rate=0.05 --config.optimizer=sgd "
         "--config.pretraining.steps=300 --config.pretraining.batch_size=64 "
+        "--config.pretraining.learning_rate=0.05 "
         "--config.finetuning.steps=80 --config.finetuning.batch_size=32 "
+        "'--config.finetuning.learning_rates=(0.02,0.05)' "
+        "--config.l2tl.learning_rate=0.02 "
         '\'--config.methods=("finetune",'
         '"finetune_related","datl","l2tl")\' --config.seeds=3`',
         "",

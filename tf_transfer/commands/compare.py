@@ -1,12 +1,13 @@
 """Whole experiments: methods and controls compared over seeds."""
 
+import dataclasses
 import os
 import sys
 import warnings
 
 from tf_transfer.commands import export, inputs, resources
 from tf_transfer.config import Experiment
-from tf_transfer.data import splits
+from tf_transfer.data import check, splits
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
 from tf_transfer.errors import InputError
@@ -100,6 +101,8 @@ def compare(
             _check_results(config, folder, source.num_classes)
             needed = resources.check(config, source, target)
             parts = prepare(loaded, quiet)
+            if not folder.has(check.NAME):
+                check_data(folder, source, parts[0], quiet)
             runner = _runner(config, folder, source, target, parts, quiet)
             if seeds:
                 runner.settle_rate()
@@ -164,6 +167,23 @@ def prepare(loaded: inputs.Inputs, quiet: bool) -> dict[int, TargetSplit]:
     )
     splits.check_apart(loaded.source, parts[0].test)
     return parts
+
+
+def check_data(
+    folder: RunFolder, source: ImageData, split: TargetSplit, quiet: bool
+) -> None:
+    """Looks for what is odd about the data, and writes `data_check.json`.
+
+    Args:
+        folder: of the run.
+        source: the source images to train with.
+        split: the target's parts for the first seed.
+        quiet: print nothing.
+    """
+    found = check.DataCheck.of(source, split.labelled, split.test)
+    folder.write(check.NAME, dataclasses.asdict(found))
+    for sentence in found.findings() if folder.writes and not quiet else ():
+        note(f"data: {sentence}")
 
 
 def _train_some(config: Experiment, out, arrays: dict, quiet: bool, seeds):

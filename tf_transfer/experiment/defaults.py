@@ -106,6 +106,8 @@ def _model(config: Experiment, surveys: Sequence[Survey]) -> list[str]:
     if config.optimizer == "auto":
         config.optimizer = "muon" if pooled else "sgd"
         lines.append(f"optimizer {config.optimizer}")
+    if config.data.augment == "auto":
+        config.data.augment = "none"
     if not config.finetuning.learning_rates:
         recipe = optimizers.RECIPES[config.optimizer]
         config.finetuning.learning_rates = recipe.target

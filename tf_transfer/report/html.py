@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tf_transfer.config import Experiment
-from tf_transfer.data import splits
+from tf_transfer.data import check, splits
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import statistics
@@ -109,6 +109,7 @@ def _page(
             predictions, run.data.class_names, split and split.test
         ),
         curves=_curves(results, methods),
+        data=_data(run),
         legend=[(method, *charts.look(method)) for method in methods],
         settings=list(
             _flat(
@@ -166,6 +167,20 @@ def _verdict(
 
 def _typeset(text: str) -> str:
     return text.replace("+-", "\u00b1")
+
+
+def _data(run: FinishedRun) -> dict[str, Any] | None:
+    """Returns what the data check found; None for a run without one."""
+    content = run.files.read_json(check.NAME, dict, check.MOST)
+    if content is None:
+        return None
+    found = check.DataCheck.from_json(content, run.path / check.NAME)
+    target, test = found.target, found.test
+    return {
+        "findings": found.findings(),
+        "rows": [(name, n, test.get(name, 0)) for name, n in target.items()],
+        "source": (len(found.source), sum(found.source.values())),
+    }
 
 
 def _cells(row: Row) -> dict[str, Any]:
