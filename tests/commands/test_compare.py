@@ -39,6 +39,7 @@ def test_compare_writes_all_files_and_repeats_nothing(tmp_path):
         "side_by_side.png",
         "l2tl_weights.png",
         "learning_curves.png",
+        "data_check.json",
         "report.html",
         "predictions/datl-0.npz",
         "checkpoints/generalist-0.keras",

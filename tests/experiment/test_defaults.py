@@ -30,21 +30,24 @@ def unset(encoder="small", weights=""):
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "form", "optimizer"),
+    ("source", "target", "form", "optimizer", "augment"),
     [
-        (survey(), survey(side=16), "flat", "sgd"),
-        (survey(), photographs(side=32), "pooled", "muon"),
-        (photographs(), survey(), "pooled", "muon"),
-        (survey(side=300), survey(side=300), "pooled", "muon"),
+        (survey(), survey(side=16), "flat", "sgd", "none"),
+        (survey(), photographs(side=32), "pooled", "muon", "flip_crop"),
+        (photographs(), survey(), "pooled", "muon", "flip_crop"),
+        (survey(side=300), survey(side=300), "pooled", "muon", "none"),
     ],
 )
-def test_form_and_optimizer_follow_from_the_images(
-    source, target, form, optimizer
+def test_the_recipe_follows_from_the_images(
+    source, target, form, optimizer, augment
 ):
     config, chosen = defaults.completed(unset(), [source], [target])
     assert (config.encoder.form, config.optimizer) == (form, optimizer)
-    sentence = f"the {form} form of the small encoder, optimizer {optimizer}"
-    assert sentence in chosen
+    assert config.data.augment == augment
+    assert (
+        f"the {form} form of the small encoder, optimizer {optimizer}, "
+        f"augmentation {augment}"
+    ) in chosen
     assert config.finetuning.learning_rates
     assert config.generalist.learning_rate == 0  # found by the run
 

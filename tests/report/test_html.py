@@ -97,6 +97,30 @@ def test_names_are_shown_as_they_are(run):
     assert "arrays \u2192 arrays" in page
 
 
+def test_the_report_shows_what_is_odd_about_the_data(run):
+    assert "<h2>The data</h2>" not in html.write(run).read_text()
+    counts = dict.fromkeys(STRANGE, 7)
+    content = {
+        "source": {"a": 1234},
+        "target": counts | {"f": 2},
+        "test": counts,
+        "blank": 3,
+        "compared": 40,
+        **{"in_source": 0, "in_target": 0, "other_label": 0},
+    }
+    (run / "data_check.json").write_text(json.dumps(content))
+    page = html.write(run).read_text()
+    assert "fewer than 5 images: 1 of 8 (&#39;f&#39; has 2)</li>" in page
+    assert "<li>images of one colour: 3</li>" in page
+    assert "1 source classes with 1,234 images" in page
+    row = '<td>f</td><td class="number">2</td><td class="number">7</td>'
+    assert row in page
+    assert "<b>bold" not in page
+    (run / "data_check.json").write_text('{"source": 1}')
+    with pytest.raises(InputError, match=r"`data_check.source` must be"):
+        html.write(run)
+
+
 def test_no_control_characters_reach_the_page(run):
     path = run / "results.json"
     results = json.loads(path.read_text())

@@ -93,25 +93,29 @@ def _images(
 
 
 def _model(config: Experiment, surveys: Sequence[Survey]) -> list[str]:
-    """Sets the form of the small encoder, the optimizer and its rates."""
-    encoder, lines = config.encoder, []
+    """Sets the small encoder's form, augmentation, optimizer and its rates.
+
+    `tests/benchmarks/recipes.py` measures them.
+    """
+    encoder, chosen = config.encoder, []
     small = encoder.name == "small" and not config.generalist_path
+    drawings = all(part.plain and not part.coloured for part in surveys)
     if encoder.form == "auto":
-        drawings = all(part.plain and not part.coloured for part in surveys)
         centred = drawings and config.data.image_size <= _CENTRED_SIDE
         encoder.form = "flat" if centred else "pooled"
         if small:
-            lines.append(f"the {encoder.form} form of the small encoder")
-    pooled = small and encoder.form == "pooled"
+            chosen.append(f"the {encoder.form} form of the small encoder")
     if config.optimizer == "auto":
+        pooled = small and encoder.form == "pooled"
         config.optimizer = "muon" if pooled else "sgd"
-        lines.append(f"optimizer {config.optimizer}")
+        chosen.append(f"optimizer {config.optimizer}")
     if config.data.augment == "auto":
-        config.data.augment = "none"
+        config.data.augment = "none" if drawings else "flip_crop"
+        chosen.append(f"augmentation {config.data.augment}")
     if not config.finetuning.learning_rates:
         recipe = optimizers.RECIPES[config.optimizer]
         config.finetuning.learning_rates = recipe.target
-    return [", ".join(lines)] if lines else []
+    return [", ".join(chosen)] if chosen else []
 
 
 def _source_stages(config: Experiment, count: int) -> list[str]:
