@@ -21,7 +21,7 @@ from tf_transfer.commands.subcommands import COMMANDS, Command
 from tf_transfer.config import Experiment
 from tf_transfer.errors import InputError
 
-_SWITCHES = ("quiet", "int8", "ensemble", "trust")
+_SWITCHES = ("quiet", "int8", "ensemble", "refit_on_all", "trust")
 _NUMBERS = {"jobs": 1}
 
 
@@ -71,6 +71,7 @@ def parse(argv: list[str]) -> Arguments:
         InputError: for an unknown command, flag or setting, a value of a wrong
             type, or a config file that cannot be used.
     """
+    argv = [argv[0], *map(_underscored, argv[1:])]
     words, switches = _command_first(argv[1:])
     name = next((w for w in words[:1] if not w.startswith("-")), "none")
     if name not in COMMANDS:
@@ -94,6 +95,18 @@ def parse(argv: list[str]) -> Arguments:
         _check_experiment(values)
     _check_usage(command, values, files)
     return Arguments(command, values, files)
+
+
+def _underscored(word: str) -> str:
+    """Returns `--some_flag=value` for `--some-flag=value`.
+
+    >>> _underscored("--refit-on-all=a-b"), _underscored("a-b")
+    ('--refit_on_all=a-b', 'a-b')
+    """
+    if not word.startswith("--"):
+        return word
+    flag, equals, value = word.partition("=")
+    return "--" + flag[2:].replace("-", "_") + equals + value
 
 
 def help_of(name: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tf_transfer.commands import refitting
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
 from tf_transfer.errors import InputError
@@ -57,6 +58,7 @@ def export(
     int8: bool = False,
     out: str | os.PathLike | None = None,
     ensemble: bool = False,
+    refit_on_all: bool = False,
 ) -> tuple[Result, pathlib.Path]:
     """Exports a method's model of the first seed, or of all seeds together.
 
@@ -71,25 +73,40 @@ def export(
             `onnx` in the run's folder.
         ensemble: export one model with the mean of the probabilities of all
             seeds' models; it takes as many times longer to serve.
+        refit_on_all: train the first seed's model again, with the test images
+            as well. Nothing is left to test it with: it is expected to be at
+            least as accurate as the run's models.
 
     Returns:
         The result of the first seed, and the new version's folder.
 
     Raises:
-        InputError: if the folder holds no finished run, or not this method.
+        InputError: if the folder holds no finished run, or not this method;
+            if the data that a refit needs cannot be loaded.
     """
     _check_format(kind, int8)
+    if ensemble and refit_on_all:
+        raise InputError(
+            "A refit makes one model of one seed. Received: both an ensemble "
+            "and a refit"
+        )
     finished = FinishedRun.read(run)
     result = choose(finished, method)
     members = members_of(finished, result) if ensemble else [result]
-    models = [load(finished, each) for each in members]
-    model = ensembles.mean_probabilities(models) if ensemble else models[0]
+    trained = None
+    if refit_on_all:
+        model, trained = refitting.refit(finished, result)
+    elif ensemble:
+        models = [load(finished, each) for each in members]
+        model = ensembles.mean_probabilities(models)
+    else:
+        model = load(finished, result)
     name = "export" if kind == "saved_model" else kind
     arguments = {
         "path": finished.files.below(name) if out is None else out,
         "class_names": finished.data.class_names,
         "preprocessing": finished.data.frame,
-        "provenance": _provenance(finished, members),
+        "provenance": _provenance(finished, members, trained),
     }
     if kind == "onnx":
         return result, onnx.export_onnx(model, **arguments)
@@ -146,16 +163,24 @@ def load(run: FinishedRun, result: Result):
     )
 
 
-def _provenance(run: FinishedRun, members: list[Result]) -> dict[str, Any]:
+def _provenance(
+    run: FinishedRun, members: list[Result], trained: int | None = None
+) -> dict[str, Any]:
     """Returns what is known of a model that is made of some seeds' models.
 
     The expected accuracy is that of one seed's model. What holds for a single
-    seed is None for an ensemble.
+    seed is None for an ensemble, and what was measured for a refit.
+
+    Args:
+        run: the finished run.
+        members: the results of the seeds.
+        trained: the number of images of a refit, or None.
     """
     result = members[0]
     tests = [each.test.accuracy for each in members_of(run, result)]
     mean, interval = statistics.mean_interval(tests)
-    weights = None if members[1:] else result.weights
+    single = not members[1:] and trained is None
+    weights = result.weights if single else None
     of_seed = {
         "seed": result.seed,
         "validation": result.validation.to_json(),
@@ -170,7 +195,8 @@ def _provenance(run: FinishedRun, members: list[Result]) -> dict[str, Any]:
             "seeds": len(tests),
         },
         "ensemble": [each.seed for each in members] if members[1:] else None,
-        **(dict.fromkeys(of_seed) if members[1:] else of_seed),
+        "refit_on_all": trained,
+        **(of_seed if single else dict.fromkeys(of_seed)),
         "head": result.head,
         "source": run.data.source,
         "target": run.data.target,

@@ -182,6 +182,8 @@ def results(values: flags.FlagValues, files: list[str]) -> None:
         "target's data",
         "ensemble": "export the mean of all seeds' models as one, which takes "
         "as many times longer to serve; by default the first seed's model",
+        "refit_on_all": "train the model again with all labelled images, those "
+        "of the test part too; it takes as long as one seed of the method",
         "out": "the folder of the versions, by default export, tflite or onnx "
         "in the run; an existing version is never overwritten",
     },
@@ -189,6 +191,7 @@ def results(values: flags.FlagValues, files: list[str]) -> None:
     examples="""\
 tf-transfer export --run=runs/five_labels
 tf-transfer export --run=runs/five_labels --method=datl --out=served
+tf-transfer export --run=runs/five_labels --refit-on-all
 tf-transfer export --run=runs/five_labels --format=tflite --int8
 tf-transfer export --run=runs/five_labels --format=onnx""",
 )
@@ -205,8 +208,11 @@ def export(values: flags.FlagValues, files: list[str]) -> None:
                 values.int8,
                 values.out,
                 values.ensemble,
+                values.refit_on_all,
             )
         members = "all seeds" if values.ensemble else f"seed {result.seed}"
+        if values.refit_on_all:
+            members += ", trained again with all labelled images"
         print(
             f"{result.method}, {members}: written to {printable(str(folder))}"
         )
