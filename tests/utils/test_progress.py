@@ -1,3 +1,5 @@
+import time
+
 from tf_transfer.utils import progress
 
 
@@ -41,3 +43,30 @@ def test_progress_stays_on_one_line_of_a_terminal(capsys, monkeypatch):
     output = capsys.readouterr().err
     assert output.count("\r") == 2
     assert output.count("\n") == 1
+
+
+def test_a_line_is_repeated_when_nothing_new_is_printed(capsys):
+    with progress.alive(pause=0.05):
+        time.sleep(0.2)  # nothing to repeat yet
+        assert capsys.readouterr().err == ""
+        progress.note("loading the data")
+        text = ""
+        while text.count("\n") < 3:
+            text += capsys.readouterr().err
+        first, *others = text.splitlines()
+        assert first == "[  0%] loading the data"
+        assert others[0] == "[  0%] loading the data, for 0 s now"
+        progress.rest()
+        capsys.readouterr()
+        time.sleep(0.2)
+        assert capsys.readouterr().err == ""
+    progress.note("exporting", 1.0)
+    time.sleep(0.2)
+    assert capsys.readouterr().err == "[100%] exporting\n"
+
+
+def test_quiet_repeats_nothing(capsys):
+    with progress.alive(quiet=True, pause=0.05):
+        progress.note("loading the data")
+        time.sleep(0.2)
+    assert capsys.readouterr().err == "[  0%] loading the data\n"

@@ -20,7 +20,7 @@ from tf_transfer.experiment.runner import Runner, unfinished
 from tf_transfer.report import figures, html, text
 from tf_transfer.report.verdict import weak_generalist
 from tf_transfer.training import distribution, tensorboard
-from tf_transfer.utils import processes
+from tf_transfer.utils import processes, progress
 from tf_transfer.utils.progress import note, warn
 
 _WITHOUT_TENSORBOARD = (
@@ -84,6 +84,18 @@ def compare(
     """
     arrays = {"source": source, "target": target, "unlabelled": unlabelled}
     _check_jobs(jobs, config.strategy)
+    with progress.alive(quiet):
+        return _compare(config, out, arrays, quiet, jobs)
+
+
+def _compare(
+    config: Experiment,
+    out: str | os.PathLike,
+    arrays: dict[str, ImageData | None],
+    quiet: bool,
+    jobs: int,
+) -> list[statistics.Row]:
+    """Does what `compare` does, with the data by their names there."""
     loaded = inputs.load(
         config, **arrays, quiet=quiet, new=not os.path.exists(out)
     )
@@ -110,11 +122,14 @@ def compare(
             if jobs > 1:
                 shares = [seeds[i::jobs] for i in range(jobs)]
                 calls = [(config, out, arrays, quiet, each) for each in shares]
+                progress.rest()  # they print
                 processes.side_by_side(_train_some, calls)
                 folder.refresh()
             weights = train(runner)
             if chief:
                 names = _data_names(config, arrays)
+                if not quiet:
+                    note("exporting the model, and writing the report", 1.0)
                 publish(folder, weights, source, target, parts[0], names)
         return statistics.summary(folder.results, config.methods)
 
@@ -194,8 +209,9 @@ def _train_some(config: Experiment, out, arrays: dict, quiet: bool, seeds):
     parts = inputs.split_target(config, data.target, seeds, data.unlabelled)
     with RunFolder(out, config, data.fingerprints) as folder:
         parts = data.source, data.target, parts
-        for _ in _runner(config, folder, *parts, quiet).run():
-            pass
+        with progress.alive(quiet):
+            for _ in _runner(config, folder, *parts, quiet).run():
+                pass
 
 
 def _runner(

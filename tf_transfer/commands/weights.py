@@ -14,7 +14,7 @@ from tf_transfer.experiment.stages import rates
 from tf_transfer.report import figures
 from tf_transfer.report.verdict import verdict
 from tf_transfer.training import distribution
-from tf_transfer.utils.progress import Progress
+from tf_transfer.utils.progress import Progress, alive
 
 
 def estimate_weights(
@@ -35,15 +35,23 @@ def estimate_weights(
     Returns:
         A verdict of a few lines.
     """
-    loaded = inputs.load(
-        config,
-        source,
-        target,
-        quiet,
-        new=not os.path.exists(out),
-        unlabelled=unlabelled,
-        labels=False,
-    )
+    with alive(quiet):
+        loaded = inputs.load(
+            config,
+            source,
+            target,
+            quiet,
+            new=not os.path.exists(out),
+            unlabelled=unlabelled,
+            labels=False,
+        )
+        return _estimate(loaded, out, quiet)
+
+
+def _estimate(
+    loaded: inputs.Inputs, out: str | os.PathLike, quiet: bool
+) -> str:
+    """Does what `estimate_weights` does, with the data loaded."""
     config, source, target = loaded.config, loaded.source, loaded.target
     resources.check(config, source, target)
     if target.num_classes > 1:

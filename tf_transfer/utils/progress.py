@@ -1,9 +1,80 @@
 """Progress and warnings on standard error."""
 
+import contextlib
+import dataclasses
 import sys
+import threading
 import time
+from collections.abc import Iterator
 
 from tf_transfer.utils.escaping import printable
+
+_PAUSE = 10.0  # seconds without a line
+
+
+@dataclasses.dataclass
+class _Last:
+    """The last line of progress, when it was new, and when it was printed."""
+
+    line: str = ""
+    since: float = 0.0
+    printed: float = 0.0
+    in_place: bool = False
+
+
+_last = _Last()
+
+
+@contextlib.contextmanager
+def alive(quiet: bool = False, pause: float = _PAUSE) -> Iterator[None]:
+    """Repeats the last line of progress when nothing new is printed for long.
+
+    Args:
+        quiet: do nothing.
+        pause: seconds without a line.
+    """
+    if quiet:
+        yield
+        return
+    stop = threading.Event()
+
+    def watch():
+        while not stop.wait(pause / 10):
+            now = time.monotonic()
+            if _last.line and now - _last.printed >= pause:
+                spent = duration(now - _last.since)
+                _print_line(f"{_last.line}, for {spent} now", _last.in_place)
+                _last.printed = now
+
+    rest()
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        rest()
+
+
+def rest() -> None:
+    """Lets `alive` be silent until the next line."""
+    _last.line = ""
+
+
+def _say(line: str, in_place: bool = False) -> None:
+    """Prints a line of progress, and remembers it."""
+    _print_line(line, in_place)
+    now = time.monotonic()
+    _last.line, _last.in_place = line, in_place
+    _last.since = _last.printed = now
+
+
+def _print_line(line: str, in_place: bool) -> None:
+    if in_place:
+        print(f"\r{line:<70}", end="", file=sys.stderr, flush=True)
+    else:
+        print(line, file=sys.stderr, flush=True)
 
 
 class Progress:
@@ -55,11 +126,7 @@ class Progress:
         left = "estimating time left"
         if share > 0.01:
             left = f"{duration(elapsed * (1 - share) / share)} left"
-        line = f"[{share:4.0%}] {self.activity}, {left}"
-        if self.in_place:
-            print(f"\r{line:<70}", end="", file=sys.stderr, flush=True)
-        else:
-            print(line, file=sys.stderr, flush=True)
+        _say(f"[{share:4.0%}] {self.activity}, {left}", self.in_place)
 
 
 def duration(seconds: float) -> str:
@@ -68,9 +135,14 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def note(activity: str) -> None:
-    """Prints an activity from before the work can be measured."""
-    print(f"[  0%] {printable(activity)}", file=sys.stderr, flush=True)
+def note(activity: str, share: float = 0.0) -> None:
+    """Prints an activity from before or after the work that is measured.
+
+    Args:
+        activity: what is done.
+        share: of the work that is finished.
+    """
+    _say(f"[{share:4.0%}] {printable(activity)}")
 
 
 def warn(sentence: str) -> None:
