@@ -61,10 +61,11 @@ class Progress:
     """Counts the planned steps and those that were taken."""
 
     def __init__(self, planned, quiet):
-        Progress.planned, Progress.done = planned, 0
+        Progress.last = self
+        self.planned, self.done = planned, 0
 
     def advance(self, steps):
-        Progress.done += steps
+        self.done += steps
 
     def start(self, activity):
         pass
@@ -84,7 +85,8 @@ def test_it_is_planned_run_judged_and_reported(config, tmp_path, monkeypatch):
 
     # Planned: the generalist, its own pre-training, and two fine-tunings.
     assert planned_steps(config, ["specialist"]) == 20 + 4 + 2 * 4
-    assert Progress.done == Progress.planned == 2 * (20 + 3 * 4 + 4 * 2 * 4)
+    progress = Progress.last
+    assert progress.done == progress.planned == 2 * (20 + 3 * 4 + 4 * 2 * 4)
 
     # Run, and judged against its controls.
     assert [row.method for row in rows] == list(config.methods)

@@ -87,7 +87,6 @@ def test_every_figure_is_as_by_hand(tmp_path):
         "--config.pretraining.learning_rate=0.05 "
         "--config.finetuning.steps=80 --config.finetuning.batch_size=32 "
         "'--config.finetuning.learning_rates=(0.02,0.05)' "
-        "--config.l2tl.learning_rate=0.02 "
         '\'--config.methods=("finetune",'
         '"finetune_related","datl","l2tl")\' --config.seeds=3`',
         "",

@@ -23,7 +23,6 @@ _EARLIER = {
         "batch_size": 32,
         "learning_rates": (0.02, 0.05),
     },
-    "l2tl": {"learning_rate": 0.02},
     "optimizer": "sgd",
 }
 """What was the default of a run that is older than the present one."""
