@@ -68,7 +68,14 @@ def refit(run: FinishedRun, result: Result) -> tuple[keras.Model, int]:
                 shutil.copyfile(run.files.below(name), folder.path_of(name))
         head = result.head or "related"
         seed_run = SeedRun(
-            models, source, split, result.seed, folder, lambda steps: None, head
+            models,
+            source,
+            split,
+            result.seed,
+            folder,
+            lambda steps: None,
+            head,
+            source_rate=rates.read(folder) or 0.0,
         )
         outcome = METHODS[result.method](seed_run)
     models.target.assign(outcome.state)

@@ -67,14 +67,25 @@ def _estimate(
     ) as folder:
         steps = 0 if config.generalist_path else config.generalist.steps
         progress = Progress(steps, quiet or not chief)
-        if steps:
+        if not config.generalist.learning_rate:
             progress.start("learning rate")
-            start = models.random_state(seed=0)
-            rates.settle(
-                models.source, start, source, config.generalist, folder
-            )
+        rate = rates.settle(
+            models.source,
+            models.random_state(seed=0),
+            source,
+            config.generalist,
+            folder,
+        )
         progress.start("generalist")
-        run = SeedRun(models, source, split, 0, folder, progress.advance)
+        run = SeedRun(
+            models,
+            source,
+            split,
+            0,
+            folder,
+            progress.advance,
+            source_rate=rate,
+        )
         table = WeightTable.from_run(run)
         accuracy = run.measure_source_accuracy()  # all workers take part
         folder.forget_stages(seed=0)

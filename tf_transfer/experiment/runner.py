@@ -68,6 +68,7 @@ class Runner:
         self.tensorboard = TensorBoardWriter(
             folder.files if folder.writes else None
         )
+        self._source_rate = 0.0
         self.progress = Progress(0, quiet or not folder.writes)
 
     def _planned_steps(self, seed: int) -> int:
@@ -80,18 +81,21 @@ class Runner:
 
     def settle_rate(self) -> None:
         """Finds the learning rate of training on the source, if none is set."""
-        if base.use_source(self.config.methods):
+        stage = self.config.generalist
+        self._source_rate = self._source_rate or stage.learning_rate
+        if base.use_source(self.config.methods) and not self._source_rate:
             self.progress.start("learning rate")
-            rates.settle(
+            self._source_rate = rates.settle(
                 self.models.source,
                 self.models.random_state(seed=0),
                 self.source,
-                self.config.generalist,
+                stage,
                 self.folder,
             )
 
     def run(self) -> Iterator[SeedRun]:
         """Yields the run of every seed when all its methods are finished."""
+        self.settle_rate()
         self.progress.planned = sum(map(self._planned_steps, self.splits))
         methods, head = self.config.methods, self.config.finetuning.head
         if head == "chosen":
@@ -117,6 +121,7 @@ class Runner:
             self.progress.advance,
             head,
             self.tensorboard,
+            self._source_rate,
         )
 
     def _train(self, run: SeedRun, methods: Collection[str]) -> None:

@@ -18,7 +18,6 @@ from tf_transfer.datl.importance_weights import ImportanceWeights
 from tf_transfer.experiment.compiled_models import CompiledModels, Outcome
 from tf_transfer.experiment.records.results import Scores
 from tf_transfer.experiment.records.run_folder import RunFolder
-from tf_transfer.experiment.stages import rates
 from tf_transfer.experiment.stages.fitter import StageFitter
 from tf_transfer.experiment.stages.pipelines import BatchesFrom, InputPipelines
 from tf_transfer.experiment.stages.stage_cache import StageCache
@@ -49,6 +48,8 @@ class SeedRun:
         advance: called with the number of optimizer steps taken.
         head: `related` or `fresh`, for methods without a head of their own.
         tensorboard: writes the logs of the stages; by default none are.
+        source_rate: the learning rate of stages on the source that have none
+            of their own.
 
     Attributes:
         source: the source images to train with.
@@ -67,12 +68,14 @@ class SeedRun:
         advance: Callable[[int], None],
         head: str = "related",
         tensorboard: TensorBoardWriter | None = None,
+        source_rate: float = 0.0,
     ):
         self.models = models
         self.config = models.config
         self.target = target
         self.seed = seed
         self.head = head
+        self._source_rate = source_rate
         self.folder = folder
         self.source, self._held_out = source, None
         datl = self.config.datl
@@ -137,7 +140,7 @@ class SeedRun:
 
     def _with_rate(self, stage: Training) -> Training:
         """Returns a stage on the source, at the rate found if none is set."""
-        rate = stage.learning_rate or rates.read(self.folder)
+        rate = stage.learning_rate or self._source_rate
         return dataclasses.replace(stage, learning_rate=rate)
 
     def fit(

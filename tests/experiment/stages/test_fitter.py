@@ -22,11 +22,11 @@ def fit():
         nothing = ProgressCallback(lambda steps: None), TensorBoardWriter(None)
         fitter = StageFitter(cache, 3, *nothing, every=100)
         trainer = Trainer(helpers.tiny_classifier(), [30])
-        indices = np.random.default_rng(0).integers(0, 120, (30, 16))
+        indices = np.random.default_rng(0).integers(0, 120, (60, 16))
         batches = images.gather(
             tf.data.Dataset.from_tensor_slices(indices).repeat()
         )
-        stage = Training(steps=30, learning_rate=rate)
+        stage = Training(steps=60, learning_rate=rate)
         fitter.fit("tuning", trainer, images, lambda step: batches, stage)
         return trainer, cache
 

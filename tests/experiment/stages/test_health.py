@@ -25,7 +25,11 @@ LOGITS = np.array([[0.0, 2.0, 1.0], [1.0, 0.0, 0.0], [0.0, 0.0, 3.0]])
 )
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 def test_what_is_wrong_is_said(losses, logits, expected):
-    assert health.trouble(losses, logits) == expected
+    assert health.trouble(losses, logits, steps=50) == expected
+
+
+def test_a_short_training_may_leave_a_model_flat():
+    assert health.trouble([1.1, 1.1], LOGITS[[1, 1]], steps=49) == ""
 
 
 def test_each_rate_is_a_third_of_the_one_before():

@@ -29,20 +29,20 @@ def test_a_rate_at_which_a_model_learns_is_found_once(
     trainer, folder, monkeypatch
 ):
     start, source = trainer.state(), helpers.blobs()
-    rates.settle(trainer, start, source, STAGE, folder)
+    best = rates.settle(trainer, start, source, STAGE, folder)
     content = json.loads((folder.path / rates.NAME).read_text())
     tried = {entry["rate"]: entry["loss"] for entry in content["tried"]}
     assert list(tried) == list(RECIPES["sgd"].source)
-    assert content["rate"] == min(tried, key=tried.get) == rates.read(folder)
+    assert content["rate"] == min(tried, key=tried.get) == best
     assert min(tried.values()) < np.log(4)  # better than chance
     monkeypatch.setattr(rates, "find", None)
-    rates.settle(trainer, start, source, STAGE, folder)
+    assert rates.settle(trainer, start, source, STAGE, folder) == best
 
 
 def test_a_rate_that_is_given_is_not_looked_for(folder, monkeypatch):
     monkeypatch.setattr(rates, "find", None)
     stage = Training(steps=60, learning_rate=0.5)
-    rates.settle(None, None, None, stage, folder)
+    assert rates.settle(None, None, None, stage, folder) == 0.5
     assert rates.read(folder) is None
 
 

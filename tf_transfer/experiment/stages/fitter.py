@@ -88,7 +88,7 @@ class StageFitter:
             else:
                 logs = training.history()
                 seconds += training.seconds
-                trouble = _trouble(trainer, logs["loss"], images)
+                trouble = _trouble(trainer, logs["loss"], images, stage.steps)
             if not trouble:
                 self.cache.add(name, logs, seconds, failed)
                 return
@@ -106,7 +106,7 @@ class StageFitter:
 
 
 def _trouble(
-    trainer: Trainer, losses: Sequence[float], images: ImageData
+    trainer: Trainer, losses: Sequence[float], images: ImageData, steps: int
 ) -> str:
     """Returns what is wrong with a model after a stage, if anything."""
     places = np.linspace(0, len(images.labels) - 1, health.PROBE)
@@ -114,4 +114,4 @@ def _trouble(
     if (probe == probe[0]).all():
         return ""  # nothing can tell them apart
     logits = trainer.probe(probe.astype(np.float32) / 255)
-    return health.trouble(losses, logits)
+    return health.trouble(losses, logits, steps)

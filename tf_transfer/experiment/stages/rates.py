@@ -67,17 +67,18 @@ def settle(
     source: ImageData,
     stage: Training,
     folder: RunFolder,
-) -> None:
-    """Finds the best rate for a run, and keeps it in its folder.
+) -> float:
+    """Returns the rate of training on the source.
 
-    It does nothing if the stage has a rate, or the folder holds the one that
-    was found before. For the arguments, see `find`.
+    It is that of the stage, or the one that was found before and is kept in
+    the run's folder; else it is found now. For the arguments, see `find`.
 
     Raises:
         InputError: if the training diverges at every rate.
     """
-    if stage.learning_rate or read(folder):
-        return
+    known = stage.learning_rate or read(folder)
+    if known:
+        return known
     losses = find(trainer, start, source, stage)
     best = min(losses, key=losses.get)
     if not np.isfinite(losses[best]):
@@ -91,6 +92,7 @@ def settle(
         for rate, loss in losses.items()
     ]
     folder.write(NAME, {"rate": best, "tried": tried})
+    return best
 
 
 def read(folder: RunFolder) -> float | None:
