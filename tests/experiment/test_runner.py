@@ -27,9 +27,9 @@ ACCURACIES = {
 class SeedRun:
     """A run of which only seed and head matter."""
 
-    def __init__(self, models, source, target, seed, folder, advance, head, _):
+    def __init__(self, models, source, target, seed, folder, *others):
         self.seed = seed
-        self.head = head
+        _, self.head, *_ = others
 
 
 def measure(method, run):
