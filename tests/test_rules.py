@@ -15,7 +15,7 @@ from tf_transfer import rules
         (rules.fraction, 1.0, 0),
         (rules.share, 0.5, 1),
         (rules.positive_numbers, (0.1, 2.0), (0.1, 0)),
-        (rules.positive_numbers, (1,), ()),
+        (rules.positive_numbers, (), (-1,)),
         (rules.one_of("a", "b"), "b", "c"),
     ],
 )

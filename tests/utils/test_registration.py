@@ -67,6 +67,7 @@ def test_a_stand_in_builds_the_real_class(name):
         "L2TL": [tt.small_encoder((8, 8, 1), 4), 3, 2],
         "MeanPerClassAccuracy": [2],
         "SparseAUC": [2],
+        "StandardizedConv2D": [4],
         "WeightPolicy": [3],
     }
     if name == "_Distributed":

@@ -58,8 +58,9 @@ def _compare(
         outputs = outputs[key].numpy()
         scale = np.nanmax(np.abs(expected), initial=1)  # of features
         difference = np.nanmax(np.abs(outputs - expected), initial=0) / scale
-        same = np.isnan(outputs) == np.isnan(expected)
-        if not same.all() or difference >= _TOLERANCE:
+        # What becomes of a NaN inside a model depends on the processor.
+        undefined = np.isnan(outputs) & ~np.isnan(expected)
+        if undefined.any() or difference >= _TOLERANCE:
             raise InputError(
                 f"The saved signature {name} must predict as Keras does. "
                 f"Received: a difference of {difference:.2g}"

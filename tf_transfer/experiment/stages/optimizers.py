@@ -68,8 +68,9 @@ def create(
 
     Example:
 
-    >>> create("adamw", keras.optimizers.schedules.CosineDecay(0.1, 5), []).name
-    'adamw'
+    >>> schedule = keras.optimizers.schedules.CosineDecay(0.1, 5)
+    >>> type(create("adamw", schedule, [])).__name__
+    'AdamW'
     """
     paths = {v.path for head in heads for v in head.trainable_variables}
     pattern = "|".join(f"^{re.escape(path)}$" for path in sorted(paths))
