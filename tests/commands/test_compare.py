@@ -179,7 +179,7 @@ def test_a_diverging_loss_is_a_sentence_and_leaves_nothing(tmp_path):
     stage = config_lib.Training(steps=20, batch_size=16, learning_rate=1e5)
     config = helpers.tiny_experiment(generalist=stage, methods=("finetune",))
     with pytest.raises(
-        InputError, match="has diverged, at each of.*generalist of seed 0"
+        InputError, match=r"has diverged, at each of.*generalist of seed 0"
     ):
         tt.compare(config, tmp_path / "run", quiet=True, **helpers.domains())
     assert not (tmp_path / "run").exists()
