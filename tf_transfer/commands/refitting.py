@@ -43,9 +43,11 @@ def refit(run: FinishedRun, result: Result) -> tuple[keras.Model, int]:
     source = run_data.reload(run, "source")
     source = splits.trained_on(source, settings.source_per_class)
     target = run_data.reload(run, "target")
-    _, unlabelled = run_data.whole_target(
-        settings, settings.target, settings.unlabelled
-    )
+    unlabelled = None
+    if settings.unlabelled:  # framed together with the target
+        _, unlabelled = run_data.whole_target(
+            settings, settings.target, settings.unlabelled
+        )
     everything = target.take(np.arange(len(target.labels)))
     split = dataclasses.replace(
         run_data.split(run, target, result.seed),

@@ -71,7 +71,7 @@ def _estimate(
             progress.start("learning rate")
         rate = rates.settle(
             models.source,
-            models.random_state(seed=0),
+            lambda: models.random_state(seed=0),
             source,
             config.generalist,
             folder,

@@ -87,7 +87,7 @@ class Runner:
             self.progress.start("learning rate")
             self._source_rate = rates.settle(
                 self.models.source,
-                self.models.random_state(seed=0),
+                lambda: self.models.random_state(seed=0),
                 self.source,
                 stage,
                 self.folder,

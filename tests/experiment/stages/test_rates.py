@@ -29,14 +29,14 @@ def test_a_rate_at_which_a_model_learns_is_found_once(
     trainer, folder, monkeypatch
 ):
     start, source = trainer.state(), helpers.blobs()
-    best = rates.settle(trainer, start, source, STAGE, folder)
+    best = rates.settle(trainer, lambda: start, source, STAGE, folder)
     content = json.loads((folder.path / rates.NAME).read_text())
     tried = {entry["rate"]: entry["loss"] for entry in content["tried"]}
     assert list(tried) == list(RECIPES["sgd"].source)
     assert content["rate"] == min(tried, key=tried.get) == best
     assert min(tried.values()) < np.log(4)  # better than chance
     monkeypatch.setattr(rates, "find", None)
-    assert rates.settle(trainer, start, source, STAGE, folder) == best
+    assert rates.settle(trainer, lambda: start, source, STAGE, folder) == best
 
 
 def test_a_rate_that_is_given_is_not_looked_for(folder, monkeypatch):
@@ -51,11 +51,11 @@ def test_rates_that_diverge_are_not_chosen(folder, monkeypatch, loss):
     losses = {0.1: loss, 0.3: np.inf}
     monkeypatch.setattr(rates, "find", lambda *_: losses)
     if np.isfinite(loss):
-        rates.settle(None, None, None, STAGE, folder)
+        rates.settle(None, dict, None, STAGE, folder)
         assert rates.read(folder) == 0.1
         return
     with pytest.raises(InputError, match=r"diverges at every.*0\.1, 0\.3"):
-        rates.settle(None, None, None, STAGE, folder)
+        rates.settle(None, dict, None, STAGE, folder)
     assert rates.read(folder) is None
 
 

@@ -1,6 +1,7 @@
 """The learning rate of training on the source, found by short trainings."""
 
 import contextlib
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -63,7 +64,7 @@ def find(
 
 def settle(
     trainer: Trainer,
-    start: State,
+    start: Callable[[], State],
     source: ImageData,
     stage: Training,
     folder: RunFolder,
@@ -71,7 +72,8 @@ def settle(
     """Returns the rate of training on the source.
 
     It is that of the stage, or the one that was found before and is kept in
-    the run's folder; else it is found now. For the arguments, see `find`.
+    the run's folder; else it is found now, from the state that `start` then
+    makes. For the other arguments, see `find`.
 
     Raises:
         InputError: if the training diverges at every rate.
@@ -79,7 +81,7 @@ def settle(
     known = stage.learning_rate or read(folder)
     if known:
         return known
-    losses = find(trainer, start, source, stage)
+    losses = find(trainer, start(), source, stage)
     best = min(losses, key=losses.get)
     if not np.isfinite(losses[best]):
         raise InputError(
