@@ -2,7 +2,7 @@
 
 tf-transfer compare --config=configs/glyphs_to_digits.py
 
-Three to five minutes on two cores. RESULTS.md has the figures.
+Four minutes on two cores with --jobs=2. RESULTS.md has the figures.
 """
 
 from tf_transfer.config import (

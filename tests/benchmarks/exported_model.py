@@ -8,6 +8,8 @@ images, which no candidate is chosen by:
 `mean`           the mean over the models of all seeds, with its interval
 `best`           the seed with the largest validation accuracy
 `first`          the first seed
+`nearest`        the seed whose probabilities of the target's other images are
+                 nearest to their mean over seeds (Kullback-Leibler)
 `weights`        one model with the mean of all seeds' weights
 `ensemble`       the mean of all seeds' probabilities
 `distilled`      the first seed's model, trained on by the ensemble's
@@ -25,6 +27,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+import scipy.special
 import tensorflow as tf
 
 from tf_transfer.commands import export
@@ -37,6 +40,7 @@ from tf_transfer.experiment.records.run_data import FinishedRun
 STEPS = 300
 BATCH = 64
 TEMPERATURE = 2.0
+MOST = 2_000  # images by which models are compared
 
 
 def logits_of(model: keras.Model, images: ImageData) -> np.ndarray:
@@ -90,6 +94,14 @@ def distilled(models, labelled: ImageData, source: ImageData) -> keras.Model:
     return student
 
 
+def nearest(models, images: ImageData) -> int:
+    """Returns which model's probabilities are nearest to the models' mean."""
+    each = np.array([probabilities([model], images) for model in models])
+    mean = each.mean(axis=0)
+    divergence = scipy.special.rel_entr(mean, each).sum(axis=2).mean(axis=1)
+    return int(divergence.argmin())
+
+
 def candidates(run: FinishedRun, method: str) -> dict[str, float]:
     """Returns the test accuracy of every candidate."""
     target = run_data.reload(run, "target")
@@ -101,6 +113,9 @@ def candidates(run: FinishedRun, method: str) -> dict[str, float]:
     models = [export.load(run, result) for result in results]
     parts = run_data.split(run, target, 0)
     test = parts.test
+    tested = splits.test_part(target, run.config.data.test_share)
+    others = np.setdiff1d(np.arange(len(target.labels)), tested)
+    others = target.take(np.random.default_rng(0).permutation(others)[:MOST])
     alone = [accuracy(logits_of(model, test), test) for model in models]
     mean, interval = statistics.mean_interval(alone)
     averaged = export.load(run, results[0])
@@ -115,6 +130,7 @@ def candidates(run: FinishedRun, method: str) -> dict[str, float]:
         "interval": round(interval, 4),
         "best": round(alone[results.index(best)], 4),
         "first": round(alone[0], 4),
+        "nearest": round(alone[nearest(models, others)], 4),
         "weights": round(accuracy(logits_of(averaged, test), test), 4),
         "ensemble": round(accuracy(probabilities(models, test), test), 4),
         "distilled": round(accuracy(logits_of(student, test), test), 4),

@@ -6,7 +6,13 @@ import pytest
 from tests.helpers import results_of
 from tf_transfer.experiment import statistics
 from tf_transfer.experiment.methods import METHODS
-from tf_transfer.report.text import advice, interim_table, points, table
+from tf_transfer.report.text import (
+    advice,
+    expected,
+    interim_table,
+    points,
+    table,
+)
 
 
 def test_points():
@@ -50,6 +56,16 @@ def test_table_of_one_seed_without_fine_tuning():
     _, line, *rest = table(rows, 1).splitlines()
     assert line.split() == ["datl", "83.0", "-", "0.50", "chosen"]
     assert rest[0].startswith("1 seed; ")
+
+
+def test_few_test_images_are_told():
+    """Wilson's interval of 4 right ones of 4 begins at 4 / (4 + 1.96^2)."""
+    rows = statistics.summary(results_of("datl", 1.0, 1.0), ["datl"])
+    accuracy, few = expected(rows, 4)
+    assert "expect an accuracy of 100.0 +- 0.0 %" in accuracy
+    assert "only 4 test images" in few
+    assert "from 51 to 100 %" in few
+    assert expected(rows, 1000) == expected(rows) == [accuracy]
 
 
 def test_advice_of_a_method_that_gains():

@@ -98,7 +98,7 @@ def compare(values: flags.FlagValues, files: list[str]) -> None:
         for sentence in (
             *advice(run.results, config.methods),
             *data_used(counts, config.data),
-            expected(rows),
+            *expected(rows, counts.get("test")),
         ):
             print(sentence)
     _print_contents(out)

@@ -19,6 +19,8 @@ from tf_transfer.experiment.statistics import (
     summary,
 )
 
+_FEW_TESTED = 200
+
 
 def labels_used(data: Data) -> str:
     """Says how many target images are labelled, and validated with."""
@@ -52,14 +54,30 @@ def data_used(counts: Mapping[str, int], data: Data) -> list[str]:
     ]
 
 
-def expected(rows: Sequence[Row]) -> str:
-    """Says what accuracy to expect of the exported model."""
+def expected(rows: Sequence[Row], tested: int | None = None) -> list[str]:
+    """Says what accuracy to expect of the exported model.
+
+    Args:
+        rows: of the closing table.
+        tested: the number of test images. If they are few, the intervals over
+            seeds, which all have the same test images, promise too much.
+    """
+    from scipy.stats import binomtest
+
     (row,) = [row for row in rows if row.chosen]
-    return (
+    sentences = [
         f"The exported model is one of {row.method}: expect an accuracy of "
         f"{points(row.accuracy, row.interval)} % on new images like the test "
         "images (mean over seeds)."
-    )
+    ]
+    if tested and tested < _FEW_TESTED:
+        right = binomtest(round(row.accuracy * tested), tested)
+        low, high = right.proportion_ci(method="wilson")
+        sentences.append(
+            f"There are only {tested} test images: by them alone, an accuracy "
+            f"from {100 * low:.0f} to {100 * high:.0f} % is possible."
+        )
+    return sentences
 
 
 def table(rows: Sequence[Row], seeds: int) -> str:
