@@ -16,7 +16,7 @@ import tf_transfer as tt
 from tests import helpers
 from tf_transfer.commands import arguments, inputs
 from tf_transfer.config import Experiment
-from tf_transfer.data import framing, image_data
+from tf_transfer.data import framing, image_data, loading
 from tf_transfer.data.raw.image_files import EncodedImages, RawImages
 from tf_transfer.errors import InputError
 from tf_transfer.models import classifiers
@@ -205,7 +205,7 @@ def test_bytes_as_images(content):
         assert image.ndim == 3
         assert image.shape[0] * image.shape[1] <= 5000
         raw = RawImages([image], np.zeros(1, np.int32), ["only"])
-        framed = tries(image_data.frame, raw, 8, 1)
+        framed = tries(loading.frame, raw, 8, 1)
         assert framed is None or framed.images.shape == (1, 8, 8, 1)
 
 
@@ -244,7 +244,7 @@ def test_bytes_to_the_exported_model(serve_bytes, content):
 def test_bytes_as_an_archive(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("fuzz") / "data.npz"
     path.write_bytes(content)
-    tries(image_data.load, f"npz:{path}", 8, 1)
+    tries(loading.load, f"npz:{path}", 8, 1)
 
 
 @cases(30)

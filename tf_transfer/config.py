@@ -42,6 +42,11 @@ class Data:
         max_pixels: larger image files are refused before decoding.
         damaged: `refuse` data with image files that cannot be read, or `skip`
             them with a warning.
+        memory_share: a data set whose framed images would take a larger share
+            of the memory is framed once, stored on the disk, and read from
+            there. It changes no result.
+        cache: the folder of what is stored; see `data.store.cache`. Several
+            machines share one, or have one each.
         augment: how training images are changed at random, of source and
             target alike: `none`, `flip_crop` or `randaugment`; `auto` for what
             the data suggest. See `data.augmentation`.
@@ -65,6 +70,8 @@ class Data:
     align: bool = True
     max_pixels: int = setting(50_000_000, positive)
     damaged: str = setting("refuse", one_of("refuse", "skip"))
+    memory_share: float = setting(0.01, not_negative)
+    cache: str = ""
     augment: str = from_data(
         "auto", one_of("auto", "none", "flip_crop", "randaugment")
     )
@@ -111,6 +118,8 @@ class Training:
     Attributes:
         steps: optimizer steps; 0 for about four passes over the source, and
             fewer if it is large; see `experiment.defaults`.
+        passes: instead of steps, how often the source is passed over; .25
+            takes a quarter of its images. 0 for a number of steps.
         batch_size: images per step; 0 for what the images' size suggests.
         learning_rate: the peak of the schedule; 0 for the best of short
             trainings, by source images that are held out from them; see
@@ -118,6 +127,7 @@ class Training:
     """
 
     steps: int = from_data(0, not_negative)
+    passes: float = setting(0.0, not_negative)
     batch_size: int = from_data(0, not_negative)
     learning_rate: float = setting(0.0, not_negative)
 
@@ -199,6 +209,7 @@ class L2tl:
             related head). Not used in `joint`.
         steps: joint steps in which the weights are learned, with the source
             batches of `pretraining`.
+        passes: instead of steps, as in `Training`.
         learning_rate: of the model in these steps; 0 for one that suits
             the optimizer.
         policy_learning_rate: of Adam on the policy.
@@ -218,6 +229,7 @@ class L2tl:
     joint_share: float = setting(0.6, fraction)
     relabel: bool = True
     steps: int = setting(150, positive)
+    passes: float = setting(0.0, not_negative)
     learning_rate: float = setting(0.0, not_negative)
     policy_learning_rate: float = setting(0.02, positive)
     policy_warmup: int = setting(40, not_negative)

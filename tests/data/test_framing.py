@@ -3,7 +3,9 @@ import pytest
 import tensorflow as tf
 
 from tf_transfer.data import framing
+from tf_transfer.data.bulk_framing import BulkFramer
 from tf_transfer.data.raw import loaders
+from tf_transfer.data.raw.reading import ImageReader
 from tf_transfer.errors import InputError
 
 
@@ -35,7 +37,8 @@ def test_transparent_pixels_are_not_mistaken_for_ink(ink, grey):
     plain = framing.Frame(12, 1, framing.measure([opaque]))
     expected = plain(opaque[None, ..., None])
     np.testing.assert_array_equal(frame(image[None]), expected)
-    np.testing.assert_array_equal(frame.all([image]), expected)
+    reader = ImageReader([image])
+    np.testing.assert_array_equal(BulkFramer(frame, reader).all(), expected)
 
 
 @pytest.mark.parametrize("sides", [((0, 0), (0, 28)), ((0, 28), (0, 0))])
@@ -76,7 +79,8 @@ def test_an_opaque_second_channel_changes_nothing():
     frame = framing.Frame(12, 1, look)
     expected = frame(ring()[None, ..., None])
     np.testing.assert_array_equal(frame(two[None]), expected)
-    np.testing.assert_array_equal(frame.all([two]), expected)
+    reader = ImageReader([two])
+    np.testing.assert_array_equal(BulkFramer(frame, reader).all(), expected)
 
 
 def test_photographs_have_no_plain_background():
@@ -218,47 +222,6 @@ def test_photographs_are_cut_from_the_centre():
     np.testing.assert_array_equal(framed, 255)
 
 
-@pytest.mark.parametrize("background", [None, 0.0])
-def test_tracing_for_many_sizes_changes_nothing(background, monkeypatch):
-    rng = np.random.default_rng(0)
-    images = [
-        rng.integers(0, 256, (8 + i % 7, 8 + i // 7, 3)).astype(np.uint8)
-        for i in range(40)
-    ]
-    frame = framing.Frame(8, 3, framing.Appearance(255.0, background))
-    traced = frame.all(images)
-    monkeypatch.setattr(framing, "_MANY_SHAPES", 40)
-    # A tie may fall to either side.
-    assert np.abs(traced.astype(int) - frame.all(images)).max() <= 1
-
-
-def test_all_frames_images_of_many_sizes():
-    images = [ring(side=20), ring(side=28)]
-    frame = framing.Frame(12, 3, framing.measure(images))
-    assert frame.all(images).shape == (2, 12, 12, 3)
-
-
-@pytest.mark.parametrize(
-    ("limit", "most"), [("_MOST_IMAGES", 2), ("_MOST_VALUES", 900)]
-)
-def test_how_many_are_framed_at_a_time_does_not_matter(
-    limit, most, monkeypatch
-):
-    images = [ring(side=side) for side in (20, 28, 20, 20, 28)]
-    frame = framing.Frame(12, 3, framing.measure(images))
-    whole = frame.all(images)
-    monkeypatch.setattr(framing, limit, most)
-    sizes = []
-    once = framing.Frame.__call__
-    monkeypatch.setattr(
-        framing.Frame,
-        "__call__",
-        lambda self, batch: sizes.append(batch.shape[:2]) or once(self, batch),
-    )
-    np.testing.assert_array_equal(frame.all(images), whole)
-    assert sizes == [(1, 20), (1, 28), (2, 20), (1, 28)]
-
-
 @pytest.mark.parametrize(
     ("images", "message"),
     [
@@ -285,7 +248,7 @@ def test_real_digits_of_two_data_sets_get_one_size(shared_data):
     for name in ("mnist", "usps"):
         raw = loaders.load(f"npz:{shared_data / name}.npz")
         look = framing.measure(raw.images[:300])
-        framed = framing.Frame(32, 1, look).all(raw.images[:300])
+        framed = framing.Frame(32, 1, look)(raw.images[:300]).numpy()
         radii.append(framing.measure(framed).radius)
     assert radii[0] == pytest.approx(radii[1], rel=0.05)
     assert radii[0] == pytest.approx(framing.RADIUS, rel=0.05)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests import helpers
-from tf_transfer.data import image_data
+from tf_transfer.data import image_data, loading
 from tf_transfer.data.raw import loaders
 from tf_transfer.data.raw.image_files import RawImages
 from tf_transfer.errors import InputError
@@ -23,7 +23,7 @@ def test_load_frames_and_joins_keeping_classes_apart(tmp_path):
         x_test=images[:2].astype(np.uint8),
         y_test=np.array([0, 1]),
     )
-    joined = image_data.load(f"digits+npz:{path}", size=12, channels=1)
+    joined = loading.load(f"digits+npz:{path}", size=12, channels=1)
     assert joined.images.shape == (1797 + 8, 12, 12, 1)
     assert joined.images.dtype == np.uint8
     assert joined.num_classes == 12
@@ -35,11 +35,11 @@ def test_load_frames_and_joins_keeping_classes_apart(tmp_path):
 def test_part_names_leave_a_plus_in_a_path():
     name = "npz:a+b/c.npz+glyphs+folder:d+e"
     parts = ["npz:a+b/c.npz", "glyphs", "folder:d+e"]
-    assert image_data.part_names(name) == parts
+    assert loading.part_names(name) == parts
 
 
 def test_remembers_the_frame_that_was_used():
-    digits = image_data.load("digits", size=12, channels=1)
+    digits = loading.load("digits", size=12, channels=1)
     raw = loaders.load("digits").images[:20, ..., None]
     for part in (digits, digits.take(np.arange(30))):
         np.testing.assert_array_equal(part.frame(raw), part.images[:20])
@@ -52,18 +52,18 @@ def test_from_dataset_refuses_all_but_finite_single_pairs():
     pairs = tf.data.Dataset.zip(images, tf.data.Dataset.range(2))
     for dataset in (images, triples, pairs.batch(2)):
         with pytest.raises(InputError, match=r"must yield .image, class num"):
-            image_data.from_dataset(dataset, ["a", "b"], size=8, channels=3)
+            loading.from_dataset(dataset, ["a", "b"], size=8, channels=3)
     with pytest.raises(InputError, match=r"be a tf\.data.* Received: list"):
-        image_data.from_dataset([1], ["a", "b"], size=8, channels=3)
+        loading.from_dataset([1], ["a", "b"], size=8, channels=3)
     with pytest.raises(InputError, match="must end"):
-        image_data.from_dataset(pairs.repeat(), ["a", "b"], size=8, channels=1)
+        loading.from_dataset(pairs.repeat(), ["a", "b"], size=8, channels=1)
 
 
 def test_from_dataset_takes_any_tf_data():
     dataset = tf.data.Dataset.from_tensor_slices(
         (np.eye(8, dtype=np.float32)[None].repeat(4, 0), [0, 1, 0, 1])
     )
-    data = image_data.from_dataset(dataset, ["a", "b"], size=8, channels=3)
+    data = loading.from_dataset(dataset, ["a", "b"], size=8, channels=3)
     assert data.images.shape == (4, 8, 8, 3)
     assert data.labels.tolist() == [0, 1, 0, 1]
 
@@ -134,7 +134,7 @@ def test_batches_and_gather_agree():
 )
 def test_frame_names_the_data_set_it_refuses(raw, message):
     with pytest.raises(InputError, match=message) as caught:
-        image_data.frame(raw, 8, 1, name="mine")
+        loading.frame(raw, 8, 1, name="mine")
     assert "'mine'" in str(caught.value)
 
 
@@ -152,7 +152,7 @@ def test_image_data_is_equal_to_itself_alone():
 
 def test_memory_is_checked_before_framing():
     with pytest.raises(InputError, match="half of the memory"):
-        image_data._check_memory(2**60, "huge")
+        loading._check_memory(2**60, "huge")
 
 
 def test_only_renumbers_the_labels_and_keeps_images_and_test_part():
@@ -162,7 +162,7 @@ def test_only_renumbers_the_labels_and_keeps_images_and_test_part():
         np.array([2, 0, 1, 3, 2, 0, 3], np.int32),
         ["a", "b", "c", "d"],
         test=np.array([1, 4, 6]),
-        frame=image_data.load("digits", size=12, channels=1).frame,
+        frame=loading.load("digits", size=12, channels=1).frame,
     )
     part = whole.only(["d", "a"])
     assert part.class_names == ["a", "d"]  # in the data's own order
@@ -210,7 +210,7 @@ def test_test_images_do_not_influence_the_framing():
     other[20:] = 255 - np.arange(144).reshape(12, 12)
     labels, test = np.arange(40) % 2, np.arange(20, 40)
     one, two = (
-        image_data.frame(RawImages(pixels, labels, ["a", "b"], test), 8, 1)
+        loading.frame(RawImages(pixels, labels, ["a", "b"], test), 8, 1)
         for pixels in (images, other)
     )
     assert one.frame == two.frame

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests import helpers
-from tf_transfer.data import image_data, splits
+from tf_transfer.data import image_data, loading, splits
 from tf_transfer.errors import InputError
 
 
@@ -29,7 +29,7 @@ def test_draws_of_a_class_are_random_and_may_take_all_its_images():
 
 
 def test_a_source_that_contains_the_test_images_is_refused():
-    digits = image_data.load("digits", size=8, channels=1)
+    digits = loading.load("digits", size=8, channels=1)
     test = splits.split_target(digits, 10, seed=0, test_share=0.5).test
     with pytest.raises(InputError, match="Received: 896 of 896 in both"):
         splits.check_apart(digits, test)
@@ -64,7 +64,7 @@ def test_a_share_of_every_class_is_held_out_but_never_all():
 
 
 def test_split_keeps_parts_apart_and_is_drawn_by_seed():
-    images = image_data.load("digits", size=8, channels=1)
+    images = loading.load("digits", size=8, channels=1)
     drawn = [splits.split_target(images, 10, 3, seed) for seed in (0, 0, 1)]
     first, again, other = drawn
     np.testing.assert_array_equal(first.labelled.images, again.labelled.images)

@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
-from tf_transfer.config import Experiment
-from tf_transfer.data.survey import Survey
+from tf_transfer.config import Experiment, Training
+from tf_transfer.data.raw.survey import Survey
+from tf_transfer.errors import InputError
 from tf_transfer.experiment import defaults
 from tf_transfer.experiment.stages import optimizers
 
@@ -90,10 +91,10 @@ def test_the_smallest_of_several_sources_counts():
 @pytest.mark.parametrize(
     ("count", "side", "weights", "steps", "passes"),
     [
-        (1_000, 28, "", 1_000, 64.0),  # at least 64,000 images
-        (20_000, 28, "", 1_250, 4.0),  # four passes
+        (1_000, 28, "", 750, 48.0),  # at least 48,000 images
+        (20_000, 28, "", 940, 3.008),  # three passes
         (1_000_000, 28, "", 4_000, 0.256),  # at most 256,000
-        (20_000, 64, "", 630, 2.016),  # half as many, as they are larger
+        (20_000, 64, "", 470, 1.504),  # half as many, as they are larger
         (1_000, 64, "imagenet", 150, 9.6),
     ],
 )
@@ -161,3 +162,21 @@ def test_a_trained_encoder_is_suggested_for_photographs():
         unset("MobileNetV2"), [photographs()], [photographs()]
     )
     assert "encoder.weights=imagenet" not in chosen[-1]
+
+
+def test_passes_become_steps_of_what_is_trained_on():
+    config = Experiment()
+    config.generalist = Training(passes=0.25, batch_size=64)
+    config.pretraining = Training(steps=300, batch_size=32)
+    config.l2tl.passes = 0.001
+    done, lines = defaults.budgeted(config, 50_000)
+    # 12,500 images are 195.3 batches; epochs are tenths of a stage.
+    assert (done.generalist.steps, done.pretraining.steps) == (200, 300)
+    assert done.l2tl.steps == 2
+    assert lines[0] == (
+        "generalist: 0.25 passes over 50,000 source images, 200 steps of 64"
+    )
+    assert defaults.budgeted(done, 50_000)[0] == done
+    done.generalist.steps = 100
+    with pytest.raises(InputError, match=r"not both\. Received: 100 and 0"):
+        defaults.budgeted(done, 50_000)

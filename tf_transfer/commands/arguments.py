@@ -21,7 +21,7 @@ from tf_transfer.commands.subcommands import COMMANDS, Command
 from tf_transfer.config import Experiment
 from tf_transfer.errors import InputError
 
-_SWITCHES = ("quiet", "int8", "ensemble", "refit_on_all", "trust")
+_SWITCHES = ("quiet", "int8", "ensemble", "refit_on_all", "trust", "clear")
 _NUMBERS = {"jobs": 1}
 
 

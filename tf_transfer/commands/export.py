@@ -41,6 +41,8 @@ def write_data(
     """
     parts = [source, split.labelled, split.validation, split.test]
     counts = [len(part.labels) for part in parts]
+    others = split.unlabelled
+    counts.append(0 if others is None else len(others.labels))
     info = DataInfo(
         **names,
         class_names=target.class_names,

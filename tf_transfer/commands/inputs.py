@@ -11,13 +11,13 @@ import numpy as np
 
 from tf_transfer.commands import resources
 from tf_transfer.config import Experiment
-from tf_transfer.data import image_data, splits
+from tf_transfer.data import loading, splits
 from tf_transfer.data import unlabelled as unlabelled_images
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.raw import loaders
 from tf_transfer.data.raw.image_files import RawImages
+from tf_transfer.data.raw.survey import Survey, survey
 from tf_transfer.data.splits import TargetSplit
-from tf_transfer.data.survey import Survey, survey
 from tf_transfer.datl import shaping
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import config_checks, defaults
@@ -138,6 +138,9 @@ def load(
     fingerprints = fingerprints_of(config, source, target, unlabelled)
     source = splits.trained_on(source, config.data.source_per_class)
     _check_held_out(config, source)
+    config, budgets = defaults.budgeted(config, len(source.labels))
+    for sentence in budgets if not quiet else ():
+        note(f"chosen: {sentence}")
     empty = np.flatnonzero(source.prior == 0)
     if empty.size:
         warnings.warn(
@@ -184,7 +187,7 @@ def _surveys(
         return
     load = loaders.load if part != "unlabelled" else unlabelled_images.load
     names = getattr(settings, part)
-    for name in image_data.part_names(names) if names else ():
+    for name in loading.part_names(names) if names else ():
         yield survey(load(name, settings.max_pixels), name)
 
 

@@ -85,6 +85,7 @@ tf-transfer compare --config.data.source=folder:photos \\
 def compare(values: flags.FlagValues, files: list[str]) -> None:
     """Prints the table of the methods and what it suggests."""
     from tf_transfer.commands import compare
+    from tf_transfer.experiment.methods import base
     from tf_transfer.experiment.records.run_data import Run
     from tf_transfer.report.text import advice, data_used, expected, table
 
@@ -94,7 +95,11 @@ def compare(values: flags.FlagValues, files: list[str]) -> None:
         rows = compare.compare(config, out, quiet=quiet, jobs=jobs)
         run = Run.read(out)
         counts = run.data.counts if run.data else {}
-        print(table(rows, config.seeds))
+        seen = {
+            row.method: base.source_images(run.config, row.method)
+            for row in rows
+        }
+        print(table(rows, config.seeds, seen))
         for sentence in (
             *advice(run.results, config.methods),
             *data_used(counts, config.data),
@@ -245,6 +250,33 @@ def predict(values: flags.FlagValues, files: list[str]) -> None:
         )
     predictions = predict.predict(values.model, files, values.trust)
     predict.print_table(predictions, kind)
+
+
+@_command(
+    "list the stored images of large data sets, or remove them",
+    flags={
+        "clear": "remove them all, but for those that are being made",
+        "folder": "the cache, by default that of $TF_TRANSFER_CACHE, or "
+        "~/.cache/tf_transfer",
+    },
+    examples="""\
+tf-transfer cache
+tf-transfer cache --clear""",
+)
+def cache(values: flags.FlagValues, files: list[str]) -> None:
+    """Prints where they are, and how much room each takes on the disk."""
+    from tf_transfer.data.store import cache
+
+    place = values.folder or ""
+    with failures.explained("none", cache.root(place)):
+        stores = cache.contents(place)
+        removed, busy = cache.clear(place) if values.clear else ([], [])
+        print(f"In {printable(str(cache.folder(place)))}:")
+        for name, size in stores.items():
+            done = "  removed" * (name in removed) + "  in use" * (name in busy)
+            print(f"  {printable(name)}  {size / 2**30:.2f} GiB{done}")
+        if not stores:
+            print("  nothing")
 
 
 def _config_name(values: flags.FlagValues) -> str:

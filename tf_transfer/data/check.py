@@ -208,6 +208,9 @@ def _counts(data: ImageData) -> dict[str, int]:
 
 def _blank(data: ImageData) -> int:
     """Returns the number of images whose pixels are all the same."""
-    axes = (1, 2)
-    spread = data.images.max(axis=axes) != data.images.min(axis=axes)
-    return int((~spread.any(axis=1)).sum())
+    blank = 0
+    for first in range(0, len(data.labels), _BLOCK):
+        block = data.images[first : first + _BLOCK]
+        spread = block.max(axis=(1, 2)) != block.min(axis=(1, 2))
+        blank += int((~spread.any(axis=1)).sum())
+    return blank

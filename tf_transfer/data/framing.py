@@ -27,11 +27,11 @@ import numpy as np
 
 from tf_transfer.data.raw import pixel_values
 from tf_transfer.errors import InputError
+from tf_transfer.utils.storage.json_fields import Fields
 
 RADIUS = 0.25
-_MOST_IMAGES = 512  # in memory at full size
-_MOST_VALUES = 2**24  # of these images together
-_MANY_SHAPES = 16  # of images: tracing pays off with more
+_MOST_SIDE = 2**15
+_MAXIMA = (1e-6, 1e9)
 _LEAST_RADIUS = 0.05
 _PLAIN_SHARE = 0.45
 _PLAIN_SHADE = 0.1
@@ -234,6 +234,23 @@ class Frame:
                 f"`channels` must be 1 or 3. Received: {self.channels}"
             )
 
+    @classmethod
+    def from_json(cls, fields: Fields) -> "Frame":
+        """Reads what `dataclasses.asdict` makes of a frame."""
+        look = fields.object("appearance")
+        background = look.content.get("background")
+        return cls(
+            fields.integer("size", 1, _MOST_SIDE),
+            fields.integer("channels", 1, 4),
+            Appearance(
+                maximum=look.between("maximum", *_MAXIMA),
+                background=None
+                if background is None
+                else look.between("background", 0, 1),
+                radius=look.between("radius", 0, 1),
+            ),
+        )
+
     def __call__(self, images):
         """Frames a batch of images of equal size, in TensorFlow operations.
 
@@ -296,34 +313,3 @@ class Frame:
         return tf.function(
             self, input_signature=[tf.TensorSpec([None] * 4, tf.float32)]
         )
-
-    def all(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        """Frames any number of images, of one size or of many.
-
-        At most `_MOST_IMAGES` are in memory at full size, fewer if large.
-        """
-        frame, count = self, len(images)
-        framed = np.empty(
-            (count, self.size, self.size, self.channels), np.uint8
-        )
-        by_shape: dict[tuple, list] = {}
-        values = 0
-        for i in range(count):
-            image = as_hwc(images[i])
-            pixel_values.check_values(image)
-            by_shape.setdefault(image.shape, []).append((i, image))
-            values += image.size
-            if (
-                values < _MOST_VALUES
-                and (i + 1) % _MOST_IMAGES
-                and i + 1 < count
-            ):
-                continue
-            if frame is self and len(by_shape) > _MANY_SHAPES:
-                frame = self.compiled()
-            for group in by_shape.values():
-                places, pixels = zip(*group, strict=True)
-                batch = np.stack(pixels).astype(np.float32)
-                framed[list(places)] = frame(batch).numpy()
-            by_shape, values = {}, 0
-        return framed

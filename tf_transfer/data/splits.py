@@ -3,11 +3,11 @@
 import dataclasses
 import enum
 import functools
-import hashlib
 
 import numpy as np
 
 from tf_transfer.data.image_data import ImageData
+from tf_transfer.data.store import indexed
 from tf_transfer.errors import InputError
 
 _TEST_SEED = 20181116  # of the test part of data sets without one
@@ -65,18 +65,13 @@ def check_apart(source: ImageData, test: ImageData) -> None:
     Raises:
         InputError: if it contains more than 1 % of them, bit for bit.
     """
-    digests = {_digest(image) for image in source.images}
-    shared = sum(_digest(image) in digests for image in test.images)
+    shared = int(np.isin(test.digests(), source.digests()).sum())
     if shared > _MOST_SHARED * len(test.images):
         raise InputError(
             "The source must not contain the target's test images; choose its "
             "classes by `data.source_classes`, or give the target a test part. "
             f"Received: {shared} of {len(test.images)} in both"
         )
-
-
-def _digest(image: np.ndarray) -> bytes:
-    return hashlib.blake2b(image.tobytes()).digest()
 
 
 class Part(enum.Enum):
@@ -113,7 +108,7 @@ class TargetSplit:
         if self.unlabelled is None:
             return self.labelled
         parts = self.labelled.images, self.unlabelled.images
-        images = np.concatenate([part for part in parts if len(part)])
+        images = indexed.joined([part for part in parts if len(part)])
         labels = np.zeros(len(images), np.int32)
         return ImageData(images, labels, ["any"], frame=self.labelled.frame)
 

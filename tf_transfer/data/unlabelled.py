@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tf_transfer.data import image_data
+from tf_transfer.data import loading
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.raw import loaders, pixel_values
 from tf_transfer.data.raw.image_files import (
@@ -14,6 +14,7 @@ from tf_transfer.data.raw.image_files import (
     EncodedImages,
     RawImages,
 )
+from tf_transfer.data.store.indexed import IndexedImages
 from tf_transfer.errors import InputError
 
 CLASS = "unlabelled"
@@ -67,12 +68,15 @@ def load(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
     kind, _, path = name.partition(":")
     if kind == "folder" and path:
         images = _folder(path, max_pixels)
+        files = images.items
     elif kind == "npz" and path:
-        images = loaders.load_npz(path, labelled=False).images
+        raw = loaders.load_npz(path, labelled=False)
+        images, files = raw.images, raw.files
     else:
         raw = loaders.load(name, max_pixels)
-        images = _taken(raw.images, raw.outside_test())
-    return RawImages(images, np.zeros(len(images), np.int32), [CLASS])
+        images, files = _taken(raw.images, raw.outside_test()), raw.files
+    labels = np.zeros(len(images), np.int32)
+    return RawImages(images, labels, [CLASS], files=files)
 
 
 def _folder(path: str, max_pixels: int) -> EncodedImages:
@@ -104,7 +108,7 @@ def load_both(
         name: of the unlabelled images.
         max_pixels: an encoded image with more pixels is refused.
         **framing: `size`, `channels`, `align` and `damaged` of
-            `image_data.load`.
+            `loading.load`.
 
     Returns:
         The target, or None, and the unlabelled images.
@@ -113,14 +117,14 @@ def load_both(
         InputError: if a name is unknown, or the data cannot be read or framed.
     """
     others = load(name, max_pixels)
-    if target and len(image_data.part_names(target)) == 1:
+    if target and len(loading.part_names(target)) == 1:
         labelled = loaders.load(target, max_pixels)
         both = f"{target} and {name}"
         return frame_together(labelled, others, name=both, **framing)
     labelled = None
     if target:
-        labelled = image_data.load(target, max_pixels=max_pixels, **framing)
-    return labelled, image_data.frame(others, name=name, **framing)
+        labelled = loading.load(target, max_pixels=max_pixels, **framing)
+    return labelled, loading.frame(others, name=name, **framing)
 
 
 def frame_together(
@@ -131,7 +135,7 @@ def frame_together(
     Args:
         labelled: the target.
         others: more images of it, without labels.
-        **settings: of `image_data.frame`.
+        **settings: of `loading.frame`.
 
     Returns:
         The target with its test part, and the unlabelled images.
@@ -146,19 +150,27 @@ def frame_together(
         np.concatenate([labelled.labels, np.full(len(others.labels), number)]),
         [*labelled.class_names, CLASS],
         labelled.test,
+        _files_of(labelled, others),
     )
-    framed = image_data.frame(joined, **settings)
+    framed = loading.frame(joined, **settings)
     has_label = framed.labels < number
     # The labelled ones come first, so that the test part stays where it is.
     target = framed.take(np.flatnonzero(has_label))
     target = dataclasses.replace(
         target, class_names=labelled.class_names, test=framed.test
     )
-    rest = framed.images[~has_label]
-    return target, of_images(rest, framed.frame)
+    rest = framed.take(np.flatnonzero(~has_label))
+    return target, of_images(rest.images, framed.frame)
 
 
-def of_images(images: np.ndarray, frame=None) -> ImageData:
+def _files_of(*parts: RawImages) -> list[str]:
+    """Returns the files of all parts; none if one has none."""
+    if not all(part.files for part in parts):
+        return []
+    return [path for part in parts for path in part.files]
+
+
+def of_images(images: np.ndarray | IndexedImages, frame=None) -> ImageData:
     """Returns framed images as data of one class."""
     labels = np.zeros(len(images), np.int32)
     return ImageData(images, labels, [CLASS], frame=frame)

@@ -9,7 +9,8 @@ import copy
 from collections.abc import Sequence
 
 from tf_transfer.config import Experiment
-from tf_transfer.data.survey import Survey
+from tf_transfer.data.raw.survey import Survey
+from tf_transfer.errors import InputError
 from tf_transfer.experiment.stages import optimizers
 
 _SIDES = {"small": (12, 64), "other": (32, 224)}
@@ -128,6 +129,8 @@ def _source_stages(config: Experiment, count: int) -> list[str]:
             continue
         if not stage.batch_size:
             stage.batch_size = _SOURCE_BATCH // (2 if large else 1)
+        if stage.passes:
+            continue  # see `budgeted`
         if not stage.steps:
             seen = _images_seen(config, count)
             tenth = -(-seen // (_TENTHS * stage.batch_size))
@@ -138,6 +141,42 @@ def _source_stages(config: Experiment, count: int) -> list[str]:
             f"{passes:.2g} passes over the source"
         )
     return lines
+
+
+def budgeted(config: Experiment, count: int) -> tuple[Experiment, list[str]]:
+    """Turns passes over the source into steps.
+
+    Args:
+        config: the settings, complete but for these steps; not changed.
+        count: of the source images that are trained on.
+
+    Returns:
+        The settings, and a sentence for each such stage.
+
+    Raises:
+        InputError: if steps are set, too.
+    """
+    config, lines = copy.deepcopy(config), []
+    batch = config.pretraining.batch_size
+    for name, unset in (("generalist", 0), ("pretraining", 0), ("l2tl", 150)):
+        stage = getattr(config, name)
+        if not stage.passes:
+            continue
+        size = getattr(stage, "batch_size", batch)
+        steps = max(1, round(stage.passes * count / size))
+        if steps >= _TENTHS**2:
+            steps = round(steps / _TENTHS) * _TENTHS
+        if stage.steps not in (unset, steps):
+            raise InputError(
+                f"Set `{name}.steps` or `{name}.passes`, not both. Received: "
+                f"{stage.steps} and {stage.passes}"
+            )
+        stage.steps = steps
+        lines.append(
+            f"{name}: {stage.passes:g} passes over {count:,} source images, "
+            f"{steps:,} steps of {size}"
+        )
+    return config, lines
 
 
 def _images_seen(config: Experiment, count: int) -> int:

@@ -155,7 +155,8 @@ def _sheet(
     blank = np.zeros_like(data.images[0])
     rows = []
     for class_id in classes:
-        examples = data.images[data.labels == class_id][:columns]
+        places = np.flatnonzero(data.labels == class_id)[:columns]
+        examples = data.images[places]
         tiles = [*examples] + [blank] * (columns - len(examples))
         rows.append(np.concatenate(tiles, axis=1))
     sheet = np.concatenate(rows, axis=0)

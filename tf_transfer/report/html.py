@@ -11,7 +11,7 @@ from tf_transfer.data import check, splits
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import statistics
-from tf_transfer.experiment.methods import METHODS
+from tf_transfer.experiment.methods import METHODS, base
 from tf_transfer.experiment.records import run_data
 from tf_transfer.experiment.records.results import Result
 from tf_transfer.experiment.records.run_data import FinishedRun
@@ -96,7 +96,7 @@ def _page(
         title=f"{stems(run.data.source)} \u2192 {stems(run.data.target)}",
         setting=_setting(config, results),
         verdict=_verdict(results, methods, chosen),
-        rows=[_cells(row) for row in rows],
+        rows=[_cells(row, run.config) for row in rows],
         seeds=config.seeds,
         gains=_gains(rows),
         chosen=chosen.method,
@@ -183,7 +183,7 @@ def _data(run: FinishedRun) -> dict[str, Any] | None:
     }
 
 
-def _cells(row: Row) -> dict[str, Any]:
+def _cells(row: Row, config: Experiment) -> dict[str, Any]:
     gain = None
     if row.gain:
         gain = _typeset(points(row.gain.mean, row.gain.interval, sign=True))
@@ -192,6 +192,7 @@ def _cells(row: Row) -> dict[str, Any]:
         "about": METHODS[row.method].about,
         "accuracy": _typeset(points(row.accuracy, row.interval)),
         "gain": gain,
+        "seen": f"{base.source_images(config, row.method):,}",
         "minutes": f"{row.minutes:.1f}"
         if row.minutes >= 1
         else f"{row.minutes:.2f}",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tf_transfer.config import Experiment
-from tf_transfer.data.image_data import part_names
+from tf_transfer.data.loading import part_names
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import statistics
 from tf_transfer.experiment.methods import METHODS

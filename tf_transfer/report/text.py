@@ -46,10 +46,13 @@ def data_used(counts: Mapping[str, int], data: Data) -> list[str]:
     if not counts:
         return []
     all_of = "" if data.labels_per_class else "all "
+    unlabelled, more = counts.get("unlabelled", 0), ""
+    if unlabelled:
+        more = f", and {unlabelled:,} unlabelled ones for the weights"
     return [
         f"Trained with {counts['source']:,} source images and "
         f"{all_of}{counts['labelled']:,} labelled target images, "
-        f"{counts['validation']:,} of them for validation; tested with "
+        f"{counts['validation']:,} of them for validation{more}; tested with "
         f"{counts['test']:,} others."
     ]
 
@@ -80,14 +83,24 @@ def expected(rows: Sequence[Row], tested: int | None = None) -> list[str]:
     return sentences
 
 
-def table(rows: Sequence[Row], seeds: int) -> str:
-    """Formats the closing table as text, with accuracies in per cent."""
+def table(
+    rows: Sequence[Row], seeds: int, seen: Mapping[str, int] | None = None
+) -> str:
+    """Formats the closing table as text, with accuracies in per cent.
+
+    Args:
+        rows: of the table.
+        seeds: how many the run has.
+        seen: by method, how many source images its model has seen.
+    """
     seed = "seed" if seeds == 1 else "seeds"
-    return f"{_lines(rows)}\n" + (
+    return f"{_lines(rows, seen)}\n" + (
         f"{seeds} {seed}; +- is a 95 % interval over seeds; gain is the paired "
         "difference to\nfine-tuning from the whole source, in points; min is "
         "minutes per seed, without\nthe generalist that all but scratch share; "
         "chosen by the validation images."
+        + "\nseen: source images, the generalist's included"
+        * bool(seen)
     )
 
 
@@ -109,16 +122,22 @@ def interim_table(
     return f"{done[0]} of {done[1]} trainings\n{_lines(rows)}"
 
 
-def _lines(rows: Sequence[Row]) -> str:
+def _lines(rows: Sequence[Row], seen: Mapping[str, int] | None = None) -> str:
     """Formats a heading and a line for each method."""
-    lines = [f"{'method':<17}{'target accuracy %':>19}{'gain':>15}{'min':>7}"]
+    heading = f"{'seen':>11}" if seen else ""
+    lines = [
+        f"{'method':<17}{'target accuracy %':>19}{'gain':>15}"
+        f"{heading}{'min':>7}"
+    ]
     for row in rows:
         over_base = "-"
         if row.gain:
             over_base = points(row.gain.mean, row.gain.interval, sign=True)
+        images = f"{seen[row.method]:>11,}" if seen else ""
         lines.append(
             f"{row.method:<17}{points(row.accuracy, row.interval):>19}"
-            f"{over_base:>15}{row.minutes:>7.2f}{'  chosen' * row.chosen}"
+            f"{over_base:>15}{images}{row.minutes:>7.2f}"
+            f"{'  chosen' * row.chosen}"
         )
     return "\n".join(lines)
 

@@ -83,7 +83,7 @@ def _meaning(size: float) -> str:
 
 def _examples(data: ImageData, label: int) -> dict[str, Any] | None:
     """Returns some images of a class, and their share of the width in %."""
-    images = data.images[data.labels == label][:_EXAMPLES]
+    images = data.images[np.flatnonzero(data.labels == label)[:_EXAMPLES]]
     if not len(images):
         return None
     return {

@@ -5,7 +5,7 @@ import pytest
 
 from tests import helpers
 from tf_transfer import config as config_lib
-from tf_transfer.experiment.methods import METHODS
+from tf_transfer.experiment.methods import METHODS, base
 from tf_transfer.experiment.methods.base import planned_steps
 
 
@@ -83,3 +83,22 @@ def test_a_pretrained_generalist_takes_no_steps():
     stages = METHODS["datl"].stages(config)
     expected = sum(stages.values()) - config.generalist.steps
     assert planned_steps(config, ["datl"]) == expected
+
+
+def test_source_images_are_counted_by_hand():
+    """Of the generalist (20 x 16), the second training (4 x 16), learning
+    (4 x 16) and the joint part of fine-tuning, .6 of its steps.
+    """
+    config = helpers.tiny_experiment()
+    joint = config.joint_steps * 16
+    expected = {
+        "scratch": 0,
+        "finetune": 384,
+        "datl": 384,
+        "joint": 384 + joint,
+        "l2tl": 448 + joint,
+    }
+    found = {name: base.source_images(config, name) for name in expected}
+    assert found == expected
+    config.generalist_path = "given.keras"
+    assert base.source_images(config, "datl") == 64

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests import helpers
-from tf_transfer.data import framing, image_data
+from tf_transfer.data import framing, loading
 from tf_transfer.errors import InputError
 from tf_transfer.experiment.records import run_data
 from tf_transfer.experiment.records.results import Predictions
@@ -199,7 +199,7 @@ def finished(tmp_path):
     path = tmp_path / "target.npz"
     np.savez(path, x_train=images.images, y_train=images.labels)
     name = f"npz:{path}"
-    target = image_data.load(name, 8, 1)
+    target = loading.load(name, 8, 1)
     run = Run(
         files=Folder(tmp_path),
         config=helpers.tiny_experiment(),

@@ -8,21 +8,16 @@ import numpy as np
 
 from tf_transfer.data.raw import glyphs
 from tf_transfer.data.raw.image_files import RawImages
+from tf_transfer.data.store import cache
 from tf_transfer.utils.storage import archives
 
 GLYPHS_PER_CLASS = 60
 
 
-def cache_folder() -> pathlib.Path:
-    """Returns the folder for drawn data; `TF_TRANSFER_CACHE` changes it."""
-    base = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    folder = os.environ.get("TF_TRANSFER_CACHE", f"{base}/tf_transfer")
-    return pathlib.Path(folder).expanduser()
-
-
 def load_glyphs() -> RawImages:
     """Loads the drawn characters; draws them the first time, then caches."""
-    path = cache_folder() / f"glyphs-{glyphs.VERSION}-{GLYPHS_PER_CLASS}.npz"
+    name = f"glyphs-{glyphs.VERSION}-{GLYPHS_PER_CLASS}.npz"
+    path = cache.root() / name
     try:
         arrays = archives.read_arrays(path, ("images", "labels"))
         images, labels = arrays["images"], arrays["labels"]

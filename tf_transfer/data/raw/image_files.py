@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import io
 import os
+import threading
 import warnings
 from collections.abc import Sequence
 
@@ -23,12 +24,14 @@ from tf_transfer.utils.storage import files
 MAX_PIXELS = 50_000_000
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
-_JPEG = b"\xff\xd8\xff"
+JPEG = b"\xff\xd8\xff"
+"""What a JPEG file starts with."""
 PNG = b"\x89PNG\r\n\x1a\n"
 """What a PNG file starts with."""
 _PNG_DEPTH = 24  # the byte of a PNG that holds the bits of a value
 _BYTES_OF_PIXEL = 8  # four channels of 16 bits
 _BYTES_BESIDE = 2**26  # for metadata and the pictures of an animation
+_ONE_THREAD = threading.RLock()  # what Pillow's settings are good for
 _ORIENTATION = 0x0112  # the EXIF tag
 
 
@@ -42,12 +45,15 @@ class RawImages:
         labels: `[N]` integers.
         class_names: one name per class.
         test: indices of the data set's own test part, or None.
+        files: that all of it was read from, by which it is known again; empty
+            if it was not read from files.
     """
 
     images: np.ndarray | Sequence[np.ndarray]
     labels: np.ndarray
     class_names: list[str]
     test: np.ndarray | None = None
+    files: Sequence[str] = ()
 
     def outside_test(self) -> np.ndarray:
         """Returns the indices of the images outside the test part, in order."""
@@ -67,7 +73,8 @@ class EncodedImages(Sequence):
     """A sequence of image files that decodes each image on access.
 
     Args:
-        items: file names (str) or encoded images (bytes).
+        items: file names (str) or encoded images (bytes). They may be read
+            on access; then their method `name` tells how one is called.
         max_pixels: an image with more pixels is refused before it is decoded.
     """
 
@@ -82,26 +89,39 @@ class EncodedImages(Sequence):
 
     def shell_word(self, index: int) -> str:
         """Returns a file's name for a shell; `image 3` if it has no name."""
+        name = self._name(index)
+        unnamed = name == f"image {index}"
+        return name if unnamed else messages.shell_word(name)
+
+    def _name(self, index: int) -> str:
+        if hasattr(self.items, "name"):
+            return self.items.name(index)
         item = self.items[index]
-        named = isinstance(item, str)
-        return messages.shell_word(item) if named else f"image {index}"
+        return item if isinstance(item, str) else f"image {index}"
+
+    def content(self, index: int) -> bytes:
+        """Returns an encoded image.
+
+        Raises:
+            OSError, UnreadableImageError: as `read_file`.
+        """
+        item = self.items[index]
+        return (
+            read_file(item, self.max_pixels) if isinstance(item, str) else item
+        )
 
     def __getitem__(self, index: int) -> np.ndarray:
-        item = self.items[index]
-        name = item if isinstance(item, str) else f"image {index}"
         try:
-            content = item
-            if isinstance(item, str):
-                content = read_file(item, self.max_pixels)
-            return decode(content, self.max_pixels)
+            return decode(self.content(index), self.max_pixels)
         except TooLargeImageError as error:
             raise TooLargeImageError(
                 f"The image has more than {self.max_pixels} pixels "
-                f"(`data.max_pixels`). Received: {name!a} with {error}"
+                f"(`data.max_pixels`). Received: {self._name(index)!a} "
+                f"with {error}"
             ) from error
         except (OSError, UnreadableImageError) as error:
             raise UnreadableImageError(
-                f"The image cannot be read. Received: {name!a}"
+                f"The image cannot be read. Received: {self._name(index)!a}"
             ) from error
 
 
@@ -136,7 +156,7 @@ def decode(content: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     pixels = image.width * image.height
     if pixels > max_pixels:
         raise TooLargeImageError(str(pixels))
-    if content.startswith((_JPEG, PNG)):
+    if content.startswith((JPEG, PNG)):
         array = _by_tensorflow(content)
     else:
         array = _by_pillow(image)
@@ -154,7 +174,7 @@ def as_jpeg_or_png(content: bytes, max_pixels: int = 4 * MAX_PIXELS) -> bytes:
     """
     import tensorflow as tf
 
-    if content.startswith((_JPEG, PNG)) and _orientation(_open(content)) == 1:
+    if content.startswith((JPEG, PNG)) and _orientation(_open(content)) == 1:
         return content
     try:
         return tf.io.encode_png(decode(content, max_pixels)).numpy()
@@ -182,15 +202,16 @@ def _pillow():
     """
     import PIL.Image
 
-    limit, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield PIL.Image
-    except Exception as error:
-        raise UnreadableImageError("The image cannot be read.") from error
-    finally:
-        PIL.Image.MAX_IMAGE_PIXELS = limit
+    with _ONE_THREAD:
+        limit, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield PIL.Image
+        except Exception as error:
+            raise UnreadableImageError("The image cannot be read.") from error
+        finally:
+            PIL.Image.MAX_IMAGE_PIXELS = limit
 
 
 def _open(content: bytes):

@@ -5,6 +5,8 @@
 `npz:PATH`       a NumPy archive with `x_train`, `y_train` and, optionally,
                  `x_test`, `y_test`, `class_names`
 `folder:PATH`    a folder per class with image files (jpeg, png and others)
+`tfrecord:GLOB`  TFRecord files of `tf.train.Example`; see `tfrecords`
+`csv:PATH`       a table of image files and their classes; see `csv_files`
 `tfds:NAME`      a prepared tensorflow-datasets set with `image` and `label`
 """
 
@@ -17,7 +19,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tf_transfer.data.raw import embedded, pixel_values
+from tf_transfer.data.raw import (
+    csv_files,
+    embedded,
+    pixel_values,
+    tfrecords,
+)
 from tf_transfer.data.raw.image_files import (
     MAX_PIXELS,
     SUFFIXES,
@@ -74,7 +81,8 @@ def load_npz(path: str, labelled: bool = True) -> RawImages:
             "class_names must be a list of names. "
             f"Received: {path} with shape {names.shape}"
         )
-    return RawImages(images, labels, [_name(name) for name in names], test)
+    names = [_name(name) for name in names]
+    return RawImages(images, labels, names, test, [path])
 
 
 def _name(name) -> str:
@@ -162,7 +170,7 @@ def load_folder(path: str, max_pixels: int = MAX_PIXELS) -> RawImages:
     labels = np.array([label for _, label in files], np.int32)
     images = EncodedImages([f for f, _ in files], max_pixels)
     test = np.arange(start, len(files)) if len(parts) > 1 else None
-    return RawImages(images, labels, names, test)
+    return RawImages(images, labels, names, test, images.items)
 
 
 def _warn_of(unused: list[pathlib.Path], root: pathlib.Path) -> None:
@@ -270,6 +278,8 @@ LOADERS: dict[str, Callable[..., RawImages]] = {
     "digits": embedded.load_digits,
     "npz": load_npz,
     "folder": load_folder,
+    "tfrecord": tfrecords.load_tfrecord,
+    "csv": csv_files.load_csv,
     "tfds": load_tfds,
 }
 
@@ -288,9 +298,9 @@ def load(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
     takes_path = kind not in ("glyphs", "digits")
     if kind not in LOADERS or takes_path != bool(path):
         raise InputError(
-            "Unknown data set; choose glyphs, digits, npz:PATH, folder:PATH "
-            f"or tfds:NAME. Received: {name!r}"
+            "Unknown data set; choose glyphs, digits, npz:PATH, folder:PATH, "
+            f"tfrecord:GLOB, csv:PATH or tfds:NAME. Received: {name!r}"
         )
-    if kind in ("folder", "tfds"):
-        return LOADERS[kind](path, max_pixels)
-    return LOADERS[kind](path) if takes_path else LOADERS[kind]()
+    if kind == "npz":
+        return load_npz(path)
+    return LOADERS[kind](path, max_pixels) if takes_path else LOADERS[kind]()

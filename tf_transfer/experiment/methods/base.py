@@ -128,6 +128,24 @@ def tuning(config: Experiment, name: str, heads: bool = True) -> Stages:
     return stages
 
 
+def source_images(config: Experiment, name: str) -> int:
+    """Returns how many source images a method's final model has seen.
+
+    Those of the generalist count, unless it was given; an image that is seen
+    again counts again. The trainings that find rates do not count.
+    """
+    generalist, further = config.generalist, config.pretraining
+    seen = 0
+    for stage, steps in METHODS[name].stages(config).items():
+        if stage == GENERALIST and not config.generalist_path:
+            seen += steps * generalist.batch_size
+        elif stage.endswith(("/pretraining", "/learning")):
+            seen += steps * further.batch_size
+    if "l2tl" in (name, METHODS[name].family):  # joint training
+        seen += config.joint_steps * further.batch_size
+    return seen
+
+
 def use_source(methods: Iterable[str]) -> bool:
     """Returns whether any of the methods uses the source."""
     return any(METHODS[name].uses_source for name in methods)

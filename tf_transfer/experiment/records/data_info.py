@@ -10,9 +10,9 @@ from tf_transfer.utils.storage.json_fields import Fields
 NAME = "data.json"
 MOST = 2**27  # bytes of it
 _MOST_SIDE = 2**15
-_MAXIMA = (1e-6, 1e9)
 _MOST_IMAGES = 10**12
-COUNTED = ("source", "labelled", "validation", "test")
+_LAST = "unlabelled"
+COUNTED = ("source", "labelled", "validation", "test", _LAST)
 """The parts of the data whose images are counted."""
 
 
@@ -27,8 +27,9 @@ class DataInfo:
         frame: what maps raw target images to framed ones; None if the target
             was given as framed arrays.
         counts: numbers of images: of the `source`, `labelled` target images of
-            a seed, `validation` images of the first seed, and `test` images.
-            A run of an older version has none.
+            a seed, `validation` images of the first seed, `test` images, and
+            `unlabelled` target images. A run of an older version has none, or
+            not the last.
     """
 
     source: str | None
@@ -77,24 +78,12 @@ def _counts(fields: Fields) -> dict[str, int]:
     counts = fields.object("counts", {})
     if not counts.content:
         return {}
-    return {part: counts.integer(part, 0, _MOST_IMAGES) for part in COUNTED}
+    known = [p for p in COUNTED if p != _LAST or _LAST in counts.content]
+    return {part: counts.integer(part, 0, _MOST_IMAGES) for part in known}
 
 
 def _frame(fields: Fields) -> framing.Frame | None:
     """Returns the framing; null stands for images given as arrays."""
     if "frame" in fields.content and fields.content["frame"] is None:
         return None
-    frame = fields.object("frame")
-    look = frame.object("appearance")
-    background = look.content.get("background")
-    return framing.Frame(
-        frame.integer("size", 1, _MOST_SIDE),
-        frame.integer("channels", 1, 4),
-        framing.Appearance(
-            maximum=look.between("maximum", *_MAXIMA),
-            background=None
-            if background is None
-            else look.between("background", 0, 1),
-            radius=look.between("radius", 0, 1),
-        ),
-    )
+    return framing.Frame.from_json(fields.object("frame"))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tf_transfer.config import Data, Experiment
-from tf_transfer.data import image_data, splits
+from tf_transfer.data import loading, splits
 from tf_transfer.data import unlabelled as unlabelled_images
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
@@ -266,7 +266,7 @@ def whole(settings: Data, part: str, data: ImageData | str) -> ImageData:
         data: the images, or their name.
     """
     if isinstance(data, str):
-        data = image_data.load(data, **_framing(settings))
+        data = loading.load(data, **_framing(settings))
     classes = getattr(settings, f"{part}_classes")
     return data.only(classes) if classes else data
 
@@ -296,13 +296,15 @@ def whole_target(
 
 
 def _framing(settings: Data) -> dict[str, Any]:
-    """Returns the arguments of `image_data.load` for settings."""
+    """Returns the arguments of `loading.load` for settings."""
     return {
         "size": settings.image_size,
         "channels": settings.channels,
         "align": settings.align,
         "max_pixels": settings.max_pixels,
         "damaged": settings.damaged,
+        "memory_share": settings.memory_share,
+        "cache": settings.cache,
     }
 
 

@@ -104,9 +104,12 @@ class RunFolder:
                 "The folder is not empty and holds no run; choose another "
                 f"with --out. Received: {self.path}"
             )
-        completed = earlier and _plain(stored_config.completed(earlier))
-        if completed not in (None, content):
-            first = stored_config.differences(completed, content)[0]
+        changes = earlier and stored_config.differences(
+            stored_config.comparable(_plain(stored_config.completed(earlier))),
+            stored_config.comparable(content),
+        )
+        if changes:
+            first = changes[0]
             if first.startswith("fingerprints."):
                 part = first.removeprefix("fingerprints.").split(":")[0]
                 first = f"its {part} was another"

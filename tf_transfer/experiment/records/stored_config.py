@@ -26,6 +26,7 @@ _EARLIER = {
     "optimizer": "sgd",
 }
 """What was the default of a run that is older than the present one."""
+_WHERE = ("memory_share", "cache")  # the images lie
 
 
 def completed(stored: dict) -> dict:
@@ -44,6 +45,15 @@ def completed(stored: dict) -> dict:
         return defaults | values | groups
 
     return merge(merge(dataclasses.asdict(Experiment()), _EARLIER), stored)
+
+
+def comparable(config: dict) -> dict:
+    """Returns an `asdict` configuration without what changes no result."""
+    data = config.get("data")
+    if not isinstance(data, dict):
+        return config
+    kept = {k: v for k, v in data.items() if k not in _WHERE}
+    return config | {"data": kept}
 
 
 def differences(one: dict, other: dict, prefix: str = "") -> list[str]:

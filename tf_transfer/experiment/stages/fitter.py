@@ -114,4 +114,4 @@ def _trouble(
     if (probe == probe[0]).all():
         return ""  # nothing can tell them apart
     logits = trainer.probe(probe.astype(np.float32) / 255)
-    return health.trouble(losses, logits, steps)
+    return health.trouble(losses, logits, steps, trainer.chance_loss())

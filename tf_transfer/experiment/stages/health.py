@@ -23,25 +23,26 @@ def lower_rates(rate: float) -> list[float]:
     return [rate / 3**attempt for attempt in range(_ATTEMPTS)]
 
 
-def trouble(losses: Sequence[float], logits: np.ndarray, steps: int) -> str:
+def trouble(
+    losses: Sequence[float], logits: np.ndarray, steps: int, chance: float
+) -> str:
     """Returns what is wrong with a trained model, or an empty text.
 
     Args:
         losses: means of the epochs.
         logits: of several different images, `[N, C]`.
         steps: how long it was trained.
+        chance: the loss of equal probabilities.
 
     Example:
 
-    >>> trouble([1.4, 1.2], np.array([[0.1, 0.9], [0.5, 0.2]]), 100)
+    >>> trouble([1.4, 1.2], np.array([[0.1, 0.9], [0.5, 0.2]]), 100, 0.69)
     ''
-    >>> trouble([1.4, 0.69], np.array([[0.1, 0.9], [0.1, 0.9]]), 100)
+    >>> trouble([1.4, 0.69], np.array([[0.1, 0.9], [0.1, 0.9]]), 100, 0.69)
     'gives all images the same outputs'
     """
-    num_classes = logits.shape[-1]
-    limit = _MOST_LOSS * np.log(num_classes)
     finite = np.isfinite(losses[-1]) and np.isfinite(logits).all()
-    if not finite or losses[-1] > max(limit, losses[0]):
+    if not finite or losses[-1] > max(_MOST_LOSS * chance, losses[0]):
         return DIVERGED
     spread = scipy.special.log_softmax(logits, axis=-1).std(axis=0)
     if steps >= _LEAST_STEPS and spread.max() < _LEAST_SPREAD:

@@ -255,6 +255,10 @@ class Trainer:
         """Returns the outputs for a few images in 0..1, `[N, C]`."""
         return np.array(self._classifier()(images, training=False))
 
+    def chance_loss(self) -> float:
+        """Returns the loss of equal probabilities."""
+        return float(np.log(self.model.output_shape[-1]))
+
     def _classifier(self) -> keras.Model:
         return self.model
 
@@ -290,6 +294,13 @@ class L2TLTrainer(Trainer):
 
     def _heads(self) -> list[keras.Layer]:
         return [self.model.source_head, self.model.target_head]
+
+    def chance_loss(self) -> float:
+        model = self.model
+        # The loss is a sum over both heads.
+        return float(
+            np.log(model.num_source_classes * model.num_target_classes)
+        )
 
     def _classifier(self) -> keras.Model:
         return self.model.classifier()

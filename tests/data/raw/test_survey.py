@@ -4,8 +4,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from tf_transfer.data import survey
-from tf_transfer.data.raw import loaders
+from tf_transfer.data.raw import loaders, survey
 from tf_transfer.data.raw.image_files import EncodedImages, RawImages
 from tf_transfer.errors import InputError
 

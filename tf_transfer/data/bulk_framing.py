@@ -1,0 +1,231 @@
+"""Frames all images of a data set, in order, on all processors.
+
+Upright 8-bit JPEG and PNG files are decoded and framed by one TensorFlow
+function, several hundred at a time. All others are read one by one; see
+`data.raw.image_files`. Both give the same pixels.
+"""
+
+import collections
+import concurrent.futures
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from tf_transfer.data.framing import Frame, as_hwc
+from tf_transfer.data.raw import pixel_values
+from tf_transfer.data.raw.image_files import (
+    JPEG,
+    PNG,
+    EncodedImages,
+    UnreadableImageError,
+)
+from tf_transfer.data.raw.reading import ImageReader
+from tf_transfer.utils import environment
+
+CHUNK = 512
+"""The number of images that are framed together."""
+_MOST_VALUES = 2**24  # of images in memory at full size, for each thread
+_MOST_BYTES = 2**25  # of encoded images, likewise
+_MANY_SHAPES = 16  # of images: tracing pays off with more
+_PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # by colour type, without palettes
+# An orientation, or a colour that stands for transparency, may be stored here.
+_JPEG_MARKS = (b"Exif\0", b"http://ns.adobe.com/xap/")
+_PNG_MARKS = (b"eXIf", b"iTXt", b"tEXt", b"zTXt", b"tRNS")
+
+
+class BulkFramer:
+    """Frames all images of a data set.
+
+    Args:
+        frame: of the data set.
+        reader: of its images; it notes those that cannot be read, which become
+            black.
+
+    Example:
+
+    >>> from tf_transfer.data.framing import Appearance
+    >>> frame = Frame(8, 1, Appearance(255.0))
+    >>> framer = BulkFramer(frame, ImageReader(np.zeros((600, 9, 9), np.uint8)))
+    >>> [chunk.shape for chunk in framer.chunks()]
+    [(512, 8, 8, 1), (88, 8, 8, 1)]
+    """
+
+    def __init__(self, frame: Frame, reader: ImageReader):
+        self._frame, self._reader = frame, reader
+        self._traced = frame.compiled()
+        self._decoded = tf.function(
+            lambda files: frame(
+                tf.map_fn(
+                    lambda file: tf.io.decode_image(
+                        file, expand_animations=False
+                    ),
+                    files,
+                    fn_output_signature=tf.TensorSpec([None] * 3, tf.uint8),
+                )
+            ),
+            input_signature=[tf.TensorSpec([None], tf.string)],
+        )
+        self._jpeg_shapes = tf.function(
+            lambda files: tf.map_fn(
+                tf.image.extract_jpeg_shape,
+                files,
+                fn_output_signature=tf.TensorSpec([3], tf.int32),
+            ),
+            input_signature=[tf.TensorSpec([None], tf.string)],
+        )
+
+    def chunks(self, start: int = 0) -> Iterator[np.ndarray]:
+        """Yields the framed images, `CHUNK` at a time, in order.
+
+        Args:
+            start: the first image, a multiple of `CHUNK`. A chunk does not
+                depend on it.
+
+        Raises:
+            InputError: if an image has a wrong shape or value.
+        """
+        count, workers = len(self._reader), environment.processors()
+        waiting: collections.deque = collections.deque()
+        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+            try:
+                for first in range(start, count, CHUNK):
+                    places = range(first, min(first + CHUNK, count))
+                    waiting.append(pool.submit(self._chunk, places))
+                    if len(waiting) > 2 * workers:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def all(self) -> np.ndarray:
+        """Returns all framed images, `[N, size, size, channels]` uint8."""
+        size, channels = self._frame.size, self._frame.channels
+        shape = (len(self._reader), size, size, channels)
+        framed, done = np.empty(shape, np.uint8), 0
+        for chunk in self.chunks():
+            framed[done : done + len(chunk)] = chunk
+            done += len(chunk)
+        return framed
+
+    def _chunk(self, places: range) -> np.ndarray:
+        """Returns some framed images."""
+        frame, images = self._frame, self._reader.images
+        shape = (len(places), frame.size, frame.size, frame.channels)
+        framed = np.empty(shape, np.uint8)
+        in_bytes = self._reader.maximum is None
+        if isinstance(images, np.ndarray) and images.dtype != np.uint16:
+            self._array(places, framed)
+        elif isinstance(images, EncodedImages) and in_bytes:
+            self._one_by_one(self._files(places, framed), places, framed)
+        else:
+            self._one_by_one(places, places, framed)
+        return framed
+
+    def _array(self, places: range, framed: np.ndarray) -> None:
+        """Frames images of one array."""
+        values = max(1, int(np.prod(self._reader.images.shape[1:])))
+        step = max(1, _MOST_VALUES // values)
+        for first in range(0, len(places), step):
+            some = places[first : first + step]
+            block = self._reader.images[some.start : some.stop]
+            block = np.stack([as_hwc(image) for image in block])
+            pixel_values.check_values(block)
+            framed[first : first + step] = self._frame(
+                block.astype(np.float32)
+            ).numpy()
+
+    def _files(self, places: range, framed: np.ndarray) -> list[int]:
+        """Frames the simple files, and returns the places of the others."""
+        others, some, size = [], {}, 0
+        for i in places:
+            try:
+                some[i] = self._reader.images.content(i)
+            except (OSError, UnreadableImageError):
+                others.append(i)
+                continue
+            size += len(some[i])
+            if size > _MOST_BYTES:
+                others += self._simple(some, places, framed)
+                some, size = {}, 0
+        return sorted(others + self._simple(some, places, framed))
+
+    def _simple(
+        self, files: dict[int, bytes], places: range, framed: np.ndarray
+    ) -> list[int]:
+        """Frames what is simple of some files; returns the other places."""
+        by_shape: dict[tuple, list[int]] = {}
+        shapes = self._shapes(files)
+        for i, shape in shapes.items():
+            by_shape.setdefault(shape, []).append(i)
+        others = [i for i in files if i not in shapes]
+        for shape, group in by_shape.items():
+            step = max(1, _MOST_VALUES // int(np.prod(shape)))
+            for first in range(0, len(group), step):
+                some = group[first : first + step]
+                rows = [i - places.start for i in some]
+                try:
+                    pixels = self._decoded([files[i] for i in some])
+                    framed[rows] = pixels.numpy()
+                except tf.errors.OpError:  # one of them is damaged
+                    others += some
+        return others
+
+    def _shapes(self, files: dict[int, bytes]) -> dict[int, tuple[int, ...]]:
+        """Returns the shapes of the files that are simple and not too large."""
+        jpegs = [i for i, file in files.items() if _is_simple_jpeg(file)]
+        shapes = {i: _png_shape(file) for i, file in files.items()}
+        try:
+            found = self._jpeg_shapes([files[i] for i in jpegs] or [b""] * 0)
+            shapes |= zip(jpegs, map(tuple, found.numpy()), strict=True)
+        except tf.errors.OpError:
+            pass  # one of them is damaged
+        most = self._reader.images.max_pixels
+        return {
+            i: shape
+            for i, shape in shapes.items()
+            if shape and 0 < shape[0] * shape[1] <= most and shape[2] in (1, 3)
+        }
+
+    def _one_by_one(self, some, places: range, framed: np.ndarray) -> None:
+        """Reads and frames images of any kind."""
+        by_shape: dict[tuple, list] = {}
+        values = 0
+        for i in some:
+            image = as_hwc(self._reader[i])
+            pixel_values.check_values(image)
+            by_shape.setdefault(image.shape, []).append((i, image))
+            values += image.size
+            if values >= _MOST_VALUES:
+                self._groups(by_shape, places, framed)
+                by_shape, values = {}, 0
+        self._groups(by_shape, places, framed)
+
+    def _groups(
+        self, by_shape: dict, places: range, framed: np.ndarray
+    ) -> None:
+        frame = self._traced if len(by_shape) > _MANY_SHAPES else self._frame
+        for group in by_shape.values():
+            numbers, pixels = zip(*group, strict=True)
+            rows = [i - places.start for i in numbers]
+            framed[rows] = frame(np.stack(pixels).astype(np.float32)).numpy()
+
+
+def _is_simple_jpeg(file: bytes) -> bool:
+    """Whether a file is a JPEG that is surely upright."""
+    return file.startswith(JPEG) and not any(m in file for m in _JPEG_MARKS)
+
+
+def _png_shape(file: bytes) -> tuple[int, ...] | None:
+    """Returns the shape of an upright PNG with 8 bits and no palette."""
+    if not file.startswith(PNG) or any(mark in file for mark in _PNG_MARKS):
+        return None
+    try:
+        width, height, depth, kind = struct.unpack_from(">IIBB", file, 16)
+    except struct.error:
+        return None
+    channels = _PNG_CHANNELS.get(kind)
+    return (height, width, channels) if depth == 8 and channels else None

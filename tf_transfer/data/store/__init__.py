@@ -1,0 +1,1 @@
+"""Framed images on disk: made once, read by index, found again."""
