@@ -1,5 +1,6 @@
 import dataclasses
 import io
+import itertools
 import json
 
 import numpy as np
@@ -7,6 +8,7 @@ import PIL.Image
 import pytest
 
 from tests import helpers
+from tf_transfer.data import check
 from tf_transfer.data.check import DataCheck, nearly_equal
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
@@ -109,3 +111,35 @@ def test_what_is_written_is_read_again():
         rest = {key: value for key, value in content.items() if key != name}
         with pytest.raises(InputError, match=f"`data_check.{name}"):
             DataCheck.from_json(rest)
+
+
+def test_of_a_large_source_a_sample_is_looked_at(monkeypatch):
+    monkeypatch.setattr(check, "_MOST_SOURCE", 40)
+    images = np.random.default_rng(0).integers(0, 256, (100, 9, 9, 1), np.uint8)
+    images[::2] = 7
+    data = ImageData(images, np.arange(100) % 2, ["a", "b"])
+    test = data.take(np.arange(1, 100, 2))
+    found = DataCheck.of(data, data.take(np.arange(1)), test)
+    assert found.source == {"a": 50, "b": 50}
+    assert 10 < found.blank - 1 < 30
+    assert found.blank - 1 + found.in_source == 40
+
+
+@pytest.mark.parametrize("shape", [(9, 9), (32, 48), (40, 33), (5, 8)])
+def test_averages_are_those_of_each_part(shape):
+    image = np.random.default_rng(0).integers(0, 256, (1, *shape, 2), np.uint8)
+    rows, columns = (
+        np.linspace(0, side, min(8, side) + 1).astype(int) for side in shape
+    )
+    means = np.array(
+        [
+            image[0, top:bottom, left:right, channel].mean()
+            for channel in (0, 1)
+            for top, bottom in itertools.pairwise(rows)
+            for left, right in itertools.pairwise(columns)
+        ]
+    )
+    means -= means.mean()
+    expected = means / np.linalg.norm(means)
+    (result,) = check._standardised(image, 8)
+    np.testing.assert_allclose(result, expected, atol=1e-5)

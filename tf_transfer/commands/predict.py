@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import tensorflow as tf
 
-from tf_transfer.data.raw import image_files, loaders
+from tf_transfer.data.raw import image_files
+from tf_transfer.data.raw.formats import folders
 from tf_transfer.errors import InputError
 from tf_transfer.export import safe_operations
 from tf_transfer.utils import messages
@@ -79,7 +80,7 @@ def _images(files: Sequence[str | os.PathLike]) -> list[str]:
     """Returns the files, and the images in the folders among them."""
     found = []
     for file in map(os.fspath, files):
-        inside = loaders.image_paths(file) if os.path.isdir(file) else [file]
+        inside = folders.image_paths(file) if os.path.isdir(file) else [file]
         found += inside
     if not found:
         names = " ".join(messages.shell_word(os.fspath(f)) for f in files)

@@ -14,9 +14,10 @@ NAME = "data_check.json"
 MOST = 2**24  # bytes of it
 FEW = 5
 _SAMPLE = 1_000
+_MOST_SOURCE = 200_000
 _SIDES = 8, 32  # of images that are compared coarsely, and finely
 _COARSE, _FINE = 0.98, 0.99  # correlations of nearly the same images
-_BLOCK = 20_000
+_BLOCK = 2_000  # images at a time
 _NAMED = 3
 _MOST_IMAGES = 10**12
 
@@ -50,6 +51,8 @@ class DataCheck:
     ) -> "DataCheck":
         """Looks at the images of an experiment.
 
+        Of a source of more than 200,000 images, as many are looked at.
+
         Args:
             source: the source images to train with.
             labelled: the labelled target images.
@@ -67,9 +70,13 @@ class DataCheck:
         rng = np.random.default_rng(0)
         order = rng.permutation(len(test.labels))[:_SAMPLE]
         sample = test.take(np.sort(order))
+        some = source
+        if len(source.labels) > _MOST_SOURCE:
+            order = rng.permutation(len(source.labels))[:_MOST_SOURCE]
+            some = source.take(np.sort(order))
         in_source, in_target = (
             nearly_equal(sample.images, data.images)
-            for data in (source, labelled)
+            for data in (some, labelled)
         )
         found = in_target >= 0
         differs = labelled.labels[in_target] != sample.labels
@@ -77,7 +84,7 @@ class DataCheck:
             source=_counts(source),
             target=_counts(labelled),
             test=_counts(test),
-            blank=sum(map(_blank, (source, labelled, test))),
+            blank=sum(map(_blank, (some, labelled, test))),
             compared=len(sample.labels),
             in_source=int((in_source >= 0).sum()),
             in_target=int(found.sum()),
@@ -186,19 +193,22 @@ def _standardised(images: np.ndarray, side: int) -> np.ndarray:
 
     Those of an image of one colour are 0, which is like no other.
     """
-    values = images
-    for axis in (1, 2):
-        length = values.shape[axis]
-        cuts = np.linspace(0, length, min(side, length) + 1).astype(int)
-        sums = np.add.reduceat(values, cuts[:-1], axis, dtype=np.float32)
-        sizes = np.diff(cuts).astype(np.float32)
-        shape = [1] * values.ndim
-        shape[axis] = -1
-        values = sums / sizes.reshape(shape)
+    values = np.moveaxis(images, 3, 1).astype(np.float32)
+    rows, columns = (_averaging(length, side) for length in images.shape[1:3])
+    values = rows @ values @ columns.T
     values = values.reshape(len(images), np.prod(values.shape[1:]))
     values = values - values.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(values, axis=1, keepdims=True)
     return np.where(norm > 1e-3, values / np.maximum(norm, 1e-3), 0)
+
+
+def _averaging(length: int, side: int) -> np.ndarray:
+    """Returns the matrix that averages neighbours, `[side or less, length]`."""
+    cuts = np.linspace(0, length, min(side, length) + 1).astype(int)
+    part = np.arange(length) - cuts[:-1, None]
+    sizes = np.diff(cuts)[:, None]
+    inside = (part >= 0) & (part < sizes)
+    return (inside / sizes).astype(np.float32)
 
 
 def _counts(data: ImageData) -> dict[str, int]:
@@ -211,6 +221,6 @@ def _blank(data: ImageData) -> int:
     blank = 0
     for first in range(0, len(data.labels), _BLOCK):
         block = data.images[first : first + _BLOCK]
-        spread = block.max(axis=(1, 2)) != block.min(axis=(1, 2))
-        blank += int((~spread.any(axis=1)).sum())
+        same = block == block[:, :1, :1]
+        blank += int(same.all(axis=(1, 2, 3)).sum())
     return blank

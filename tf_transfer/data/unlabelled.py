@@ -9,6 +9,7 @@ import numpy as np
 from tf_transfer.data import loading
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.raw import loaders, pixel_values
+from tf_transfer.data.raw.formats import folders, npz_files
 from tf_transfer.data.raw.image_files import (
     MAX_PIXELS,
     EncodedImages,
@@ -70,7 +71,7 @@ def load(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
         images = _folder(path, max_pixels)
         files = images.items
     elif kind == "npz" and path:
-        raw = loaders.load_npz(path, labelled=False)
+        raw = npz_files.load_npz(path, labelled=False)
         images, files = raw.images, raw.files
     else:
         raw = loaders.load(name, max_pixels)
@@ -83,7 +84,7 @@ def _folder(path: str, max_pixels: int) -> EncodedImages:
     """Returns the image files at any depth of a folder."""
     if not os.path.isdir(path):
         raise InputError(f"There is no such folder. Received: {path}")
-    files = loaders.image_paths(path)
+    files = folders.image_paths(path)
     if not files:
         raise InputError(f"The folder has no images. Received: {path}")
     return EncodedImages(files, max_pixels)

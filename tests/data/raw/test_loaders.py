@@ -37,6 +37,12 @@ def test_npz_with_and_without_optional_arrays(tmp_path):
     raw = loaders.load(f"npz:{path}")
     assert raw.class_names == ["a", "b"]
     assert raw.test.tolist() == [3, 4]
+    # Preparing shuffles the examples, but each keeps its label.
+    values = [image[0, 0, 0] for image in raw.images]
+    assert sorted(values[:3]) == [0, 10, 20]
+    assert sorted(values[3:]) == [0, 10]
+    np.testing.assert_array_equal(raw.labels, np.array(values) // 10 % 2)
+    assert raw.files
 
 
 @pytest.mark.parametrize(
@@ -146,6 +152,12 @@ def test_folder_of_parts(tmp_path):
     assert raw.class_names == ["a", "b", "c"]
     assert raw.labels.tolist() == [0, 1, 1, 0, 2]
     assert raw.test.tolist() == [3, 4]
+    # Preparing shuffles the examples, but each keeps its label.
+    values = [image[0, 0, 0] for image in raw.images]
+    assert sorted(values[:3]) == [0, 10, 20]
+    assert sorted(values[3:]) == [0, 10]
+    np.testing.assert_array_equal(raw.labels, np.array(values) // 10 % 2)
+    assert raw.files
     shades = [10 * ord(letter) % 256 for letter in "rraee"]
     assert [image[0, 0, 0] for image in raw.images] == shades
     assert loaders.load(f"folder:{tmp_path / 'train'}").test is None
@@ -216,7 +228,8 @@ def test_unknown_names(name):
         loaders.load(name)
 
 
-def test_tfds_loads_a_prepared_set_offline(monkeypatch, tmp_path):
+@pytest.mark.parametrize("kind", ["tfrecord", "array_record"])
+def test_tfds_loads_a_prepared_set_offline(monkeypatch, tmp_path, kind):
     import tensorflow_datasets as tfds
 
     class LittleSquares(tfds.core.GeneratorBasedBuilder):
@@ -246,15 +259,20 @@ def test_tfds_loads_a_prepared_set_offline(monkeypatch, tmp_path):
                 yield i, {"image": image, "label": i % 2}
 
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    LittleSquares(data_dir=str(tmp_path)).download_and_prepare()
-    monkeypatch.setattr(
-        tfds, "builder", lambda name: LittleSquares(data_dir=str(tmp_path))
-    )
+    squares = LittleSquares(data_dir=str(tmp_path), file_format=kind)
+    squares.download_and_prepare()
+    monkeypatch.setattr(tfds, "builder", lambda name: squares)
     raw = loaders.load("tfds:little_squares")
     assert raw.images[0].shape == (4, 4, 1)
     assert raw.class_names == ["a", "b"]
     assert len(raw.labels) == 5
     assert raw.test.tolist() == [3, 4]
+    # Preparing shuffles the examples, but each keeps its label.
+    values = [image[0, 0, 0] for image in raw.images]
+    assert sorted(values[:3]) == [0, 10, 20]
+    assert sorted(values[3:]) == [0, 10]
+    np.testing.assert_array_equal(raw.labels, np.array(values) // 10 % 2)
+    assert raw.files
 
 
 @pytest.mark.parametrize(

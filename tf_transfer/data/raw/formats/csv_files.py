@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tf_transfer.data.raw import named_options
+from tf_transfer.data.raw.formats import named_options
 from tf_transfer.data.raw.image_files import (
     MAX_PIXELS,
     EncodedImages,

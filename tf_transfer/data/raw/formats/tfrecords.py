@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tf_transfer.data.raw import named_options
+from tf_transfer.data.raw.formats import named_options
 from tf_transfer.data.raw.image_files import (
     MAX_PIXELS,
     EncodedImages,
@@ -88,11 +88,15 @@ class RecordItems(Sequence):
         for descriptor in self._open.values():
             os.close(descriptor)
 
+    def before(self, file: int) -> int:
+        """Returns the number of records in the files before one."""
+        return int(np.searchsorted(self._file, file))
+
     def name(self, index: int) -> str:
         """Returns how a record is named in messages."""
         number = self._file[index]
-        first = int(np.searchsorted(self._file, number))
-        return f"{self._paths[number]}, record {index - first}"
+        place = index - self.before(number)
+        return f"{self._paths[number]}, record {place}"
 
 
 def load_tfrecord(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
@@ -112,33 +116,53 @@ def load_tfrecord(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
         others = _paths(options["test"])
         paths = [path for path in paths if path not in others]
         start, paths = len(paths), [*paths, *others]
-    where = [_records(path) for path in paths]
-    counts = [len(places) for places, _ in where]
-    if not sum(counts):
-        raise InputError(f"The TFRecord files are empty. Received: {pattern}")
-    features = _features(paths[int(np.argmax(np.array(counts) > 0))])
-    chosen = {
-        "image": _chosen(features, options, "image", _IMAGE, pattern),
-        "label": _chosen(features, options, "label", _LABEL, pattern),
-    }
+    features = _features(paths)
+    image = _chosen(features, options, "image", _IMAGE, pattern)
+    label = _chosen(features, options, "label", _LABEL, pattern)
     text = options.get("text", "")
     if not text and "label" not in options and _TEXT in features:
         text = _TEXT
-    labels, texts = _labels(paths, chosen["label"], text, features, sum(counts))
+    items, labels, texts = read(paths, image, label, text)
     numbers, names = _classes(labels, texts, options.get("names", ""))
-    items = RecordItems(
-        paths,
-        np.repeat(np.arange(len(paths)), counts).astype(np.int32),
-        np.concatenate([places for places, _ in where]),
-        np.concatenate([lengths for _, lengths in where]),
-        chosen["image"],
-    )
     test = None
     if start is not None:
-        test = np.arange(sum(counts[:start]), sum(counts))
+        test = np.arange(items.before(start), len(items))
     files = [*paths, *filter(None, [options.get("names")])]
     images = EncodedImages(items, max_pixels)
     return RawImages(images, numbers, names, test, files)
+
+
+def read(
+    paths: Sequence[str], image: str, label: str, text: str = ""
+) -> tuple[RecordItems, np.ndarray, np.ndarray]:
+    """Reads the labels of records, and finds their images.
+
+    Args:
+        paths: of the files.
+        image: the feature with the encoded image.
+        label: the feature with the class.
+        text: the feature with the name of the class; empty if there is none.
+
+    Returns:
+        The images, the labels, and the texts of their classes, each `[N]`;
+        there are no texts if `text` is empty, and the labels are no texts.
+
+    Raises:
+        InputError: if a file or a record is damaged, or lacks the label.
+    """
+    where = [_records(path) for path in paths]
+    items = RecordItems(
+        paths,
+        np.repeat(
+            np.arange(len(paths), dtype=np.int32),
+            [len(places) for places, _ in where],
+        ),
+        np.concatenate([places for places, _ in where]),
+        np.concatenate([lengths for _, lengths in where]),
+        image,
+    )
+    labels, texts = _labels(paths, label, text, len(items))
+    return items, labels, texts
 
 
 def _paths(pattern: str) -> list[str]:
@@ -195,22 +219,26 @@ def _example(record: bytes):
         ) from error
 
 
-def _features(path: str) -> dict[str, str]:
-    """Returns the kinds of the features of a file's first record, by name."""
+def _features(paths: Sequence[str]) -> dict[str, str]:
+    """Returns the kinds of the features of the first record, by name."""
     import tensorflow as tf
 
-    try:
-        (record,) = tf.data.TFRecordDataset(path).take(1)
-        example = _example(record.numpy())
-    except (tf.errors.OpError, UnreadableImageError) as error:
-        raise InputError(
-            "The TFRecord file is damaged, or holds no tf.train.Example. "
-            f"Received: {path}"
-        ) from error
-    return {
-        name: feature.WhichOneof("kind") or "empty"
-        for name, feature in example.features.feature.items()
-    }
+    for path in paths:
+        try:
+            for record in tf.data.TFRecordDataset(path).take(1):
+                return {
+                    name: feature.WhichOneof("kind") or "empty"
+                    for name, feature in _example(
+                        record.numpy()
+                    ).features.feature.items()
+                }
+        except (tf.errors.OpError, UnreadableImageError) as error:
+            _records(path)  # whose errors are clearer
+            raise InputError(
+                "The TFRecord file is damaged, or holds no tf.train.Example. "
+                f"Received: {path}"
+            ) from error
+    raise InputError(f"The TFRecord files are empty. Received: {paths[0]}")
 
 
 def _chosen(
@@ -234,16 +262,12 @@ def _chosen(
 
 
 def _labels(
-    paths: Sequence[str],
-    label: str,
-    text: str,
-    features: dict[str, str],
-    count: int,
+    paths: Sequence[str], label: str, text: str, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the labels of all records, and the texts of their classes."""
     import tensorflow as tf
 
-    is_text = features[label] == "bytes_list"
+    is_text = _features(paths).get(label) == "bytes_list"
     dtype = tf.string if is_text else tf.int64
     spec = {label: tf.io.FixedLenFeature([], dtype)}
     if text and text != label:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_transfer.data.raw import loaders, tfrecords
+from tf_transfer.data.raw import loaders
+from tf_transfer.data.raw.formats import tfrecords
 from tf_transfer.errors import InputError
 
 NAMES = ["ant", "bee", "cat"]
