@@ -4,6 +4,7 @@ import pathlib
 
 from setuptools import find_packages, setup
 
+_HF = ["datasets>=3,<6"]
 _HUB = ["keras-hub>=0.25,<1"]
 _ONNX = ["onnx>=1.17,<2", "onnxruntime>=1.22,<2", "tf2onnx>=1.17,<2"]
 _TENSORBOARD = ["tensorboard>=2.20,<3"]
@@ -42,11 +43,13 @@ setup(
         "wrapt>=1.15,<3",
     ],
     extras_require={
+        "hf": _HF,
         "hub": _HUB,
         "onnx": _ONNX,
         "tensorboard": _TENSORBOARD,
         "tflite": _TFLITE,
         "test": [
+            *_HF,
             *_HUB,
             *_ONNX,
             *_TENSORBOARD,

@@ -37,12 +37,6 @@ def test_npz_with_and_without_optional_arrays(tmp_path):
     raw = loaders.load(f"npz:{path}")
     assert raw.class_names == ["a", "b"]
     assert raw.test.tolist() == [3, 4]
-    # Preparing shuffles the examples, but each keeps its label.
-    values = [image[0, 0, 0] for image in raw.images]
-    assert sorted(values[:3]) == [0, 10, 20]
-    assert sorted(values[3:]) == [0, 10]
-    np.testing.assert_array_equal(raw.labels, np.array(values) // 10 % 2)
-    assert raw.files
 
 
 @pytest.mark.parametrize(
@@ -152,12 +146,6 @@ def test_folder_of_parts(tmp_path):
     assert raw.class_names == ["a", "b", "c"]
     assert raw.labels.tolist() == [0, 1, 1, 0, 2]
     assert raw.test.tolist() == [3, 4]
-    # Preparing shuffles the examples, but each keeps its label.
-    values = [image[0, 0, 0] for image in raw.images]
-    assert sorted(values[:3]) == [0, 10, 20]
-    assert sorted(values[3:]) == [0, 10]
-    np.testing.assert_array_equal(raw.labels, np.array(values) // 10 % 2)
-    assert raw.files
     shades = [10 * ord(letter) % 256 for letter in "rraee"]
     assert [image[0, 0, 0] for image in raw.images] == shades
     assert loaders.load(f"folder:{tmp_path / 'train'}").test is None
@@ -232,34 +220,36 @@ def test_unknown_names(name):
 def test_tfds_loads_a_prepared_set_offline(monkeypatch, tmp_path, kind):
     import tensorflow_datasets as tfds
 
-    class LittleSquares(tfds.core.GeneratorBasedBuilder):
-        """Two classes, prepared without a network."""
+    with tfds.core.registered.skip_registration():
 
-        VERSION = tfds.core.Version("1.0.0")
-        pkg_dir_path = tmp_path
+        class Squares(tfds.core.GeneratorBasedBuilder):
+            """Two classes, prepared without a network."""
 
-        def _info(self):
-            features = {
-                "image": tfds.features.Image(shape=(4, 4, 1)),
-                "label": tfds.features.ClassLabel(names=["a", "b"]),
-            }
-            return self.dataset_info_from_configs(
-                features=tfds.features.FeaturesDict(features)
-            )
+            VERSION = tfds.core.Version("1.0.0")
+            pkg_dir_path = tmp_path
 
-        def _split_generators(self, manager):
-            return {
-                "test": self._generate_examples(2),
-                "train": self._generate_examples(3),
-            }
+            def _info(self):
+                features = {
+                    "image": tfds.features.Image(shape=(4, 4, 1)),
+                    "label": tfds.features.ClassLabel(names=["a", "b"]),
+                }
+                return self.dataset_info_from_configs(
+                    features=tfds.features.FeaturesDict(features)
+                )
 
-        def _generate_examples(self, count):
-            for i in range(count):
-                image = np.full((4, 4, 1), 10 * i, np.uint8)
-                yield i, {"image": image, "label": i % 2}
+            def _split_generators(self, manager):
+                return {
+                    "test": self._generate_examples(2),
+                    "train": self._generate_examples(3),
+                }
+
+            def _generate_examples(self, count):
+                for i in range(count):
+                    image = np.full((4, 4, 1), 10 * i, np.uint8)
+                    yield i, {"image": image, "label": i % 2}
 
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    squares = LittleSquares(data_dir=str(tmp_path), file_format=kind)
+    squares = Squares(data_dir=str(tmp_path), file_format=kind)
     squares.download_and_prepare()
     monkeypatch.setattr(tfds, "builder", lambda name: squares)
     raw = loaders.load("tfds:little_squares")

@@ -7,6 +7,7 @@
 `folder:PATH`    a folder per class with image files (jpeg, png and others)
 `tfrecord:GLOB`  TFRecord files of `tf.train.Example`; see `formats.tfrecords`
 `csv:PATH`       a table of image files and classes; see `formats.csv_files`
+`hf:PATH`        a set of Hugging Face `datasets`; see `formats.hf_sets`
 `tfds:NAME`      a prepared tensorflow-datasets set with `image` and `label`
 """
 
@@ -16,6 +17,7 @@ from tf_transfer.data.raw import embedded
 from tf_transfer.data.raw.formats import (
     csv_files,
     folders,
+    hf_sets,
     npz_files,
     tfds_sets,
     tfrecords,
@@ -30,6 +32,7 @@ LOADERS: dict[str, Callable[..., RawImages]] = {
     "folder": folders.load_folder,
     "tfrecord": tfrecords.load_tfrecord,
     "csv": csv_files.load_csv,
+    "hf": hf_sets.load_hf,
     "tfds": tfds_sets.load_tfds,
 }
 
@@ -49,7 +52,7 @@ def load(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
     if kind not in LOADERS or takes_path != bool(path):
         raise InputError(
             "Unknown data set; choose glyphs, digits, npz:PATH, folder:PATH, "
-            f"tfrecord:GLOB, csv:PATH or tfds:NAME. Received: {name!r}"
+            f"tfrecord:GLOB, csv:PATH, hf:PATH or tfds:NAME. Received: {name!r}"
         )
     if kind == "npz":
         return npz_files.load_npz(path)
