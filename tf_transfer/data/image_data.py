@@ -15,7 +15,8 @@ from tf_transfer.errors import InputError
 from tf_transfer.utils import checks, tf_data, weighting
 
 _LETTERS = 16  # of a fingerprint
-_BLOCK = 4096  # images that are read together
+_BLOCK = 4096  # images that are hashed together
+_READ_TOGETHER = 512
 _MOST_NAMES = 20  # of classes, in an error
 _LARGE = 2**14  # values of an image
 _PARALLEL = 4  # batches of large images at a time
@@ -187,21 +188,42 @@ class ImageData:
     def gather(self, indices: tf.data.Dataset) -> tf.data.Dataset:
         """Turns batches of indices `[B]` into `(images in 0..1, labels)`."""
         images, labels = self._stored
-        shape = self.images.shape[1:]
+        # For small images, threads cost more time than they save.
+        large = np.prod(self.images.shape[1:]) > _LARGE
+        parallel = _PARALLEL if large else None
 
         def look_up(index):
-            if images is None:
-                pixels = tf.numpy_function(
-                    self.images.__getitem__, [index], tf.uint8, stateful=False
-                )
-                pixels = tf.ensure_shape(pixels, [*index.shape, *shape])
-            else:
-                pixels = tf.gather(images, index)
+            return scaled(tf.gather(images, index), index)
+
+        def scaled(pixels, index):
             return tf.cast(pixels, tf.float32) / 255.0, tf.gather(labels, index)
 
-        # For small images, threads cost more time than they save.
-        parallel = _PARALLEL if np.prod(shape) > _LARGE else None
-        return tf_data.quiet(indices.map(look_up, parallel).prefetch(2))
+        if images is None:
+            batches = self._read(indices).map(scaled, parallel)
+        else:
+            batches = indices.map(look_up, parallel)
+        return tf_data.quiet(batches.prefetch(2))
+
+    def _read(self, indices: tf.data.Dataset) -> tf.data.Dataset:
+        """Returns the images on the disk `[B, ...]` uint8, and the indices."""
+        shape, size = self.images.shape[1:], indices.element_spec.shape[0]
+
+        def read(index):
+            pixels = tf.numpy_function(
+                lambda places: self.images[places.ravel()].reshape(
+                    *places.shape, *shape
+                ),
+                [index],
+                tf.uint8,
+                stateful=False,
+            )
+            return tf.ensure_shape(pixels, [*index.shape, *shape]), index
+
+        if size is None:  # batches of several sizes
+            return indices.map(read)
+        # Calls of Python cost as much as what they read.
+        several = indices.batch(max(1, _READ_TOGETHER // size))
+        return several.map(read).prefetch(1).unbatch()
 
 
 def join(parts: Sequence[ImageData]) -> ImageData:

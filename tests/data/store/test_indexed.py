@@ -68,7 +68,7 @@ def test_another_process_reads_the_file_itself(tmp_path):
 def test_a_file_that_is_cut_off_is_told(tmp_path):
     images = IndexedImages([stored(tmp_path)])
     (tmp_path / "30.bin").write_bytes(b"short")
-    with pytest.raises(OSError, match="cut off"):
+    with pytest.raises(OSError, match="is cut off"):
         images[20]
 
 

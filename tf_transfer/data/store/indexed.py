@@ -1,7 +1,6 @@
 """Framed images that are read by index, from memory or from disk."""
 
 import hashlib
-import itertools
 import os
 import weakref
 from collections.abc import Sequence
@@ -29,7 +28,7 @@ class StoredArray:
     ):
         self.path, self.shape, self.digests = os.fspath(path), shape, digests
         self._size = int(np.prod(shape[1:]))
-        self._descriptor = None
+        self._descriptor: int | None = None
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -37,29 +36,26 @@ class StoredArray:
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         """Returns the images of some rows, `[len(rows), ...]` uint8."""
         images = np.empty((len(rows), *self.shape[1:]), np.uint8)
-        # Neighbours are read together.
-        cuts = np.flatnonzero(np.diff(rows) != 1) + 1
-        firsts = [0, *cuts.tolist(), len(rows)]
         buffer, size = memoryview(images.reshape(-1)), self._size
-        for first, last in itertools.pairwise(firsts):
-            part = buffer[first * size : last * size]
-            self._fill(part, int(rows[first]) * size)
+        if len(rows) and (np.diff(rows) == 1).all():
+            self._fill(buffer, int(rows[0]) * size)
+            return images
+        for place, row in enumerate(rows.tolist()):
+            part = buffer[place * size : (place + 1) * size]
+            self._fill(part, row * size)
         return images
 
-    @property
-    def _file(self) -> int:
-        """The descriptor of the file, opened by each process for itself."""
-        if self._descriptor is None:
+    def _fill(self, part: memoryview, place: int) -> None:
+        """Reads from a place of the file on."""
+        if self._descriptor is None:  # by each process for itself
             self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             weakref.finalize(self, os.close, self._descriptor)
-        return self._descriptor
-
-    def _fill(self, part: memoryview, place: int) -> None:
         while part:
-            count = os.preadv(self._file, [part], place)
+            count = os.preadv(self._descriptor, [part], place)
             if not count:
                 raise OSError(
-                    f"The file has been cut off. Received: {self.path}"
+                    "The file of stored images is cut off; `tf-transfer cache "
+                    f"--clear` removes it. Received: {self.path}"
                 )
             part, place = part[count:], place + count
 
