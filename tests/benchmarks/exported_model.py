@@ -13,7 +13,8 @@ images, which no candidate is chosen by:
 `weights`        one model with the mean of all seeds' weights
 `ensemble`       the mean of all seeds' probabilities
 `distilled`      the first seed's model, trained on by the ensemble's
-                 probabilities of labelled target images and source images
+                 probabilities of target and source images: what `compare`
+                 exports
 
 A run should have all its labels in use (`data.labels_per_class=0`), or the
 seeds know different images.
@@ -30,16 +31,13 @@ import numpy as np
 import scipy.special
 import tensorflow as tf
 
-from tf_transfer.commands import export
+from tf_transfer.commands import export, teaching
 from tf_transfer.data import splits
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.experiment import statistics
 from tf_transfer.experiment.records import run_data
 from tf_transfer.experiment.records.run_data import FinishedRun
 
-STEPS = 300
-BATCH = 64
-TEMPERATURE = 2.0
 MOST = 2_000  # images by which models are compared
 
 
@@ -54,44 +52,10 @@ def accuracy(outputs: np.ndarray, images: ImageData) -> float:
     return float((outputs.argmax(axis=1) == images.labels).mean())
 
 
-def probabilities(models, images: ImageData, temperature: float = 1.0):
+def probabilities(models, images: ImageData):
     """Returns the mean of the models' probabilities, `[N, C]`."""
-    outputs = [logits_of(model, images) / temperature for model in models]
+    outputs = [logits_of(model, images) for model in models]
     return np.mean([np.asarray(tf.nn.softmax(each)) for each in outputs], 0)
-
-
-def distilled(models, labelled: ImageData, source: ImageData) -> keras.Model:
-    """Returns the first model, trained on by the probabilities of all."""
-    student = keras.models.clone_model(models[0])
-    student.set_weights(models[0].get_weights())
-    rng = np.random.default_rng(0)
-    some = source.take(rng.permutation(len(source.labels))[: STEPS * BATCH])
-    parts = [
-        tf.data.Dataset.from_tensor_slices(
-            (
-                images.images.astype(np.float32) / 255,
-                probabilities(models, images, TEMPERATURE),
-            )
-        )
-        .shuffle(len(images.labels), seed=0)
-        .repeat()
-        .batch(BATCH // 2)
-        for images in (labelled, some)
-    ]
-    batches = tf.data.Dataset.zip(*parts).map(
-        lambda one, two: tuple(
-            tf.concat([a, b], 0) for a, b in zip(one, two, strict=True)
-        )
-    )
-    rate = keras.optimizers.schedules.CosineDecay(0.02, STEPS)
-    student.compile(
-        keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
-        lambda true, outputs: keras.losses.categorical_crossentropy(
-            true, outputs / TEMPERATURE, from_logits=True
-        ),
-    )
-    student.fit(batches, steps_per_epoch=STEPS, verbose=0, shuffle=False)
-    return student
 
 
 def nearest(models, images: ImageData) -> int:
@@ -124,7 +88,7 @@ def candidates(run: FinishedRun, method: str) -> dict[str, float]:
     best = max(
         results, key=lambda r: (r.validation.accuracy, -r.validation.loss)
     )
-    student = distilled(models, parts.labelled, source)
+    student = teaching.student(run, results, source, parts)
     return {
         "mean": round(mean, 4),
         "interval": round(interval, 4),

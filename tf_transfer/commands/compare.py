@@ -5,7 +5,7 @@ import os
 import sys
 import warnings
 
-from tf_transfer.commands import export, inputs, resources
+from tf_transfer.commands import export, inputs, resources, teaching
 from tf_transfer.config import Experiment
 from tf_transfer.data import check, splits
 from tf_transfer.data.image_data import ImageData
@@ -14,6 +14,7 @@ from tf_transfer.errors import InputError
 from tf_transfer.experiment import statistics
 from tf_transfer.experiment.methods import METHODS, base
 from tf_transfer.experiment.records import results, run_data
+from tf_transfer.experiment.records.run_data import FinishedRun
 from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.experiment.records.weights_file import WeightTable
 from tf_transfer.experiment.runner import Runner, unfinished
@@ -294,11 +295,18 @@ def publish(
         figures.write_weights(folder.files, weights, source, split.labelled)
     figures.write_curves(folder.files, folder.results)
     export.write_data(folder, source, target, split, names)
-    _export_chosen(folder)
+    _export_chosen(folder, source, split)
     html.write(folder.path, source, target)
 
 
-def _export_chosen(folder: RunFolder) -> None:
+def _export_chosen(
+    folder: RunFolder, source: ImageData, split: TargetSplit
+) -> None:
     """Exports a model of the chosen method."""
-    if "1" not in folder.files.names("export"):
-        export.export(folder.path)
+    if "1" in folder.files.names("export"):
+        return
+    run = FinishedRun.read(folder.path)
+    members = export.members_of(run, export.choose(run))
+    if members[1:]:
+        teaching.teach(folder, run, members, source, split)
+    export.export(folder.path)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tf_transfer.commands import refitting
+from tf_transfer.commands.teaching import Taught, load
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
 from tf_transfer.errors import InputError
@@ -17,7 +18,6 @@ from tf_transfer.experiment.records.results import Result
 from tf_transfer.experiment.records.run_data import FinishedRun
 from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.export import ensembles, litert, onnx, saved_model
-from tf_transfer.models import classifiers
 
 FORMATS = ("saved_model", "tflite", "onnx")
 _REPRESENTATIVE = 200
@@ -62,9 +62,11 @@ def export(
     ensemble: bool = False,
     refit_on_all: bool = False,
 ) -> tuple[Result, pathlib.Path]:
-    """Exports a method's model of the first seed, or of all seeds together.
+    """Exports a method's model.
 
-    Every seed's model was trained with all labelled images of its seed.
+    For the method that `compare` has chosen, it is the one that all seeds have
+    taught, see `teaching`; for another method, that of the first seed. Every
+    seed's model was trained with all labelled images of its seed.
 
     Args:
         run: the run's folder.
@@ -95,20 +97,22 @@ def export(
     finished = FinishedRun.read(run)
     result = choose(finished, method)
     members = members_of(finished, result) if ensemble else [result]
-    trained = None
+    trained, taught = None, None
+    if not (ensemble or refit_on_all):
+        taught = taught_model(finished, result)
     if refit_on_all:
         model, trained = refitting.refit(finished, result)
     elif ensemble:
         models = [load(finished, each) for each in members]
         model = ensembles.mean_probabilities(models)
     else:
-        model = load(finished, result)
+        model = load(finished, None if taught else result)
     name = "export" if kind == "saved_model" else kind
     arguments = {
         "path": finished.files.below(name) if out is None else out,
         "class_names": finished.data.class_names,
         "preprocessing": finished.data.frame,
-        "provenance": _provenance(finished, members, trained),
+        "provenance": _provenance(finished, members, trained, taught),
     }
     if kind == "onnx":
         return result, onnx.export_onnx(model, **arguments)
@@ -150,23 +154,23 @@ def choose(run: FinishedRun, method: str | None = None) -> Result:
     return statistics.first_seed(run.results, method)
 
 
+def taught_model(run: FinishedRun, result: Result) -> Taught | None:
+    """Returns what is known of the model that a method's seeds have taught."""
+    taught = Taught.read(run.files)
+    return taught if taught and taught.method == result.method else None
+
+
 def members_of(run: FinishedRun, result: Result) -> list[Result]:
     """Returns the results of a result's method, by seed."""
     results = [r for r in run.results if r.method == result.method]
     return sorted(results, key=lambda each: each.seed)
 
 
-def load(run: FinishedRun, result: Result):
-    """Returns the trained model of a result."""
-    return classifiers.load_classifier(
-        str(run.model_path(result)),
-        run.data.image_shape,
-        len(run.data.class_names),
-    )
-
-
 def _provenance(
-    run: FinishedRun, members: list[Result], trained: int | None = None
+    run: FinishedRun,
+    members: list[Result],
+    trained: int | None = None,
+    taught: Taught | None = None,
 ) -> dict[str, Any]:
     """Returns what is known of a model that is made of some seeds' models.
 
@@ -177,11 +181,12 @@ def _provenance(
         run: the finished run.
         members: the results of the seeds.
         trained: the number of images of a refit, or None.
+        taught: what is known of the model if all seeds taught it, or None.
     """
     result = members[0]
     tests = [each.test.accuracy for each in members_of(run, result)]
     mean, interval = statistics.mean_interval(tests)
-    single = not members[1:] and trained is None
+    single = not members[1:] and trained is None and taught is None
     weights = result.weights if single else None
     of_seed = {
         "seed": result.seed,
@@ -198,7 +203,9 @@ def _provenance(
         },
         "ensemble": [each.seed for each in members] if members[1:] else None,
         "refit_on_all": trained,
+        "taught_by": taught and taught.seeds,
         **(of_seed if single else dict.fromkeys(of_seed)),
+        **({"test": taught.test.to_json()} if taught else {}),
         "head": result.head,
         "source": run.data.source,
         "target": run.data.target,

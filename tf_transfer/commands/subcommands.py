@@ -103,7 +103,7 @@ def compare(values: flags.FlagValues, files: list[str]) -> None:
         for sentence in (
             *advice(run.results, config.methods),
             *data_used(counts, config.data),
-            *expected(rows, counts.get("test")),
+            *expected(rows, counts.get("test"), _taught(run)),
         ):
             print(sentence)
     _print_contents(out)
@@ -203,6 +203,7 @@ tf-transfer export --run=runs/five_labels --format=onnx""",
 def export(values: flags.FlagValues, files: list[str]) -> None:
     """Exports a model and prints where it is."""
     from tf_transfer.commands import export
+    from tf_transfer.experiment.records.run_data import FinishedRun
 
     with failures.explained("none", pathlib.Path(values.out or values.run)):
         with silenced():  # converters print to standard error
@@ -218,6 +219,10 @@ def export(values: flags.FlagValues, files: list[str]) -> None:
         members = "all seeds" if values.ensemble else f"seed {result.seed}"
         if values.refit_on_all:
             members += ", trained again with all labelled images"
+        elif not values.ensemble and export.taught_model(
+            FinishedRun.read(values.run), result
+        ):
+            members = "taught by all seeds"
         print(
             f"{result.method}, {members}: written to {printable(str(folder))}"
         )
@@ -277,6 +282,14 @@ def cache(values: flags.FlagValues, files: list[str]) -> None:
             print(f"  {printable(name)}  {size / 2**30:.2f} GiB{done}")
         if not stores:
             print("  nothing")
+
+
+def _taught(run) -> tuple[int, float] | None:
+    """Returns the seeds and the accuracy of the model that they taught."""
+    from tf_transfer.commands.teaching import Taught
+
+    taught = Taught.read(run.files)
+    return taught and (len(taught.seeds), taught.test.accuracy)
 
 
 def _config_name(values: flags.FlagValues) -> str:

@@ -57,22 +57,35 @@ def data_used(counts: Mapping[str, int], data: Data) -> list[str]:
     ]
 
 
-def expected(rows: Sequence[Row], tested: int | None = None) -> list[str]:
+def expected(
+    rows: Sequence[Row],
+    tested: int | None = None,
+    taught: tuple[int, float] | None = None,
+) -> list[str]:
     """Says what accuracy to expect of the exported model.
 
     Args:
         rows: of the closing table.
         tested: the number of test images. If they are few, the intervals over
             seeds, which all have the same test images, promise too much.
+        taught: of a model that all seeds have taught, the number of seeds and
+            its own accuracy.
     """
     from scipy.stats import binomtest
 
     (row,) = [row for row in rows if row.chosen]
+    accuracy = f"{points(row.accuracy, row.interval)} %"
     sentences = [
         f"The exported model is one of {row.method}: expect an accuracy of "
-        f"{points(row.accuracy, row.interval)} % on new images like the test "
-        "images (mean over seeds)."
+        f"{accuracy} on new images like the test images (mean over seeds)."
     ]
+    if taught:
+        sentences = [
+            f"The exported model has learned from {taught[0]} seeds of "
+            f"{row.method}: expect an accuracy of {accuracy} or more on new "
+            "images like the test images (mean over seeds); on these it has "
+            f"{100 * taught[1]:.1f} %."
+        ]
     if tested and tested < _FEW_TESTED:
         right = binomtest(round(row.accuracy * tested), tested)
         low, high = right.proportion_ci(method="wilson")
