@@ -11,7 +11,10 @@ from tf_transfer.config import Experiment
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["train"], "weights, results, export, predict, cache. Received: train"),
+        (
+            ["train"],
+            "results, export, predict, cache. Received: train",
+        ),
         (["results"], "`results` needs folders of runs after its flags"),
         (
             ["results", "nowhere"],

@@ -138,12 +138,36 @@ def test_where_it_comes_from_is_written(run, method):
     assert 0 <= origin["test"]["accuracy"] <= 1
     assert origin["trained_with"]["keras"] == origin["versions"]["keras"]
     assert origin["framing"]["appearance"]["maximum"] == 16.0
+    if method == "l2tl":  # the choice, which all seeds have taught
+        taught = json.loads((run / "taught.json").read_text())
+        assert origin["taught_by"] == taught["seeds"] == [0, 1]
+        assert origin["test"] == taught["test"]
+        assert origin["seed"] is None
+        assert origin["importance_weights"] is None
+        return
+    assert origin["taught_by"] is None
     assert origin["importance_weights"] == result.weights
     if method == "scratch":
         assert origin["importance_weights"] is None
     else:
         assert origin["source_classes"] == [str(i) for i in range(10)]
         assert len(origin["importance_weights"]) == 10
+
+
+@pytest.mark.slow
+def test_the_chosen_model_is_the_one_that_all_seeds_taught(run):
+    """Its accuracy is what its SavedModel has on the test images."""
+    framed = tt.load("digits", 8, 1)
+    share = FinishedRun.read(run).config.data.test_share
+    test = framed.take(splits.test_part(framed, share))
+    taught = json.loads((run / "taught.json").read_text())
+    serve = tf.saved_model.load(str(run / "export" / "1")).signatures
+    images = loaders.load("digits").images[splits.test_part(framed, share)]
+    images = tf.constant(images[..., None].astype(np.float32))
+    classes = serve["serving_default"](images=images)["class_ids"][:, 0]
+    accuracy = (classes == test.labels).numpy().mean()
+    assert taught["method"] == "l2tl"
+    assert taught["test"]["accuracy"] == pytest.approx(accuracy)
 
 
 @pytest.mark.slow
