@@ -10,6 +10,7 @@ import tf_transfer as tt
 from tests import helpers
 from tf_transfer import config as config_lib
 from tf_transfer.commands import inputs
+from tf_transfer.data.raw import loaders
 from tf_transfer.errors import InputError
 from tf_transfer.experiment.methods import METHODS
 from tf_transfer.experiment.records.run_folder import RunFolder
@@ -238,7 +239,7 @@ def test_refuses_a_target_of_one_class(tmp_path):
 def test_refuses_data_that_is_no_image_data(tmp_path):
     pair = np.zeros((4, 8, 8, 1)), np.zeros(4)
     domains = helpers.domains() | {"source": pair}
-    with pytest.raises(InputError, match=r"must be ImageData.*: tuple"):
+    with pytest.raises(InputError, match=r"An example must be .*: ndarray"):
         tt.compare(helpers.tiny_experiment(), tmp_path / "run", **domains)
     assert not (tmp_path / "run").exists()
 
@@ -318,3 +319,26 @@ def test_refuses_validation_images_that_devices_cannot_share_evenly(tmp_path):
     ):
         tt.compare(config, tmp_path / "run", source=target, target=target)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_sources_of_a_program_are_those_of_its_arrays(tmp_path):
+    """A tf.data.Dataset, and random access, with two jobs."""
+    digits = loaders.load("digits")
+    turned = digits.images.swapaxes(1, 2)[:200]
+    labels = digits.labels[:200]
+    config = helpers.tiny_experiment(methods=("finetune",), seeds=2)
+    config.data.image_size, config.data.channels = 0, 0
+    pairs = list(zip(turned, labels, strict=True))
+    sources = (
+        tf.data.Dataset.from_tensor_slices((turned[..., None], labels)),
+        pairs,
+    )
+    rows = [
+        tt.compare(config, tmp_path / str(i), source=source, quiet=True, jobs=2)
+        for i, source in enumerate(sources)
+    ]
+    frame = tt.from_dataset(pairs, size=12, channels=1)
+    rows.append(tt.compare(config, tmp_path / "2", source=frame, quiet=True))
+    assert rows[0][0].accuracy == rows[1][0].accuracy
+    assert rows[0][0].accuracy == pytest.approx(rows[2][0].accuracy, abs=0.1)

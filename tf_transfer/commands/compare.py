@@ -4,6 +4,7 @@ import dataclasses
 import os
 import sys
 import warnings
+from typing import Any
 
 from tf_transfer.commands import export, inputs, resources, teaching
 from tf_transfer.config import Experiment
@@ -34,8 +35,8 @@ def compare(
     config: Experiment,
     out: str | os.PathLike,
     *,
-    source: ImageData | None = None,
-    target: ImageData | None = None,
+    source: Any = None,
+    target: Any = None,
     unlabelled: ImageData | None = None,
     quiet: bool = False,
     jobs: int = 1,
@@ -49,9 +50,11 @@ def compare(
     Args:
         config: the experiment.
         out: the run's folder.
-        source: labelled source images instead of `config.data.source`; see
-            `from_dataset` for a `tf.data.Dataset`.
-        target: labelled target images instead of `config.data.target`.
+        source: labelled source images instead of `config.data.source`:
+            `ImageData`, a `tf.data.Dataset`, or a source with `__len__` and
+            `__getitem__`, of any size; see `from_dataset`.
+        target: labelled target images instead of `config.data.target`,
+            likewise.
         unlabelled: target images without labels, for the importance weights
             alone, instead of `config.data.unlabelled`.
         quiet: print no progress.
@@ -83,9 +86,11 @@ def compare(
     >>> [row.method for row in rows]
     ['scratch']
     """
-    arrays = {"source": source, "target": target, "unlabelled": unlabelled}
     _check_jobs(jobs, config.strategy)
     with progress.alive(quiet):
+        config, arrays = inputs.framed(
+            config, source=source, target=target, unlabelled=unlabelled
+        )
         return _compare(config, out, arrays, quiet, jobs)
 
 

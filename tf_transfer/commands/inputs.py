@@ -6,6 +6,7 @@ import hashlib
 import pathlib
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from tf_transfer.config import Experiment
 from tf_transfer.data import loading, splits
 from tf_transfer.data import unlabelled as unlabelled_images
 from tf_transfer.data.image_data import ImageData
-from tf_transfer.data.raw import loaders
+from tf_transfer.data.raw import examples, loaders
 from tf_transfer.data.raw.image_files import RawImages
 from tf_transfer.data.raw.survey import Survey, survey
 from tf_transfer.data.splits import TargetSplit
@@ -97,13 +98,6 @@ def load(
         InputError: if the settings or the data cannot be used.
     """
     check(config)
-    for images in (source, target, unlabelled):
-        if not isinstance(images, ImageData | None):
-            raise InputError(
-                "`source`, `target` and `unlabelled` must be ImageData, such "
-                "as `from_dataset` returns; all can be named in the config. "
-                f"Received: {type(images).__name__}"
-            )
     # A cluster must be joined before anything is computed.
     distribution.strategy(config.strategy)
     if not quiet:
@@ -151,6 +145,55 @@ def load(
     return Inputs(config, source, target, unlabelled, fingerprints)
 
 
+def framed(
+    config: Experiment, **arrays: Any
+) -> tuple[Experiment, dict[str, ImageData | None]]:
+    """Frames the data that a program gives as it is.
+
+    Args:
+        config: the experiment.
+        **arrays: by part, `ImageData`, what `from_dataset` takes, or None.
+
+    Returns:
+        The settings with size and channels, where they were needed; and the
+        framed data.
+
+    Raises:
+        InputError: if they are of another type, or cannot be framed.
+    """
+    raw = {
+        part: examples.read(data)
+        for part, data in arrays.items()
+        if not isinstance(data, ImageData | None)
+    }
+    if not raw:
+        return config, arrays
+    if "unlabelled" in raw:  # it must be measured together with the target
+        raise InputError(
+            "`unlabelled` must be ImageData, or be named in the config. "
+            f"Received: {type(arrays['unlabelled']).__name__}"
+        )
+    check(config)
+    config = copy.deepcopy(config)
+    settings = config.data
+    if not (settings.image_size and settings.channels):
+        complete, _ = _completed(config, **(arrays | raw))
+        settings.image_size = complete.data.image_size
+        settings.channels = complete.data.channels
+    return config, arrays | {
+        part: loading.frame(
+            each,
+            settings.image_size,
+            settings.channels,
+            settings.align,
+            name=part,
+            memory_share=settings.memory_share,
+            cache=settings.cache,
+        )
+        for part, each in raw.items()
+    }
+
+
 def _completed(
     config: Experiment,
     source: ImageData | None,
@@ -159,9 +202,13 @@ def _completed(
 ) -> tuple[Experiment, list[str]]:
     """Fills in the settings that follow from the data; see `defaults`."""
     config = copy.deepcopy(config)
-    given = target or source or unlabelled
-    if given:
-        _, config.data.image_size, _, config.data.channels = given.images.shape
+    framed_already = [
+        data.images.shape
+        for data in (target, source, unlabelled)
+        if isinstance(data, ImageData)
+    ]
+    if framed_already:
+        _, config.data.image_size, _, config.data.channels = framed_already[0]
     elif config.generalist_path:
         shape = classifiers.input_shape_of(config.generalist_path)
         if shape is not None:
@@ -181,6 +228,9 @@ def _surveys(
 ) -> Iterator[Survey]:
     """Yields a survey of each data set of source or target."""
     settings = config.data
+    if isinstance(data, RawImages):
+        yield survey(data, part)
+        return
     if data is not None:
         images = data.images, data.labels, data.class_names, data.test
         yield survey(RawImages(*images), part)

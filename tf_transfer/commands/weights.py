@@ -1,6 +1,7 @@
 """The command `weights`: a first look at the importance weights."""
 
 import os
+from typing import Any
 
 from tf_transfer.commands import inputs, resources
 from tf_transfer.config import Experiment
@@ -21,8 +22,8 @@ def estimate_weights(
     config: Experiment,
     out: str | os.PathLike,
     *,
-    source: ImageData | None = None,
-    target: ImageData | None = None,
+    source: Any = None,
+    target: Any = None,
     unlabelled: ImageData | None = None,
     quiet: bool = False,
 ) -> str:
@@ -36,13 +37,14 @@ def estimate_weights(
         A verdict of a few lines.
     """
     with alive(quiet):
+        config, arrays = inputs.framed(
+            config, source=source, target=target, unlabelled=unlabelled
+        )
         loaded = inputs.load(
             config,
-            source,
-            target,
-            quiet,
+            **arrays,
+            quiet=quiet,
             new=not os.path.exists(out),
-            unlabelled=unlabelled,
             labels=False,
         )
         return _estimate(loaded, out, quiet)

@@ -9,17 +9,17 @@ import dataclasses
 import functools
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tf_transfer.data import framing
 from tf_transfer.data.bulk_framing import BulkFramer
 from tf_transfer.data.image_data import ImageData, join
-from tf_transfer.data.raw import image_files, loaders, reading
+from tf_transfer.data.raw import examples, image_files, loaders, reading
 from tf_transfer.data.store import stores
 from tf_transfer.errors import InputError
-from tf_transfer.utils import checks, environment, tf_data
+from tf_transfer.utils import checks, environment
 
 _MEASURED = 1000
 # A path may contain a plus, too.
@@ -104,7 +104,9 @@ def frame(
     if not count:
         raise InputError(f"The data set has no images. Received: {name!r}")
     needed = count * size * size * channels
-    on_disk = raw.files and needed > memory_share * environment.memory()
+    in_memory = isinstance(raw.images, np.ndarray) and not raw.files
+    much = needed > memory_share * environment.memory()
+    on_disk = much and not in_memory
     if not on_disk:
         _check_memory(needed, name)
     reader = reading.ImageReader(raw.images)
@@ -165,21 +167,30 @@ def _check_memory(needed: int, name: str) -> None:
 
 
 def from_dataset(
-    dataset: tf.data.Dataset,
-    class_names: Sequence[str],
-    size: int,
-    channels: int,
+    dataset: Any,
+    class_names: Sequence[str] = (),
+    size: int = 0,
+    channels: int = 0,
     align: bool = True,
+    memory_share: float = 1.0,
+    cache: str = "",
 ) -> ImageData:
-    """Collects a tf.data.Dataset of `(image, label)` and frames it.
+    """Frames the examples of a program's own data.
 
     Args:
-        dataset: single examples: images `[H, W, channels]` of any size, and
-            class numbers.
-        class_names: one name per class.
+        dataset: a finite `tf.data.Dataset` of single examples, or a source
+            with `__len__` and `__getitem__`, such as those of
+            tensorflow-datasets and grain. An example is `(image, class
+            number)`, or a dict with `image` and `label`; images are `[H, W,
+            channels]` of any size.
+        class_names: one name per class; without, those that the source knows,
+            or else the numbers.
         size: side of the framed images in pixels.
         channels: 1 for grey, 3 for colour.
         align: as in `load`.
+        memory_share: as in `load`. What is stored is removed when the process
+            ends.
+        cache: as in `load`.
 
     Returns:
         The images, `[N, size, size, channels]` uint8, with their labels.
@@ -195,17 +206,12 @@ def from_dataset(
     >>> from_dataset(dataset, ["cat", "dog"], size=8, channels=1).images.shape
     (4, 8, 8, 1)
     """
-    tf_data.check_labelled(
-        dataset,
-        "dataset",
-        "(image, class number), one at a time",
-        batched=False,
-        pairs=True,
+    return frame(
+        examples.read(dataset, class_names),
+        size,
+        channels,
+        align,
+        name=type(dataset).__name__,
+        memory_share=memory_share,
+        cache=cache,
     )
-    tf_data.check_finite(dataset, "dataset")
-    images, labels = [], []
-    for image, label in dataset.as_numpy_iterator():
-        images.append(image)
-        labels.append(label)
-    raw = image_files.RawImages(images, np.array(labels), list(class_names))
-    return frame(raw, size, channels, align, name="tf.data.Dataset")

@@ -7,6 +7,7 @@ is whole once `store.json` is there. One whose making was interrupted is
 continued where it stopped, by `progress.json`.
 """
 
+import atexit
 import contextlib
 import dataclasses
 import hashlib
@@ -14,6 +15,7 @@ import json
 import os
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -84,7 +86,12 @@ def framed(
         InputError: if the disk is short of room, the cache cannot be written,
             or an image cannot be framed.
     """
-    folder = cache.opened(place, key(raw, settings))
+    name_of_store = key(raw, settings)
+    if not raw.files:  # nothing tells whether it is the same another time
+        name_of_store = f"temporary-{uuid.uuid4().hex}"
+    folder = cache.opened(place, name_of_store)
+    if not raw.files:
+        atexit.register(shutil.rmtree, folder.path, ignore_errors=True)
     store = _Store(folder, name)
     with store.locked():
         if not folder.has(_WHOLE):
