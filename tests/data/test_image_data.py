@@ -54,7 +54,7 @@ def test_from_dataset_refuses_all_but_finite_single_pairs():
         with pytest.raises(InputError, match=r"must yield .image, class num"):
             loading.from_dataset(dataset, ["a", "b"], size=8, channels=3)
     with pytest.raises(
-        InputError, match=r"An example must be .* Received: int"
+        InputError, match=r"An example must .* Received: int"
     ):
         loading.from_dataset([1], ["a", "b"], size=8, channels=3)
     with pytest.raises(InputError, match="must end"):
