@@ -7,6 +7,9 @@ and writes `NAME.json` for each. `speed.json` and `speed.md` are made from all
 such files in the output folder. A part that fails or takes too long is listed
 in the table, and the others continue. It takes half an hour on two idle cores.
 
+The table holds `big_source` and `early_learning`, too, if their output lies in
+that folder as `NAME.json`; they take long, and are run by hand.
+
 `--only=NAME` runs some parts (several names with commas); `--quick` runs a few
 small steps of each, to check that they work. `label_shift` needs adapt and
 skada: run it with a Python that has them, into the same folder.
@@ -41,6 +44,7 @@ PARTS = {
     "--quick",
 }
 LIMIT = 900
+LONG = ("big_source", "early_learning")
 
 
 def measure(name: str, quick: bool, limit: float) -> dict:
@@ -118,7 +122,7 @@ def main() -> None:
         print(f"{figures['seconds']} s", file=sys.stderr)
         text = json.dumps(figures, indent=1)
         (out / f"{name}.json").write_text(text + "\n")
-    files = {name: out / f"{name}.json" for name in PARTS}
+    files = {name: out / f"{name}.json" for name in (*PARTS, *LONG)}
     parts = {
         name: json.loads(file.read_text())
         for name, file in files.items()

@@ -37,6 +37,7 @@ import tf_transfer as tt
 from tf_transfer.data import loading
 
 CLASSES, SIDE, SHARD = 1_000, 32, 60_000
+_MOST_IN_MEMORY = 200_000  # images
 SETTINGS = [
     "--config.data.target=digits",
     "--config.data.image_size=32",
@@ -211,6 +212,55 @@ def steps(name: str, place: pathlib.Path, rounds: int) -> list[float]:
     return ratios[1:]
 
 
+def step_row(ratios: list[float]) -> dict:
+    what = "training steps from the store: images/s"
+    return pairs.row(what, "from memory", ratios, least=0.95)
+
+
+def rows_of(figures: dict[int, dict]) -> list[dict]:
+    """Returns the rows of all sizes, and those that compare the sizes."""
+    rows = []
+    for count, each in figures.items():
+        size = f"{count:,} images"
+        speed = each["decoding"]
+        rows += [
+            pairs.row(
+                f"making the store, {size}: images/s",
+                "a bare loop that decodes them",
+                speed["stored"] / speed["bare"],
+                least=0.5,
+            ),
+            pairs.row(
+                f"second `weights`, {size}: start to first step",
+                "one second",
+                each["again"]["first_step"],
+                most=20,
+            ),
+            *(
+                pairs.row(
+                    f"memory of `{name}`, {size}",
+                    "one GiB",
+                    each[name]["gigabytes"],
+                    most=2.5,
+                )
+                for name in ("weights", "compare")
+            ),
+        ]
+    low, high = min(figures), max(figures)
+    if low < high:
+        rows += [
+            pairs.row(
+                f"memory of `{name}`, {high:,} images",
+                f"{low:,} images",
+                figures[high][name]["gigabytes"]
+                / figures[low][name]["gigabytes"],
+                most=1.05,
+            )
+            for name in ("weights", "compare")
+        ]
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=pathlib.Path, required=True)
@@ -219,7 +269,7 @@ def main() -> None:
     options = parser.parse_args()
     cache = options.folder / "cache"
     os.environ["TF_TRANSFER_CACHE"] = str(cache)
-    figures = {}
+    figures, ratios = {}, None
     for count in options.images:
         name = make(options.folder, count)
         speed = decoding(name, count, cache)
@@ -231,16 +281,10 @@ def main() -> None:
             "again": run("weights", name, out),
             "compare": run("compare", name, out, "--jobs=2"),
         }
-        if count == min(options.images):
+        if count <= _MOST_IN_MEMORY and ratios is None:
             ratios = steps(name, cache, options.rounds)
-    rows = [
-        pairs.row(
-            "training steps from the store, images/s",
-            "from memory",
-            ratios,
-            least=0.95,
-        )
-    ]
+    rows = [] if ratios is None else [step_row(ratios)]
+    rows += rows_of(figures)
     print(json.dumps({"rows": rows, "by_images": figures}, indent=1))
 
 

@@ -53,9 +53,7 @@ def test_from_dataset_refuses_all_but_finite_single_pairs():
     for dataset in (images, triples, pairs.batch(2)):
         with pytest.raises(InputError, match=r"must yield .image, class num"):
             loading.from_dataset(dataset, ["a", "b"], size=8, channels=3)
-    with pytest.raises(
-        InputError, match=r"An example must .* Received: int"
-    ):
+    with pytest.raises(InputError, match=r"An example must .* Received: int"):
         loading.from_dataset([1], ["a", "b"], size=8, channels=3)
     with pytest.raises(InputError, match="must end"):
         loading.from_dataset(pairs.repeat(), ["a", "b"], size=8, channels=1)
