@@ -14,7 +14,8 @@ from hypothesis.extra import numpy as arrays
 
 import tf_transfer as tt
 from tests import helpers
-from tf_transfer.commands import arguments, inputs
+from tf_transfer.commands import arguments
+from tf_transfer.commands.preparation import inputs
 from tf_transfer.config import Experiment
 from tf_transfer.data import framing, image_data, loading
 from tf_transfer.data.raw.image_files import EncodedImages, RawImages

@@ -130,7 +130,7 @@ def test_the_commands_before_serving_run(tmp_path, monkeypatch, capsys):
         assert answer[0] == 0, answer
         outputs.setdefault(command, []).append(answer[1])
     counts = {command: len(answers) for command, answers in outputs.items()}
-    assert counts == {"compare": 3, "results": 1, "report": 1, "weights": 2}
+    assert counts == {"compare": 3, "results": 1, "report": 1, "weights": 3}
     assert "Most like it (weight):" in outputs["weights"][1]
     assert "target accuracy %" in outputs["compare"][2]
     assert "## Five labels" in (tmp_path / "runs" / "results.md").read_text()

@@ -45,7 +45,7 @@ from findings_page import (
 
 import tf_transfer as tt
 from tf_transfer import config as config_lib
-from tf_transfer.commands import inputs
+from tf_transfer.commands.preparation import inputs
 from tf_transfer.data import splits
 from tf_transfer.datl import estimation
 from tf_transfer.experiment import statistics

@@ -31,7 +31,8 @@ import pairs
 import psutil
 
 import tf_transfer as tt
-from tf_transfer.commands import compare, inputs
+from tf_transfer.commands import compare
+from tf_transfer.commands.preparation import inputs
 from tf_transfer.experiment import compiled_models, seed_run
 from tf_transfer.experiment.records import run_folder
 from tf_transfer.experiment.stages import trainers

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_transfer as tt
 from tests import helpers
 from tf_transfer import config as config_lib
-from tf_transfer.commands import inputs
+from tf_transfer.commands.preparation import inputs
 from tf_transfer.data.raw import loaders
 from tf_transfer.errors import InputError
 from tf_transfer.experiment.methods import METHODS

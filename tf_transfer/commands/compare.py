@@ -6,7 +6,8 @@ import sys
 import warnings
 from typing import Any
 
-from tf_transfer.commands import export, inputs, resources, teaching
+from tf_transfer.commands import export, teaching
+from tf_transfer.commands.preparation import completion, inputs, resources
 from tf_transfer.config import Experiment
 from tf_transfer.data import check, splits
 from tf_transfer.data.image_data import ImageData
@@ -14,7 +15,7 @@ from tf_transfer.data.splits import TargetSplit
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import statistics
 from tf_transfer.experiment.methods import METHODS, base
-from tf_transfer.experiment.records import results, run_data
+from tf_transfer.experiment.records import results, reuse, run_data
 from tf_transfer.experiment.records.run_data import FinishedRun
 from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.experiment.records.weights_file import WeightTable
@@ -40,6 +41,7 @@ def compare(
     unlabelled: ImageData | None = None,
     quiet: bool = False,
     jobs: int = 1,
+    generalists: str | os.PathLike | None = None,
 ) -> list[statistics.Row]:
     """Runs methods and controls over seeds, and writes the results.
 
@@ -60,6 +62,8 @@ def compare(
         quiet: print no progress.
         jobs: processes that train seeds in parallel; a script that uses
             several must call this under `if __name__ == "__main__":`.
+        generalists: the folder of an earlier run with the same source, whose
+            generalists are used again.
 
     Returns:
         The rows of the closing table.
@@ -88,10 +92,11 @@ def compare(
     """
     _check_jobs(jobs, config.strategy)
     with progress.alive(quiet):
-        config, arrays = inputs.framed(
+        inputs.check(config)
+        config, arrays = completion.framed(
             config, source=source, target=target, unlabelled=unlabelled
         )
-        return _compare(config, out, arrays, quiet, jobs)
+        return _compare(config, out, arrays, quiet, jobs, generalists)
 
 
 def _compare(
@@ -100,6 +105,7 @@ def _compare(
     arrays: dict[str, ImageData | None],
     quiet: bool,
     jobs: int,
+    generalists: str | os.PathLike | None,
 ) -> list[statistics.Row]:
     """Does what `compare` does, with the data by their names there."""
     loaded = inputs.load(
@@ -117,6 +123,10 @@ def _compare(
         ]
         if seeds or not folder.has(html.NAME):
             _check_results(config, folder, source.num_classes)
+            if generalists:
+                reuse.take_over(
+                    folder, generalists, config, loaded.fingerprints
+                )
             needed = resources.check(config, source, target)
             parts = prepare(loaded, quiet)
             if not folder.has(check.NAME):

@@ -16,6 +16,11 @@ from tf_transfer.utils.messages import shell_word
 from tf_transfer.utils.processes import silenced
 
 _QUIET = "print no progress on standard error; warnings are still printed"
+_TARGETS = (
+    "names of several targets, as in 'folder:one folder:two'; each gets a "
+    "folder below that of the run, and all share the stored source and the "
+    "generalists"
+)
 _RUN = "the folder of a finished run of `compare`"
 
 
@@ -70,6 +75,7 @@ def _command(summary: str, **facts) -> Callable:
         "out": "the folder of the run, by default runs/NAME for a config file "
         "NAME.py; the same command continues an interrupted run",
         "quiet": _QUIET,
+        "targets": _TARGETS,
         "jobs": "how many seeds are trained at the same time, each in its own "
         "process; by default 1",
     },
@@ -84,15 +90,29 @@ tf-transfer compare --config.data.source=folder:photos \\
 )
 def compare(values: flags.FlagValues, files: list[str]) -> None:
     """Prints the table of the methods and what it suggests."""
+    from tf_transfer.commands.preparation import targets
+
+    earlier = None
+    for config, out in targets.each(values, f"runs/{_config_name(values)}"):
+        _compare(config, out, values, earlier)
+        earlier = earlier or out
+
+
+def _compare(config, out: pathlib.Path, values, earlier) -> None:
+    """Compares the methods for one target; see `compare`."""
     from tf_transfer.commands import compare
     from tf_transfer.experiment.methods import base
     from tf_transfer.experiment.records.run_data import Run
     from tf_transfer.report.text import advice, data_used, expected, table
 
-    config, quiet, jobs = values.config, values.quiet, values.jobs
-    out = pathlib.Path(values.out or f"runs/{_config_name(values)}")
     with failures.explained(config.strategy, out):
-        rows = compare.compare(config, out, quiet=quiet, jobs=jobs)
+        rows = compare.compare(
+            config,
+            out,
+            quiet=values.quiet,
+            jobs=values.jobs,
+            generalists=earlier,
+        )
         run = Run.read(out)
         counts = run.data.counts if run.data else {}
         seen = {
@@ -136,6 +156,7 @@ def report(values: flags.FlagValues, files: list[str]) -> None:
         "out": "the folder of the results, by default runs/NAME-weights for a "
         "config file NAME.py",
         "quiet": _QUIET,
+        "targets": _TARGETS,
     },
     examples="""\
 tf-transfer weights
@@ -147,13 +168,17 @@ tf-transfer weights --config=configs/glyphs_to_digits.py \\
 def weights(values: flags.FlagValues, files: list[str]) -> None:
     """Prints the most and least important classes, and a verdict."""
     from tf_transfer.commands import weights
+    from tf_transfer.commands.preparation import targets
 
-    config = values.config
-    default = f"runs/{_config_name(values)}-weights"
-    out = pathlib.Path(values.out or default)
-    with failures.explained(config.strategy, out):
-        print(weights.estimate_weights(config, out, quiet=values.quiet))
-    _print_contents(out)
+    default, earlier = f"runs/{_config_name(values)}-weights", None
+    for config, out in targets.each(values, default, labels=False):
+        with failures.explained(config.strategy, out):
+            verdict = weights.estimate_weights(
+                config, out, quiet=values.quiet, generalists=earlier
+            )
+        print(verdict)
+        _print_contents(out)
+        earlier = earlier or out
 
 
 @_command(

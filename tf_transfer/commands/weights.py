@@ -3,11 +3,12 @@
 import os
 from typing import Any
 
-from tf_transfer.commands import inputs, resources
+from tf_transfer.commands.preparation import completion, inputs, resources
 from tf_transfer.config import Experiment
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
 from tf_transfer.experiment.compiled_models import CompiledModels
+from tf_transfer.experiment.records import reuse
 from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.experiment.records.weights_file import WeightTable
 from tf_transfer.experiment.seed_run import SeedRun
@@ -26,6 +27,7 @@ def estimate_weights(
     target: Any = None,
     unlabelled: ImageData | None = None,
     quiet: bool = False,
+    generalists: str | os.PathLike | None = None,
 ) -> str:
     """Estimates the importance weights for the first seed, and no more.
 
@@ -37,7 +39,8 @@ def estimate_weights(
         A verdict of a few lines.
     """
     with alive(quiet):
-        config, arrays = inputs.framed(
+        inputs.check(config)
+        config, arrays = completion.framed(
             config, source=source, target=target, unlabelled=unlabelled
         )
         loaded = inputs.load(
@@ -47,11 +50,14 @@ def estimate_weights(
             new=not os.path.exists(out),
             labels=False,
         )
-        return _estimate(loaded, out, quiet)
+        return _estimate(loaded, out, quiet, generalists)
 
 
 def _estimate(
-    loaded: inputs.Inputs, out: str | os.PathLike, quiet: bool
+    loaded: inputs.Inputs,
+    out: str | os.PathLike,
+    quiet: bool,
+    generalists: str | os.PathLike | None,
 ) -> str:
     """Does what `estimate_weights` does, with the data loaded."""
     config, source, target = loaded.config, loaded.source, loaded.target
@@ -67,6 +73,8 @@ def _estimate(
     with RunFolder(
         out, config, loaded.fingerprints, writes=chief, alone=True
     ) as folder:
+        if generalists:
+            reuse.take_over(folder, generalists, config, loaded.fingerprints)
         steps = 0 if config.generalist_path else config.generalist.steps
         progress = Progress(steps, quiet or not chief)
         if not config.generalist.learning_rate:

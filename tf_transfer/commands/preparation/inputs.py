@@ -5,26 +5,20 @@ import dataclasses
 import hashlib
 import pathlib
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from tf_transfer.commands import resources
+from tf_transfer.commands.preparation import completion, resources
 from tf_transfer.config import Experiment
-from tf_transfer.data import loading, splits
-from tf_transfer.data import unlabelled as unlabelled_images
+from tf_transfer.data import splits
 from tf_transfer.data.image_data import ImageData
-from tf_transfer.data.raw import examples, loaders
-from tf_transfer.data.raw.image_files import RawImages
-from tf_transfer.data.raw.survey import Survey, survey
 from tf_transfer.data.splits import TargetSplit
 from tf_transfer.datl import shaping
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import config_checks, defaults
 from tf_transfer.experiment.methods import METHODS, base
 from tf_transfer.experiment.records import run_data
-from tf_transfer.models import classifiers
 from tf_transfer.training import distribution
 from tf_transfer.utils.progress import note
 
@@ -107,7 +101,9 @@ def load(
         config = copy.deepcopy(config)
         config.data.target = _EMBEDDED
     if config_checks.missing(config):
-        config, chosen = _completed(config, source, target, unlabelled)
+        config, chosen = completion.completed(
+            config, source, target, unlabelled
+        )
         if not labels:  # nothing but the generalist is trained
             chosen = [s for s in chosen if not s.startswith(_WITH_LABELS)]
         for sentence in chosen if not quiet else ():
@@ -143,102 +139,6 @@ def load(
             stacklevel=3,
         )
     return Inputs(config, source, target, unlabelled, fingerprints)
-
-
-def framed(
-    config: Experiment, **arrays: Any
-) -> tuple[Experiment, dict[str, ImageData | None]]:
-    """Frames the data that a program gives as it is.
-
-    Args:
-        config: the experiment.
-        **arrays: by part, `ImageData`, what `from_dataset` takes, or None.
-
-    Returns:
-        The settings with size and channels, where they were needed; and the
-        framed data.
-
-    Raises:
-        InputError: if they are of another type, or cannot be framed.
-    """
-    raw = {
-        part: examples.read(data)
-        for part, data in arrays.items()
-        if not isinstance(data, ImageData | None)
-    }
-    if not raw:
-        return config, arrays
-    if "unlabelled" in raw:  # it must be measured together with the target
-        raise InputError(
-            "`unlabelled` must be ImageData, or be named in the config. "
-            f"Received: {type(arrays['unlabelled']).__name__}"
-        )
-    check(config)
-    config = copy.deepcopy(config)
-    settings = config.data
-    if not (settings.image_size and settings.channels):
-        complete, _ = _completed(config, **(arrays | raw))
-        settings.image_size = complete.data.image_size
-        settings.channels = complete.data.channels
-    return config, arrays | {
-        part: loading.frame(
-            each,
-            settings.image_size,
-            settings.channels,
-            settings.align,
-            name=part,
-            memory_share=settings.memory_share,
-            cache=settings.cache,
-        )
-        for part, each in raw.items()
-    }
-
-
-def _completed(
-    config: Experiment,
-    source: ImageData | None,
-    target: ImageData | None,
-    unlabelled: ImageData | None,
-) -> tuple[Experiment, list[str]]:
-    """Fills in the settings that follow from the data; see `defaults`."""
-    config = copy.deepcopy(config)
-    framed_already = [
-        data.images.shape
-        for data in (target, source, unlabelled)
-        if isinstance(data, ImageData)
-    ]
-    if framed_already:
-        _, config.data.image_size, _, config.data.channels = framed_already[0]
-    elif config.generalist_path:
-        shape = classifiers.input_shape_of(config.generalist_path)
-        if shape is not None:
-            settings = config.data
-            settings.image_size = settings.image_size or shape[0] or 0
-            settings.channels = settings.channels or shape[2] or 0
-    surveys = {
-        "source": [*_surveys(config, "source", source)],
-        "target": [*_surveys(config, "target", target)]
-        or [*_surveys(config, "unlabelled", unlabelled)],
-    }
-    return defaults.completed(config, **surveys)
-
-
-def _surveys(
-    config: Experiment, part: str, data: ImageData | None
-) -> Iterator[Survey]:
-    """Yields a survey of each data set of source or target."""
-    settings = config.data
-    if isinstance(data, RawImages):
-        yield survey(data, part)
-        return
-    if data is not None:
-        images = data.images, data.labels, data.class_names, data.test
-        yield survey(RawImages(*images), part)
-        return
-    load = loaders.load if part != "unlabelled" else unlabelled_images.load
-    names = getattr(settings, part)
-    for name in loading.part_names(names) if names else ():
-        yield survey(load(name, settings.max_pixels), name)
 
 
 def fingerprints_of(

@@ -5,7 +5,7 @@ import pytest
 
 from tests import helpers
 from tf_transfer import config as config_lib
-from tf_transfer.commands import inputs
+from tf_transfer.commands.preparation import inputs
 from tf_transfer.errors import InputError
 
 

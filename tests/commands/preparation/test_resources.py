@@ -6,7 +6,8 @@ import pytest
 
 from configs import glyphs_to_digits
 from tests import helpers
-from tf_transfer.commands import compare, resources, weights
+from tf_transfer.commands import compare, weights
+from tf_transfer.commands.preparation import resources
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.experiment.records import run_data

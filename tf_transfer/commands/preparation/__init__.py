@@ -1,0 +1,1 @@
+"""What a command needs before anything is trained: settings, data, memory."""
