@@ -155,22 +155,6 @@ def test_where_it_comes_from_is_written(run, method):
 
 
 @pytest.mark.slow
-def test_the_chosen_model_is_the_one_that_all_seeds_taught(run):
-    """Its accuracy is what its SavedModel has on the test images."""
-    framed = tt.load("digits", 8, 1)
-    share = FinishedRun.read(run).config.data.test_share
-    test = framed.take(splits.test_part(framed, share))
-    taught = json.loads((run / "taught.json").read_text())
-    serve = tf.saved_model.load(str(run / "export" / "1")).signatures
-    images = loaders.load("digits").images[splits.test_part(framed, share)]
-    images = tf.constant(images[..., None].astype(np.float32))
-    classes = serve["serving_default"](images=images)["class_ids"][:, 0]
-    accuracy = (classes == test.labels).numpy().mean()
-    assert taught["method"] == "l2tl"
-    assert taught["test"]["accuracy"] == pytest.approx(accuracy)
-
-
-@pytest.mark.slow
 def test_other_formats_lie_beside(run, tmp_path):
     _, version = export.export(run, "datl", "onnx")
     assert version == run / "onnx" / "1"

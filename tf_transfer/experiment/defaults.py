@@ -6,6 +6,7 @@ that a run's folder keeps are complete.
 """
 
 import copy
+import dataclasses
 from collections.abc import Sequence
 
 from tf_transfer.config import Experiment
@@ -158,10 +159,11 @@ def budgeted(config: Experiment, count: int) -> tuple[Experiment, list[str]]:
     """
     config, lines = copy.deepcopy(config), []
     batch = config.pretraining.batch_size
-    for name, unset in (("generalist", 0), ("pretraining", 0), ("l2tl", 150)):
+    for name in (field.name for field in dataclasses.fields(config)):
         stage = getattr(config, name)
-        if not stage.passes:
+        if not getattr(stage, "passes", 0):
             continue
+        unset = type(stage)().steps
         size = getattr(stage, "batch_size", batch)
         steps = max(1, round(stage.passes * count / size))
         if steps >= _TENTHS**2:

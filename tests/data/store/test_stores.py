@@ -106,12 +106,6 @@ def test_a_full_disk_is_told_and_nothing_is_left(photos, monkeypatch):
     assert cache.contents() == {}
 
 
-def test_a_cache_that_cannot_be_written_is_told(photos, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"choose another by `data\.cache`"):
-        load(photos, cache=str(tmp_path / "file"))
-
-
 @pytest.mark.parametrize("name", ["images.bin", "digests.bin"])
 def test_a_store_with_a_file_of_another_size_is_refused(photos, tmp_path, name):
     load(photos)
@@ -189,26 +183,16 @@ def test_two_processes_make_one_store(photos, tmp_path):
     assert len(cache.contents()) == 1
 
 
-def test_the_command_lists_and_clears(photos, monkeypatch, capsys):
-    load(photos)
-    (name,) = cache.contents()
-    for flags, expected in (([], ""), (["--clear"], "  removed")):
-        status, output, _ = helpers.call_command(
-            monkeypatch, capsys, "cache", *flags
-        )
-        assert status == 0
-        assert f"  {name}  0.00 GiB{expected}\n" in output
-    _, output, _ = helpers.call_command(monkeypatch, capsys, "cache")
-    assert "nothing" in output
-
-
-def test_encoded_images_without_files_stay_in_memory():
+def test_encoded_images_without_files_are_stored_anew(photos):
+    """Nothing tells whether they are the same another time."""
     buffer = io.BytesIO()
     PIL.Image.fromarray(np.zeros((9, 9), np.uint8)).save(buffer, "PNG")
     images = image_files.EncodedImages([buffer.getvalue()] * 4)
     raw = image_files.RawImages(images, np.arange(4) % 2, ["a", "b"])
-    framed = loading.frame(raw, 8, 1, memory_share=0)
-    assert isinstance(framed.images, np.ndarray)
+    for count in (1, 2):
+        framed = loading.frame(raw, 8, 1, memory_share=0)
+        assert isinstance(framed.images, IndexedImages)
+        assert len(cache.contents()) == count
 
 
 @pytest.mark.slow

@@ -15,6 +15,8 @@ from tf_transfer.errors import InputError
 from tf_transfer.experiment import defaults
 from tf_transfer.models import classifiers
 
+_EMBEDDED = "digits"
+
 
 def shared_settings(config: Experiment, targets: Sequence[str]) -> Experiment:
     """Fills in what follows from the data, as it suits several targets.
@@ -37,6 +39,22 @@ def shared_settings(config: Experiment, targets: Sequence[str]) -> Experiment:
         setattr(config.data, name, getattr(complete.data, name))
     config.encoder.form = complete.encoder.form
     config.optimizer = complete.optimizer
+    return config
+
+
+def with_target(config: Experiment, target: Any, unlabelled: Any) -> Experiment:
+    """Names the embedded target, unless there is another.
+
+    Args:
+        config: the experiment; it is not changed.
+        target: the target that a program gives, or None.
+        unlabelled: more images of it, or None.
+    """
+    named = config.data.target or config.data.unlabelled
+    if named or target is not None or unlabelled is not None:
+        return config
+    config = copy.deepcopy(config)
+    config.data.target = _EMBEDDED
     return config
 
 
@@ -71,7 +89,9 @@ def framed(
     config = copy.deepcopy(config)
     settings = config.data
     if not (settings.image_size and settings.channels):
-        complete, _ = completed(config, **(arrays | raw))
+        given = arrays | raw
+        named = with_target(config, given["target"], given["unlabelled"])
+        complete, _ = completed(named, **given)
         settings.image_size = complete.data.image_size
         settings.channels = complete.data.channels
     return config, arrays | {

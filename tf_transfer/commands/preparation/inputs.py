@@ -1,6 +1,5 @@
 """Checked settings and data, for the commands `compare` and `weights`."""
 
-import copy
 import dataclasses
 import hashlib
 import pathlib
@@ -43,7 +42,6 @@ def check(config: Experiment) -> None:
         METHODS[name].check(config, None)
 
 
-_EMBEDDED = "digits"
 _WITH_LABELS = ("pretraining", "finetuning")  # what needs labelled images
 
 
@@ -96,10 +94,7 @@ def load(
     distribution.strategy(config.strategy)
     if not quiet:
         note("loading the data")
-    named = config.data.target or config.data.unlabelled
-    if target is None and unlabelled is None and not named:
-        config = copy.deepcopy(config)
-        config.data.target = _EMBEDDED
+    config = completion.with_target(config, target, unlabelled)
     if config_checks.missing(config):
         config, chosen = completion.completed(
             config, source, target, unlabelled

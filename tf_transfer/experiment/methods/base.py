@@ -32,6 +32,8 @@ class Method:
             the head of the experiment, see `config.FineTuning`.
         family: the method whose colour it shares in figures; by default its
             own name.
+        joint: whether it fine-tunes on source and target together, for a
+            part of the steps.
         learns_weights: whether it learns class weights while it trains, and
             logs them in a stage `learning`.
         check: raises InputError if settings, or settings and target, do not
@@ -44,6 +46,7 @@ class Method:
     controls: tuple[str, ...] = ()
     head: str | None = None
     family: str = ""
+    joint: bool = False
     learns_weights: bool = False
     check: Callable[[Experiment, "ImageData | None"], None] = _nothing
 
@@ -141,7 +144,7 @@ def source_images(config: Experiment, name: str) -> int:
             seen += steps * generalist.batch_size
         elif stage.endswith(("/pretraining", "/learning")):
             seen += steps * further.batch_size
-    if "l2tl" in (name, METHODS[name].family):  # joint training
+    if METHODS[name].joint:
         seen += config.joint_steps * further.batch_size
     return seen
 

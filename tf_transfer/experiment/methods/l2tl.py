@@ -76,7 +76,7 @@ def _check(config: Experiment, target: ImageData | None) -> None:
         )
 
 
-@register(stages=_stages("joint", relabels=False), family="l2tl")
+@register(stages=_stages("joint", relabels=False), family="l2tl", joint=True)
 def joint(run: SeedRun) -> Outcome:
     """Control: after the whole source, source and target with equal weights."""
     return train_uniform(run)
@@ -86,6 +86,7 @@ def joint(run: SeedRun) -> Outcome:
     stages=_stages("l2tl", learns=True),
     candidate=True,
     controls=("finetune_related", "joint", "l2tl_frozen"),
+    joint=True,
     learns_weights=True,
     check=_check,
 )
@@ -94,7 +95,7 @@ def l2tl(run: SeedRun) -> Outcome:
     return train_weighted(run, *learn_weights(run))
 
 
-@register(stages=_stages("l2tl_frozen"), family="l2tl")
+@register(stages=_stages("l2tl_frozen"), family="l2tl", joint=True)
 def l2tl_frozen(run: SeedRun) -> Outcome:
     """Control: joint training by the weights where the policy started."""
     return train_weighted(run, *learn_weights(run, frozen=True))
