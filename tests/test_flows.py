@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import tf_transfer as tt
+from configs import glyphs_to_digits
 from tests import helpers
-from tf_transfer import config as config_lib
 
 
 @pytest.mark.slow
@@ -85,9 +85,9 @@ def test_l2tl_and_its_refit(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_embedded_default_shows_the_papers_pattern(tmp_path):
+def test_the_embedded_experiment_shows_the_papers_pattern(tmp_path):
     """DATL beats reversed weights, and pre-training beats none."""
-    config = config_lib.get_config()
+    config = glyphs_to_digits.get_config()
     config.seeds = 3
     config.methods = ("scratch", "datl", "datl_reversed")
     rows = tt.compare(config, tmp_path / "run", quiet=True)

@@ -1,5 +1,6 @@
 """One model that learns from several (Hinton et al. 2015)."""
 
+import math
 from collections.abc import Iterable
 
 import keras
@@ -10,6 +11,7 @@ import tensorflow as tf
 from tf_transfer.models.inference import stream_outputs
 
 _RATE = 0.02
+_TOGETHER = 10  # steps that are taken by one call
 
 
 def mean_probabilities(
@@ -49,5 +51,6 @@ def distil(student: keras.Model, batches: tf.data.Dataset, steps: int) -> None:
             nesterov=True,
         ),
         keras.losses.CategoricalCrossentropy(from_logits=True),
+        steps_per_execution=math.gcd(steps, _TOGETHER),
     )
     student.fit(batches, steps_per_epoch=steps, verbose=0, shuffle=False)

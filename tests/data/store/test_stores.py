@@ -96,6 +96,27 @@ def test_damaged_files_are_left_out_of_both(photos, tmp_path):
         assert disk.fingerprint() == memory.fingerprint()
 
 
+def test_absent_files_of_a_table_are_damaged_ones(photos, tmp_path):
+    rows = [f"photos/a/{i}.png,{i % 2}\n" for i in (0, 3, 6)]
+    table = tmp_path / "all.csv"
+    table.write_text("path,label\n" + "".join(rows) + "none.png,1\n")
+    with pytest.raises(InputError, match=r"cannot be read.*none\.png"):
+        load(f"csv:{table}")
+    with pytest.warns(UserWarning, match="Left out are 1 image files"):
+        disk = load(f"csv:{table}", damaged="skip")
+    assert len(disk.labels) == 3
+
+
+def test_another_test_part_is_another_store(photos, tmp_path):
+    """It is not measured, so that the frame may be another."""
+    rows = [f"photos/a/{i}.png,{i % 2},{i % 4}\n" for i in (0, 3, 6, 9)]
+    table = tmp_path / "all.csv"
+    table.write_text("path,label,split\n" + "".join(rows).replace("2", "test"))
+    load(f"csv:{table}")
+    load(f"csv:{table},split=split")
+    assert len(cache.contents()) == 2
+
+
 def test_a_full_disk_is_told_and_nothing_is_left(photos, monkeypatch):
     usage = stores.shutil.disk_usage("/")
     monkeypatch.setattr(

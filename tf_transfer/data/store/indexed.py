@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+_MOST_READ = 2**24  # bytes at a time
+
 
 class StoredArray:
     """Images in a file, one after the other, read when they are asked for.
@@ -51,13 +53,15 @@ class StoredArray:
             self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             weakref.finalize(self, os.close, self._descriptor)
         while part:
-            count = os.preadv(self._descriptor, [part], place)
-            if not count:
+            size = min(len(part), _MOST_READ)
+            content = os.pread(self._descriptor, size, place)
+            if not content:
                 raise OSError(
                     "The file of stored images is cut off; `tf-transfer cache "
                     f"--clear` removes it. Received: {self.path}"
                 )
-            part, place = part[count:], place + count
+            part[: len(content)] = content
+            part, place = part[len(content) :], place + len(content)
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_descriptor": None}

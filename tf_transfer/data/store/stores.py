@@ -51,11 +51,15 @@ def key(raw: RawImages, settings: dict[str, Any]) -> str:
     limit = getattr(raw.images, "max_pixels", 0)
     known = json.dumps([settings, limit], sort_keys=True)
     digest = hashlib.sha256(known.encode())
-    for path in raw.files:
-        status = os.stat(path)
-        line = f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n"
+    for path in map(os.path.abspath, raw.files):
+        line = f"{path}\0absent\n"
+        with contextlib.suppress(OSError):
+            status = os.stat(path)
+            line = f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n"
         digest.update(line.encode("utf-8", "surrogateescape"))
-    digest.update(np.ascontiguousarray(raw.labels, np.int64))
+    test = [] if raw.test is None else raw.test  # it is not measured
+    for numbers in (raw.labels, test):
+        digest.update(np.ascontiguousarray(numbers, np.int64))
     names = "\n".join(raw.class_names)
     digest.update(names.encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:32]
@@ -208,7 +212,8 @@ class _Store:
                 raise OSError
             for name, size in sizes.items():
                 with open(path / name, "a+b") as file:
-                    os.posix_fallocate(file.fileno(), 0, size)
+                    if hasattr(os, "posix_fallocate"):
+                        os.posix_fallocate(file.fileno(), 0, size)
                     file.truncate(size)
         except OSError as error:
             shutil.rmtree(path, ignore_errors=True)
