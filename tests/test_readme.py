@@ -58,7 +58,7 @@ def test_the_python_examples_run_one_after_the_other(tmp_path, monkeypatch):
 @pytest.mark.parametrize("line", re.findall(r"tf-transfer [^\n`]+", README))
 def test_commands_parse(line, monkeypatch):
     monkeypatch.chdir(helpers.REPOSITORY)
-    words = line.replace("\\", "").split("&&")[0].split()
+    words = shlex.split(line.replace("\\", "").split("&&")[0])
     assert arguments.parse(words).command.name == words[1]
 
 
