@@ -6,15 +6,24 @@ import pytest
 import tensorflow as tf
 
 import tf_transfer as tt
+from tests import helpers
+from tf_transfer.commands import export, teaching
 from tf_transfer.data import splits
 from tf_transfer.data.raw import loaders
+from tf_transfer.errors import InputError
 from tf_transfer.experiment.records.run_data import FinishedRun
 
 
-@pytest.fixture
-def run(finished, tmp_path):
-    """A copy of that folder."""
-    return shutil.copytree(finished, tmp_path / "run")
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The folder of a finished run on a named target."""
+    config = helpers.tiny_experiment(methods=("finetune", "datl"), seeds=2)
+    folder = tmp_path_factory.mktemp("teaching") / "run"
+    digits = tt.load("digits", 8, 1).take(np.arange(200))
+    turned = digits.images.swapaxes(1, 2)  # else it would hold test images
+    source = tt.ImageData(turned, digits.labels, digits.class_names)
+    tt.compare(config, folder, source=source, quiet=True)
+    return folder
 
 
 @pytest.mark.slow
@@ -29,5 +38,24 @@ def test_the_chosen_model_is_the_one_that_all_seeds_taught(run):
     images = tf.constant(images[..., None].astype(np.float32))
     classes = serve["serving_default"](images=images)["class_ids"][:, 0]
     accuracy = (classes == test.labels).numpy().mean()
-    assert taught["method"] == "l2tl"
+    assert taught["seeds"] == [0, 1]
     assert taught["test"]["accuracy"] == pytest.approx(accuracy)
+
+
+@pytest.mark.slow
+def test_a_method_that_was_not_chosen_has_no_such_model(run):
+    finished = FinishedRun.read(run)
+    chosen = export.choose(finished)
+    (other,) = {"finetune", "datl"} - {chosen.method}
+    assert export.taught_model(finished, chosen).method == chosen.method
+    assert export.taught_model(finished, export.choose(finished, other)) is None
+
+
+@pytest.mark.slow
+def test_a_damaged_file_is_told(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    (copy / "taught.json").write_text('{"method": 3, "seeds": [0]}')
+    with pytest.raises(InputError, match=r"`taught\.\w+`"):
+        teaching.Taught.read(FinishedRun.read(copy).files)
+    (copy / "taught.json").unlink()
+    assert teaching.Taught.read(FinishedRun.read(copy).files) is None
