@@ -29,7 +29,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import scipy.special
-import tensorflow as tf
 
 from tf_transfer.commands import export, teaching
 from tf_transfer.data import splits
@@ -37,6 +36,7 @@ from tf_transfer.data.image_data import ImageData
 from tf_transfer.experiment import statistics
 from tf_transfer.experiment.records import run_data
 from tf_transfer.experiment.records.run_data import FinishedRun
+from tf_transfer.models import distillation
 
 MOST = 2_000  # images by which models are compared
 
@@ -52,10 +52,9 @@ def accuracy(outputs: np.ndarray, images: ImageData) -> float:
     return float((outputs.argmax(axis=1) == images.labels).mean())
 
 
-def probabilities(models, images: ImageData):
+def probabilities(models, images: ImageData) -> np.ndarray:
     """Returns the mean of the models' probabilities, `[N, C]`."""
-    outputs = [logits_of(model, images) for model in models]
-    return np.mean([np.asarray(tf.nn.softmax(each)) for each in outputs], 0)
+    return distillation.mean_probabilities(models, images.batches())
 
 
 def nearest(models, images: ImageData) -> int:

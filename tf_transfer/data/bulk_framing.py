@@ -179,7 +179,7 @@ class BulkFramer:
         jpegs = [i for i, file in files.items() if _is_simple_jpeg(file)]
         shapes = {i: _png_shape(file) for i, file in files.items()}
         try:
-            found = self._jpeg_shapes([files[i] for i in jpegs] or [b""] * 0)
+            found = self._jpeg_shapes([files[i] for i in jpegs])
             shapes |= zip(jpegs, map(tuple, found.numpy()), strict=True)
         except tf.errors.OpError:
             pass  # one of them is damaged
