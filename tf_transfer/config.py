@@ -47,6 +47,10 @@ class Data:
             there. It changes no result.
         cache: the folder of what is stored; see `data.store.cache`. Several
             machines share one, or have one each.
+        decode: `once` frames all images before training; `as_needed` decodes
+            and frames them whenever they are read, with neither memory nor
+            disk for them. `auto` is `once`, unless images of 128 pixels or
+            more would take more than 8 GiB.
         augment: how training images are changed at random, of source and
             target alike: `none`, `flip_crop` or `randaugment`; `auto` for what
             the data suggest. See `data.augmentation`.
@@ -72,6 +76,7 @@ class Data:
     damaged: str = setting("refuse", one_of("refuse", "skip"))
     memory_share: float = setting(0.01, not_negative)
     cache: str = ""
+    decode: str = setting("auto", one_of("auto", "once", "as_needed"))
     augment: str = from_data(
         "auto", one_of("auto", "none", "flip_crop", "randaugment")
     )

@@ -1,10 +1,13 @@
 import subprocess
 
+import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 
 from tests import helpers
 from tf_transfer.commands import failures, main
+from tf_transfer.data import loading
 from tf_transfer.errors import InputError
 
 
@@ -55,6 +58,37 @@ def test_too_little_memory_is_one_sentence(error):
         failures.explained("none", "run"),
     ):
         raise error
+
+
+@pytest.mark.filterwarnings("default:Black images")
+@pytest.mark.parametrize("damaged", ["refuse", "skip"])
+def test_a_file_that_is_found_damaged_in_training(
+    tmp_path, monkeypatch, capsys, damaged
+):
+    monkeypatch.setattr(loading, "_MEASURED", 1)
+    command = helpers.tiny_command(tmp_path)[3:]
+    for name, count in (("source", 12), ("target", 9)):
+        for i in range(4 * count):
+            file = tmp_path / name / f"class {i % 4}" / f"{i}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            pixels = np.full((9, 9, 3), 20 * (i % 4) + i, np.uint8)
+            PIL.Image.fromarray(pixels).save(file)
+        command.append(f"--config.data.{name}=folder:{tmp_path}/{name}")
+    file = next((tmp_path / "source").rglob("17.png"))
+    file.write_bytes(file.read_bytes()[:40])
+    command += [
+        "--config.data.decode=as_needed",
+        f"--config.data.damaged={damaged}",
+    ]
+    status, _, err = helpers.call_command(monkeypatch, capsys, *command)
+    assert "17.png" in err
+    assert "Traceback" not in err
+    if damaged == "skip":
+        assert status == 0
+        assert err.count("Black images stand for 1 image files") == 1
+        return
+    assert status == 2
+    assert "1 image files cannot be read" in err
 
 
 def in_a_small_disk(tmp_path, options, command):

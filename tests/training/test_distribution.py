@@ -139,6 +139,33 @@ def test_a_compiled_step_equals_the_graphs(weighted):
         np.testing.assert_allclose(a, b, atol=1e-4)
 
 
+def test_a_worker_reads_the_rows_that_fit_gives_it():
+    """What `fit` does with a batch is seen in the test of two workers."""
+    resolvers = tf.distribute.cluster_resolver
+
+    class Scope(tf.distribute.MultiWorkerMirroredStrategy):
+        num_replicas_in_sync = 4
+        cluster_resolver = None
+
+        def __init__(self, jobs, kind, number):
+            self.cluster_resolver = resolvers.SimpleClusterResolver(
+                tf.train.ClusterSpec(jobs), task_type=kind, task_id=number
+            )
+
+    jobs = {"chief": ["a:1"], "worker": ["b:1"]}
+    for job, expected in (
+        (("chief", 0), [0, 1, 4, 5]),
+        (("worker", 0), [2, 3, 6, 7]),
+    ):
+        rows = distribution.own_rows(8, Scope(jobs, *job))
+        assert np.flatnonzero(rows).tolist() == expected
+    two = {"worker": ["a:1", "b:1"]}
+    rows = distribution.own_rows(8, Scope(two, "worker", 1))
+    assert np.flatnonzero(rows).tolist() == [2, 3, 6, 7]
+    assert distribution.own_rows(9, Scope(two, "worker", 1)) is None
+    assert distribution.own_rows(8, distribution.strategy("none")) is None
+
+
 def free_ports(count):
     """Ports below the range of outgoing connections, so that they stay free."""
     ports = []
@@ -200,8 +227,13 @@ def test_two_workers_equal_one_process_and_the_chief_writes(tmp_path):
         helpers.tiny_command(tmp_path, name, methods)
         for name in ("pair", "alone")
     )
-    with Cluster(pair) as workers:
+    stored = [
+        "--config.data.memory_share=0",
+        f"--config.data.cache={tmp_path}/cache",
+    ]
+    with Cluster([*pair, *stored]) as workers:  # each reads its own rows
         workers.finish()
+    assert list((tmp_path / "cache").rglob("images.bin"))
     with helpers.started(alone) as alone:
         status, errors = helpers.ended(alone, timeout=400)
     assert status == 0, errors

@@ -13,6 +13,14 @@ _CAUSE_LENGTH = 200
 _STORAGE = (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG, errno.EACCES)
 
 
+def _check_input(text: str) -> None:
+    """Raises the InputError that a tf.data pipeline has met, if any."""
+    _, found, sentence = text.partition(f"{InputError.__name__}: ")
+    if found:
+        sentence, _, _ = sentence.partition("\nTraceback")
+        raise InputError(sentence.strip()) from None
+
+
 @contextlib.contextmanager
 def explained(strategy: str, out: pathlib.Path) -> Iterator[None]:
     """Explains failures of the disk, of the memory and of other workers.
@@ -22,7 +30,8 @@ def explained(strategy: str, out: pathlib.Path) -> Iterator[None]:
         out: the folder that is written to.
 
     Raises:
-        InputError: if a file cannot be written, or the memory is too small.
+        InputError: if a file cannot be written, the memory is too small, or
+            an image that is decoded as needed cannot be read.
         WorkerLostError: if another worker of a cluster is gone.
     """
     import tensorflow as tf
@@ -31,6 +40,7 @@ def explained(strategy: str, out: pathlib.Path) -> Iterator[None]:
         yield
     except (MemoryError, OSError, tf.errors.OpError) as error:
         text = str(error)
+        _check_input(text)
         reasons = [os.strerror(n) for n in _STORAGE if os.strerror(n) in text]
         if reasons:
             raise InputError(

@@ -1,14 +1,15 @@
 """Frames all images of a data set, in order, on all processors.
 
 Upright 8-bit JPEG and PNG files are decoded and framed by one TensorFlow
-function, several hundred at a time. All others are read one by one; see
+function, many at a time. All others are read one by one; see
 `data.raw.image_files`. Both give the same pixels.
 """
 
 import collections
 import concurrent.futures
+import contextlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +21,7 @@ from tf_transfer.data.raw.image_files import (
     PNG,
     EncodedImages,
     UnreadableImageError,
+    is_upright,
 )
 from tf_transfer.data.raw.reading import ImageReader
 from tf_transfer.utils import environment
@@ -28,6 +30,7 @@ CHUNK = 512
 """The number of images that are framed together."""
 _MOST_VALUES = 2**24  # of images in memory at full size, for each thread
 _MOST_BYTES = 2**25  # of encoded images, likewise
+_LARGE_SIDE = 128  # pixels of the shorter side
 _MANY_SHAPES = 16  # of images: tracing pays off with more
 _PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}  # by colour type, without palettes
 # An orientation, or a colour that stands for transparency, may be stored here.
@@ -55,25 +58,28 @@ class BulkFramer:
     def __init__(self, frame: Frame, reader: ImageReader):
         self._frame, self._reader = frame, reader
         self._traced = frame.compiled()
-        self._decoded = tf.function(
+        self._decoded = _of_files(
             lambda files: frame(
                 tf.map_fn(
-                    lambda file: tf.io.decode_image(
-                        file, expand_animations=False
-                    ),
+                    _decode,
                     files,
                     fn_output_signature=tf.TensorSpec([None] * 3, tf.uint8),
                 )
-            ),
-            input_signature=[tf.TensorSpec([None], tf.string)],
+            )
         )
-        self._jpeg_shapes = tf.function(
+        self._decoded_photographs = _of_files(
+            lambda files: tf.map_fn(
+                lambda file: frame(_decode(file)[None], portable=False)[0],
+                files,
+                fn_output_signature=tf.uint8,
+            )
+        )
+        self._jpeg_shapes = _of_files(
             lambda files: tf.map_fn(
                 tf.image.extract_jpeg_shape,
                 files,
                 fn_output_signature=tf.TensorSpec([3], tf.int32),
-            ),
-            input_signature=[tf.TensorSpec([None], tf.string)],
+            )
         )
 
     def chunks(self, start: int = 0) -> Iterator[np.ndarray]:
@@ -92,7 +98,7 @@ class BulkFramer:
             try:
                 for first in range(start, count, CHUNK):
                     places = range(first, min(first + CHUNK, count))
-                    waiting.append(pool.submit(self._chunk, places))
+                    waiting.append(pool.submit(self.framed, places))
                     if len(waiting) > 2 * workers:
                         yield waiting.popleft().result()
                 while waiting:
@@ -111,37 +117,41 @@ class BulkFramer:
             done += len(chunk)
         return framed
 
-    def _chunk(self, places: range) -> np.ndarray:
-        """Returns some framed images."""
-        frame, images = self._frame, self._reader.images
-        shape = (len(places), frame.size, frame.size, frame.channels)
-        framed = np.empty(shape, np.uint8)
+    def framed(self, places: Sequence[int]) -> np.ndarray:
+        """Returns some framed images, `[len(places), ...]` uint8.
+
+        Args:
+            places: of the images, in ascending order.
+
+        Raises:
+            InputError: as `chunks`.
+        """
+        images, chunk = self._reader.images, _Chunk(places, self._frame)
         in_bytes = self._reader.maximum is None
         if isinstance(images, np.ndarray) and images.dtype != np.uint16:
-            self._array(places, framed)
+            self._array(chunk)
         elif isinstance(images, EncodedImages) and in_bytes:
-            self._one_by_one(self._files(places, framed), places, framed)
+            self._one_by_one(self._files(chunk), chunk)
         else:
-            self._one_by_one(places, places, framed)
-        return framed
+            self._one_by_one(places, chunk)
+        return chunk.images
 
-    def _array(self, places: range, framed: np.ndarray) -> None:
+    def _array(self, chunk: "_Chunk") -> None:
         """Frames images of one array."""
         values = max(1, int(np.prod(self._reader.images.shape[1:])))
         step = max(1, _MOST_VALUES // values)
-        for first in range(0, len(places), step):
-            some = places[first : first + step]
-            block = self._reader.images[some.start : some.stop]
-            block = np.stack([as_hwc(image) for image in block])
+        for first in range(0, len(chunk.places), step):
+            some = chunk.places[first : first + step]
+            block = np.stack([as_hwc(x) for x in self._reader.images[some]])
             pixel_values.check_values(block)
-            framed[first : first + step] = self._frame(
-                block.astype(np.float32)
-            ).numpy()
+            portable = not self._is_quick(block.shape[1:])
+            block = block.astype(np.float32)
+            chunk.put(some, self._frame(block, portable))
 
-    def _files(self, places: range, framed: np.ndarray) -> list[int]:
+    def _files(self, chunk: "_Chunk") -> list[int]:
         """Frames the simple files, and returns the places of the others."""
         others, some, size = [], {}, 0
-        for i in places:
+        for i in chunk.places.tolist():
             try:
                 some[i] = self._reader.images.content(i)
             except (OSError, UnreadableImageError):
@@ -149,30 +159,33 @@ class BulkFramer:
                 continue
             size += len(some[i])
             if size > _MOST_BYTES:
-                others += self._simple(some, places, framed)
+                others += self._simple(some, chunk)
                 some, size = {}, 0
-        return sorted(others + self._simple(some, places, framed))
+        return sorted(others + self._simple(some, chunk))
 
-    def _simple(
-        self, files: dict[int, bytes], places: range, framed: np.ndarray
-    ) -> list[int]:
+    def _simple(self, files: dict[int, bytes], chunk: "_Chunk") -> list[int]:
         """Frames what is simple of some files; returns the other places."""
-        by_shape: dict[tuple, list[int]] = {}
+        groups: dict[tuple, list[int]] = {}
         shapes = self._shapes(files)
         for i, shape in shapes.items():
-            by_shape.setdefault(shape, []).append(i)
+            key = () if self._is_quick(shape) else shape
+            groups.setdefault(key, []).append(i)
         others = [i for i in files if i not in shapes]
-        for shape, group in by_shape.items():
-            step = max(1, _MOST_VALUES // int(np.prod(shape)))
+        for shape, group in groups.items():
+            step = max(1, _MOST_VALUES // int(np.prod(shape))) if shape else 16
+            decoded = self._decoded if shape else self._decoded_photographs
             for first in range(0, len(group), step):
                 some = group[first : first + step]
-                rows = [i - places.start for i in some]
                 try:
-                    pixels = self._decoded([files[i] for i in some])
-                    framed[rows] = pixels.numpy()
+                    chunk.put(some, decoded([files[i] for i in some]))
                 except tf.errors.OpError:  # one of them is damaged
                     others += some
         return others
+
+    def _is_quick(self, shape: tuple[int, ...]) -> bool:
+        """Whether images of a shape are scaled by their own operation."""
+        photograph = self._frame.appearance.background is None
+        return photograph and min(shape[:2]) >= _LARGE_SIDE
 
     def _shapes(self, files: dict[int, bytes]) -> dict[int, tuple[int, ...]]:
         """Returns the shapes of the files that are simple and not too large."""
@@ -190,33 +203,69 @@ class BulkFramer:
             if shape and 0 < shape[0] * shape[1] <= most and shape[2] in (1, 3)
         }
 
-    def _one_by_one(self, some, places: range, framed: np.ndarray) -> None:
+    def _one_by_one(self, some: Sequence[int], chunk: "_Chunk") -> None:
         """Reads and frames images of any kind."""
         by_shape: dict[tuple, list] = {}
         values = 0
-        for i in some:
+        for i in map(int, some):
             image = as_hwc(self._reader[i])
             pixel_values.check_values(image)
             by_shape.setdefault(image.shape, []).append((i, image))
             values += image.size
             if values >= _MOST_VALUES:
-                self._groups(by_shape, places, framed)
+                self._groups(by_shape, chunk)
                 by_shape, values = {}, 0
-        self._groups(by_shape, places, framed)
+        self._groups(by_shape, chunk)
 
-    def _groups(
-        self, by_shape: dict, places: range, framed: np.ndarray
-    ) -> None:
+    def _groups(self, by_shape: dict, chunk: "_Chunk") -> None:
         frame = self._traced if len(by_shape) > _MANY_SHAPES else self._frame
-        for group in by_shape.values():
-            numbers, pixels = zip(*group, strict=True)
-            rows = [i - places.start for i in numbers]
-            framed[rows] = frame(np.stack(pixels).astype(np.float32)).numpy()
+        for shape, group in by_shape.items():
+            numbers, images = zip(*group, strict=True)
+            pixels = np.stack(images).astype(np.float32)
+            if self._is_quick(shape):
+                chunk.put(numbers, self._frame(pixels, portable=False))
+            else:
+                chunk.put(numbers, frame(pixels))
+
+
+class _Chunk:
+    """Images that are framed together.
+
+    Args:
+        places: of the images, in ascending order.
+        frame: of the data set.
+    """
+
+    def __init__(self, places: Sequence[int], frame: Frame):
+        self.places = np.asarray(places, np.int64)
+        shape = (len(places), frame.size, frame.size, frame.channels)
+        self.images = np.empty(shape, np.uint8)
+
+    def put(self, places: Sequence[int], framed: tf.Tensor) -> None:
+        """Takes the framed images of some places."""
+        rows = np.searchsorted(self.places, places)
+        self.images[rows] = framed.numpy()
+
+
+def _of_files(function: Callable) -> tf.types.experimental.PolymorphicFunction:
+    """Returns a traced function of encoded images, `[N]`."""
+    signature = [tf.TensorSpec([None], tf.string)]
+    return tf.function(function, input_signature=signature)
+
+
+def _decode(file: tf.Tensor) -> tf.Tensor:
+    return tf.io.decode_image(file, expand_animations=False)
 
 
 def _is_simple_jpeg(file: bytes) -> bool:
     """Whether a file is a JPEG that is surely upright."""
-    return file.startswith(JPEG) and not any(m in file for m in _JPEG_MARKS)
+    if not file.startswith(JPEG):
+        return False
+    if not any(mark in file for mark in _JPEG_MARKS):
+        return True
+    with contextlib.suppress(UnreadableImageError):
+        return is_upright(file)
+    return False
 
 
 def _png_shape(file: bytes) -> tuple[int, ...] | None:

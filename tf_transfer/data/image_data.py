@@ -16,7 +16,7 @@ from tf_transfer.utils import checks, tf_data, weighting
 
 _LETTERS = 16  # of a fingerprint
 _BLOCK = 4096  # images that are hashed together
-_READ_TOGETHER = 512
+_READ_TOGETHER, _READ_VALUES = 512, 2**24  # images, or values of them
 _MOST_NAMES = 20  # of classes, in an error
 _LARGE = 2**14  # values of an image
 _PARALLEL = 4  # batches of large images at a time
@@ -74,7 +74,11 @@ class ImageData:
         if self.known_hash:
             return self.known_hash[:_LETTERS]
         digest = hashlib.sha256()
-        for first in range(0, len(self.labels), _BLOCK):
+        name = ""
+        if isinstance(self.images, IndexedImages):
+            name = self.images.name()
+        digest.update(name.encode())
+        for first in range(0, 0 if name else len(self.labels), _BLOCK):
             block = self.images[first : first + _BLOCK]
             digest.update(np.ascontiguousarray(block))
         digest.update(np.ascontiguousarray(self.labels))
@@ -185,8 +189,16 @@ class ImageData:
                 images = tf.Variable(self.images, trainable=False)
             return images, tf.Variable(self.labels, trainable=False)
 
-    def gather(self, indices: tf.data.Dataset) -> tf.data.Dataset:
-        """Turns batches of indices `[B]` into `(images in 0..1, labels)`."""
+    def gather(
+        self, indices: tf.data.Dataset, rows: np.ndarray | None = None
+    ) -> tf.data.Dataset:
+        """Turns batches of indices `[B]` into `(images in 0..1, labels)`.
+
+        Args:
+            indices: the batches.
+            rows: which rows of a batch are used, `[B]` bool; of images that
+                are not in memory, the others are black. None for all.
+        """
         images, labels = self._stored
         # For small images, threads cost more time than they save.
         large = np.prod(self.images.shape[1:]) > _LARGE
@@ -199,30 +211,36 @@ class ImageData:
             return tf.cast(pixels, tf.float32) / 255.0, tf.gather(labels, index)
 
         if images is None:
-            batches = self._read(indices).map(scaled, parallel)
+            batches = self._read(indices, rows).map(scaled, parallel)
         else:
             batches = indices.map(look_up, parallel)
         return tf_data.quiet(batches.prefetch(2))
 
-    def _read(self, indices: tf.data.Dataset) -> tf.data.Dataset:
+    def _read(
+        self, indices: tf.data.Dataset, rows: np.ndarray | None
+    ) -> tf.data.Dataset:
         """Returns the images on the disk `[B, ...]` uint8, and the indices."""
         shape, size = self.images.shape[1:], indices.element_spec.shape[0]
 
+        def some(places):
+            images = np.zeros((*places.shape, *shape), np.uint8)
+            images[..., rows, :, :, :] = every(places[..., rows])
+            return images
+
+        def every(places):
+            return self.images[places.ravel()].reshape(*places.shape, *shape)
+
+        pixels = every if rows is None else some
+
         def read(index):
-            pixels = tf.numpy_function(
-                lambda places: self.images[places.ravel()].reshape(
-                    *places.shape, *shape
-                ),
-                [index],
-                tf.uint8,
-                stateful=False,
-            )
-            return tf.ensure_shape(pixels, [*index.shape, *shape]), index
+            images = tf.numpy_function(pixels, [index], tf.uint8, False)
+            return tf.ensure_shape(images, [*index.shape, *shape]), index
 
         if size is None:  # batches of several sizes
             return indices.map(read)
         # Calls of Python cost as much as what they read.
-        several = indices.batch(max(1, _READ_TOGETHER // size))
+        most = min(_READ_TOGETHER, _READ_VALUES // int(np.prod(shape)))
+        several = indices.batch(max(1, most // size))
         return several.map(read).prefetch(1).unbatch()
 
 

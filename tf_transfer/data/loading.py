@@ -18,13 +18,17 @@ from tf_transfer.data.bulk_framing import BulkFramer
 from tf_transfer.data.image_data import ImageData, join
 from tf_transfer.data.raw import examples, image_files, loaders, reading
 from tf_transfer.data.store import stores
+from tf_transfer.data.store.decoded import DecodedImages
+from tf_transfer.data.store.indexed import IndexedImages
 from tf_transfer.errors import InputError
 from tf_transfer.utils import checks, environment
+from tf_transfer.utils.progress import note
 
 _MEASURED = 1000
 # A path may contain a plus, too.
 _JOINT = re.compile(rf"\+(?=(?:{'|'.join(loaders.LOADERS)})(?:[:+]|$))")
 _MOST_MEMORY = 0.5  # share of it
+_LARGE_SIDE, _MOST_STORED = 128, 2**33  # pixels, bytes
 
 
 def load(
@@ -36,6 +40,7 @@ def load(
     damaged: str = "refuse",
     memory_share: float = 1.0,
     cache: str = "",
+    decode: str = "auto",
 ) -> ImageData:
     """Loads data sets by name (see `loaders`) and frames them.
 
@@ -51,6 +56,9 @@ def load(
         memory_share: a data set whose framed images would take a larger share
             of the memory is stored on the disk, and read from there.
         cache: the folder of such stores; see `store.cache.folder`.
+        decode: `once` frames all images now; `as_needed` whenever they are
+            read, which takes neither memory nor disk. `auto` is `once`, unless
+            large images would take more than 8 GiB.
 
     Returns:
         The images, `[N, size, size, channels]` uint8, with their labels.
@@ -78,6 +86,7 @@ def load(
                 damaged,
                 memory_share,
                 cache,
+                decode,
             )
             for raw, part in parts
         ]
@@ -98,22 +107,32 @@ def frame(
     damaged: str = "refuse",
     memory_share: float = 1.0,
     cache: str = "",
+    decode: str = "auto",
 ) -> ImageData:
     """Measures one data set on a sample of its images and frames them all."""
     count = len(raw.labels)
     if not count:
         raise InputError(f"The data set has no images. Received: {name!r}")
     needed = count * size * size * channels
-    in_memory = isinstance(raw.images, np.ndarray) and not raw.files
     much = needed > memory_share * environment.memory()
-    on_disk = much and not in_memory
-    if not on_disk:
+    if isinstance(raw.images, np.ndarray) and not raw.files:
+        much, decode = False, "once"
+    if decode == "auto":
+        large = size >= _LARGE_SIDE and needed > _MOST_STORED
+        decode = "as_needed" if large else "once"
+    if decode == "once" and not much:
         _check_memory(needed, name)
     reader = reading.ImageReader(raw.images)
     settings = {"size": size, "channels": channels, "align": align}
     measured = functools.partial(_measured, raw, reader, **settings)
     try:
-        if on_disk:
+        if decode == "as_needed":
+            framer, known = measured(), ""
+            key = stores.key(raw, settings, elsewhere=True)
+            images = DecodedImages(framer, reader, key, damaged == "skip")
+            _note_decoding(images, name)
+            images = IndexedImages([images])
+        elif much:
             images, framer, known = stores.framed(
                 raw, reader, measured, settings, name, cache
             )
@@ -128,6 +147,14 @@ def frame(
     labels = labels.astype(np.int32)
     framed = ImageData(images, labels, raw.class_names, raw.test, framer, known)
     return framed if len(kept) == count else _without_damaged(framed, kept)
+
+
+def _note_decoding(images: DecodedImages, name: str) -> None:
+    size = np.prod(images.shape) / 2**30
+    note(
+        f"decoding the {len(images):,} images of {name} as they are needed; "
+        f"framed once they would take {size:.1f} GiB (`data.decode=once`)"
+    )
 
 
 def _measured(
@@ -174,6 +201,7 @@ def from_dataset(
     align: bool = True,
     memory_share: float = 1.0,
     cache: str = "",
+    decode: str = "auto",
 ) -> ImageData:
     """Frames the examples of a program's own data.
 
@@ -191,6 +219,7 @@ def from_dataset(
         memory_share: as in `load`. What is stored is removed when the process
             ends.
         cache: as in `load`.
+        decode: as in `load`.
 
     Returns:
         The images, `[N, size, size, channels]` uint8, with their labels.
@@ -214,4 +243,5 @@ def from_dataset(
         name=type(dataset).__name__,
         memory_share=memory_share,
         cache=cache,
+        decode=decode,
     )

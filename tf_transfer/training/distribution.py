@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tf_transfer.errors import InputError
@@ -105,6 +106,24 @@ def is_chief(scope: tf.distribute.Strategy) -> bool:
     if "chief" in resolver.cluster_spec().as_dict():
         return resolver.task_type == "chief"
     return resolver.task_id == 0
+
+
+def own_rows(
+    batch_size: int, scope: tf.distribute.Strategy
+) -> np.ndarray | None:
+    """Returns which rows of a batch this worker trains on, `[batch_size]` bool.
+
+    `fit` gives the replicas of all workers equal parts in turns; where it
+    cannot, and with one worker, None stands for all rows.
+    """
+    workers, replicas = num_workers(scope), scope.num_replicas_in_sync
+    if workers == 1 or batch_size % replicas:
+        return None
+    resolver = scope.cluster_resolver
+    chiefs = len(resolver.cluster_spec().as_dict().get("chief", []))
+    own = resolver.task_id + chiefs * (resolver.task_type != "chief")
+    part = np.arange(batch_size) // (batch_size // replicas)
+    return part % workers == own
 
 
 class DistributedTrainer:

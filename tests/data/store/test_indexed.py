@@ -3,6 +3,7 @@ import pickle
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tf_transfer as tt
 from tf_transfer.data import image_data
@@ -138,3 +139,19 @@ def test_a_model_trains_on_both_alike(tmp_path):
         weights.append(model.get_weights())
     for one, other in zip(*weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_rows_of_other_workers_are_not_read(tmp_path):
+    rows = np.array([True, False, True, False])
+    data = [
+        image_data.ImageData(images, np.arange(30), list(map(str, range(30))))
+        for images in (IndexedImages([stored(tmp_path)]), IMAGES)
+    ]
+    for size in (1, 3):  # batches
+        indices = tf.data.Dataset.range(4 * size).batch(4, drop_remainder=True)
+        some, every = (
+            [batch for batch, _ in each.gather(indices, rows)] for each in data
+        )
+        for part, whole in zip(some, every, strict=True):
+            np.testing.assert_array_equal(part[rows], whole[rows])
+            assert not np.any(part[~rows])

@@ -103,6 +103,7 @@ def framed(
             name=part,
             memory_share=settings.memory_share,
             cache=settings.cache,
+            decode=settings.decode,
         )
         for part, each in raw.items()
     }

@@ -174,7 +174,7 @@ def as_jpeg_or_png(content: bytes, max_pixels: int = 4 * MAX_PIXELS) -> bytes:
     """
     import tensorflow as tf
 
-    if content.startswith((JPEG, PNG)) and _orientation(_open(content)) == 1:
+    if content.startswith((JPEG, PNG)) and is_upright(content):
         return content
     try:
         return tf.io.encode_png(decode(content, max_pixels)).numpy()
@@ -218,6 +218,15 @@ def _open(content: bytes):
     """Opens an image with Pillow, which reads its header alone."""
     with _pillow() as pillow:
         return pillow.open(io.BytesIO(content), formats=_FORMATS)
+
+
+def is_upright(content: bytes) -> bool:
+    """Whether an image file says that it need not be turned.
+
+    Raises:
+        UnreadableImageError: if it is no image.
+    """
+    return _orientation(_open(content)) == 1
 
 
 def _orientation(image) -> int:

@@ -78,11 +78,12 @@ class ImageReader(Sequence):
     def refused(self) -> set[int]:
         return self.unreadable | self.too_large
 
-    def check(self, skip: bool) -> np.ndarray:
+    def check(self, skip: bool, what: str = "Left out are") -> np.ndarray:
         """Returns the indices of the images that could be read.
 
         Args:
             skip: warn of files that cannot be decoded, instead of raising.
+            what: is done about them, for the warning.
 
         Raises:
             InputError: that lists all files that were refused.
@@ -105,8 +106,8 @@ class ImageReader(Sequence):
             raise InputError("; ".join(sentences))
         if self.unreadable:
             warnings.warn(
-                f"Left out are {len(self.unreadable)} image files that cannot "
-                f"be read: {self._names(self.unreadable)}",
+                f"{what} {len(self.unreadable)} image files that cannot be "
+                f"read: {self._names(self.unreadable)}",
                 stacklevel=4,
             )
         return kept

@@ -75,8 +75,8 @@ class IndexedImages:
     the parts that are arrays.
 
     Args:
-        parts: arrays `[M, size, size, channels]` uint8, or `StoredArray`, of
-            one shape but for M.
+        parts: arrays `[M, size, size, channels]` uint8, `StoredArray`, or
+            `DecodedImages`, of one shape but for M.
         indices: of the images, `[N]`, counted over all parts; None for all.
 
     Example:
@@ -141,15 +141,34 @@ class IndexedImages:
         return self[:].astype(dtype or np.uint8, copy=False)
 
     def digests(self) -> np.ndarray:
-        """Returns a number for the content of each image, `[N]` uint64."""
-        each = [
-            part.digests if isinstance(part, StoredArray) else digests(part)
-            for part in self.parts
-        ]
-        everything = np.concatenate(each) if each[1:] else each[0]
-        if self._indices is None:
-            return everything
-        return everything[self._indices]
+        """Returns numbers for the contents of the images, uint64.
+
+        One for each, but for those that are decoded whenever they are read.
+        """
+        numbers, known = [], []
+        for part in self.parts:
+            found = _digests_of(part)
+            known.append(np.full(len(part), found is not None))
+            if found is None:
+                found = np.zeros(len(part), np.uint64)
+            numbers.append(found)
+        numbers, known = np.concatenate(numbers), np.concatenate(known)
+        if self._indices is not None:
+            numbers, known = numbers[self._indices], known[self._indices]
+        return numbers[known]
+
+    def name(self) -> str:
+        """Returns what tells the images where their contents are unknown.
+
+        Empty if none of them is decoded whenever it is read.
+        """
+        names = [getattr(part, "name", "") for part in self.parts]
+        if not any(names):
+            return ""
+        digest = hashlib.sha256(self._places(np.arange(len(self))))
+        for part, name in zip(self.parts, names, strict=True):
+            digest.update(name.encode() if name else _digests_of(part))
+        return digest.hexdigest()
 
     def _places(self, indices: np.ndarray) -> np.ndarray:
         """Returns where images lie in all parts, one after the other."""
@@ -160,6 +179,11 @@ class IndexedImages:
         if len(indices) and not 0 <= indices.min() <= indices.max() < len(self):
             raise IndexError(f"There are {len(self)} images.")
         return indices
+
+
+def _digests_of(part) -> np.ndarray | None:
+    """Returns a number for each image of a part, `[M]`; None if unknown."""
+    return digests(part) if isinstance(part, np.ndarray) else part.digests
 
 
 def digests(images: np.ndarray) -> np.ndarray:

@@ -41,22 +41,31 @@ _REFUSED = ("unreadable", "too_large")
 _PAUSE = 0.5  # seconds between two looks at another process
 
 
-def key(raw: RawImages, settings: dict[str, Any]) -> str:
+def key(
+    raw: RawImages, settings: dict[str, Any], elsewhere: bool = False
+) -> str:
     """Returns the name of the store for a data set and its framing.
 
     Args:
         raw: the data set, which knows its files.
         settings: of the framing, by name.
+        elsewhere: whether a copy of the files in another folder has the same
+            name.
     """
     limit = getattr(raw.images, "max_pixels", 0)
     known = json.dumps([settings, limit], sort_keys=True)
     digest = hashlib.sha256(known.encode())
-    for path in map(os.path.abspath, raw.files):
-        line = f"{path}\0absent\n"
-        with contextlib.suppress(OSError):
+    paths = list(map(os.path.abspath, raw.files))
+    shared = os.path.commonpath(paths) if elsewhere and paths else ""
+    for path in paths:
+        line = path[len(shared) :]
+        try:
             status = os.stat(path)
-            line = f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n"
-        digest.update(line.encode("utf-8", "surrogateescape"))
+            line += f"\0{status.st_size}\0"
+            line += "" if elsewhere else str(status.st_mtime_ns)
+        except OSError:
+            line += "\0absent"
+        digest.update(f"{line}\n".encode("utf-8", "surrogateescape"))
     test = [] if raw.test is None else raw.test  # it is not measured
     for numbers in (raw.labels, test):
         digest.update(np.ascontiguousarray(numbers, np.int64))

@@ -305,6 +305,7 @@ def _framing(settings: Data) -> dict[str, Any]:
         "damaged": settings.damaged,
         "memory_share": settings.memory_share,
         "cache": settings.cache,
+        "decode": settings.decode,
     }
 
 

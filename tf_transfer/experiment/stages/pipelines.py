@@ -15,6 +15,7 @@ from tf_transfer.data.augmentation import augment
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import Part, TargetSplit
 from tf_transfer.datl.importance_weights import ImportanceWeights
+from tf_transfer.training import distribution
 
 _TARGET = 2**31  # beyond the orders of the source
 BatchesFrom = Callable[[int], tf.data.Dataset]
@@ -91,7 +92,7 @@ class InputPipelines:
             seed=seed,
             start=start,
         )
-        return self._augmented(self._source.gather(indices), seed, start)
+        return self._read(indices, seed, start)
 
     def _weighted(
         self,
@@ -118,7 +119,16 @@ class InputPipelines:
                 replacement=apply == "resample",
                 start=start,
             ).map(lambda i, label: i)
-        return self._augmented(self._source.gather(indices), seed, start)
+        return self._read(indices, seed, start)
+
+    def _read(
+        self, indices: tf.data.Dataset, order: int, start: int
+    ) -> tf.data.Dataset:
+        """Reads source images: of each batch what this worker trains on."""
+        scope = distribution.strategy(self._config.strategy)
+        size = indices.element_spec.shape[0]
+        rows = size and distribution.own_rows(size, scope)
+        return self._augmented(self._source.gather(indices, rows), order, start)
 
     def _augmented(
         self, batches: tf.data.Dataset, order: int, start: int
