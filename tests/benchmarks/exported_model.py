@@ -34,7 +34,7 @@ from tf_transfer.commands import export, teaching
 from tf_transfer.data import splits
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.experiment import statistics
-from tf_transfer.experiment.records import run_data
+from tf_transfer.experiment.records import loaded_data
 from tf_transfer.experiment.records.run_data import FinishedRun
 from tf_transfer.models import distillation
 
@@ -67,14 +67,14 @@ def nearest(models, images: ImageData) -> int:
 
 def candidates(run: FinishedRun, method: str) -> dict[str, float]:
     """Returns the test accuracy of every candidate."""
-    target = run_data.reload(run, "target")
+    target = loaded_data.reload(run, "target")
     source = splits.trained_on(
-        run_data.reload(run, "source"), run.config.data.source_per_class
+        loaded_data.reload(run, "source"), run.config.data.source_per_class
     )
     results = [r for r in run.results if r.method == method]
     results.sort(key=lambda result: result.seed)
     models = [export.load(run, result) for result in results]
-    parts = run_data.split(run, target, 0)
+    parts = loaded_data.split(run, target, 0)
     test = parts.test
     tested = splits.test_part(target, run.config.data.test_share)
     others = np.setdiff1d(np.arange(len(target.labels)), tested)

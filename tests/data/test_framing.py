@@ -155,6 +155,19 @@ def test_grey_images_are_the_same_in_colour():
     )
 
 
+@pytest.mark.parametrize("shape", [(150, 200), (300, 160), (128, 128), (9, 7)])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("stored", [1, 3])
+def test_photographs_by_one_operation_are_the_same(shape, channels, stored):
+    image = np.random.default_rng(0).integers(0, 256, (2, *shape, stored))
+    frame = framing.Frame(64, channels, framing.Appearance(255.0))
+    image = image.astype(np.uint8)
+    expected = frame(image).numpy().astype(int)
+    difference = np.abs(frame.photographs(image).numpy() - expected)
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 1e-3
+
+
 def test_luma_of_pure_colours():
     frame = framing.Frame(4, 1, framing.Appearance(255.0))
     pure = np.zeros((3, 4, 4, 3), np.uint8)

@@ -12,7 +12,7 @@ from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import statistics
-from tf_transfer.experiment.records import data_info, run_data
+from tf_transfer.experiment.records import data_info, loaded_data
 from tf_transfer.experiment.records.data_info import DataInfo
 from tf_transfer.experiment.records.results import Result
 from tf_transfer.experiment.records.run_data import FinishedRun
@@ -229,6 +229,6 @@ def representative_images(run: FinishedRun, result: Result) -> np.ndarray:
             "int8 needs the target's images, and the run was given them as "
             "arrays; use `export_tflite`. Received: --int8"
         )
-    target = run_data.reload(run, "target")
-    split = run_data.split(run, target, result.seed)
+    target = loaded_data.reload(run, "target")
+    split = loaded_data.split(run, target, result.seed)
     return split.labelled.images[:_REPRESENTATIVE]

@@ -12,7 +12,7 @@ from tf_transfer.data import splits
 from tf_transfer.experiment.compiled_models import CompiledModels
 from tf_transfer.experiment.methods import METHODS
 from tf_transfer.experiment.methods.base import GENERALIST
-from tf_transfer.experiment.records import run_data
+from tf_transfer.experiment.records import loaded_data
 from tf_transfer.experiment.records.results import Result
 from tf_transfer.experiment.records.run_data import FinishedRun
 from tf_transfer.experiment.records.run_folder import RunFolder, model_name
@@ -40,17 +40,17 @@ def refit(run: FinishedRun, result: Result) -> tuple[keras.Model, int]:
             changed since.
     """
     settings = run.config.data
-    source = run_data.reload(run, "source")
+    source = loaded_data.reload(run, "source")
     source = splits.trained_on(source, settings.source_per_class)
-    target = run_data.reload(run, "target")
+    target = loaded_data.reload(run, "target")
     unlabelled = None
     if settings.unlabelled:  # framed together with the target
-        _, unlabelled = run_data.whole_target(
+        _, unlabelled = loaded_data.whole_target(
             settings, settings.target, settings.unlabelled
         )
     everything = target.take(np.arange(len(target.labels)))
     split = dataclasses.replace(
-        run_data.split(run, target, result.seed),
+        loaded_data.split(run, target, result.seed),
         labelled=everything,
         unlabelled=unlabelled,
     )

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from tf_transfer.data.framing import Frame, as_hwc
 from tf_transfer.data.raw import pixel_values
+from tf_transfer.data.raw.arrays import JoinedArrays
 from tf_transfer.data.raw.image_files import (
     JPEG,
     PNG,
@@ -69,7 +70,7 @@ class BulkFramer:
         )
         self._decoded_photographs = _of_files(
             lambda files: tf.map_fn(
-                lambda file: frame(_decode(file)[None], portable=False)[0],
+                lambda file: frame.photographs(_decode(file, 3)[None])[0],
                 files,
                 fn_output_signature=tf.uint8,
             )
@@ -128,7 +129,8 @@ class BulkFramer:
         """
         images, chunk = self._reader.images, _Chunk(places, self._frame)
         in_bytes = self._reader.maximum is None
-        if isinstance(images, np.ndarray) and images.dtype != np.uint16:
+        is_array = isinstance(images, np.ndarray | JoinedArrays)
+        if is_array and images.dtype != np.uint16:
             self._array(chunk)
         elif isinstance(images, EncodedImages) and in_bytes:
             self._one_by_one(self._files(chunk), chunk)
@@ -144,9 +146,7 @@ class BulkFramer:
             some = chunk.places[first : first + step]
             block = np.stack([as_hwc(x) for x in self._reader.images[some]])
             pixel_values.check_values(block)
-            portable = not self._is_quick(block.shape[1:])
-            block = block.astype(np.float32)
-            chunk.put(some, self._frame(block, portable))
+            chunk.put(some, self._framed(block))
 
     def _files(self, chunk: "_Chunk") -> list[int]:
         """Frames the simple files, and returns the places of the others."""
@@ -168,7 +168,7 @@ class BulkFramer:
         groups: dict[tuple, list[int]] = {}
         shapes = self._shapes(files)
         for i, shape in shapes.items():
-            key = () if self._is_quick(shape) else shape
+            key = () if self._is_photograph(shape) else shape
             groups.setdefault(key, []).append(i)
         others = [i for i in files if i not in shapes]
         for shape, group in groups.items():
@@ -182,10 +182,16 @@ class BulkFramer:
                     others += some
         return others
 
-    def _is_quick(self, shape: tuple[int, ...]) -> bool:
-        """Whether images of a shape are scaled by their own operation."""
-        photograph = self._frame.appearance.background is None
-        return photograph and min(shape[:2]) >= _LARGE_SIDE
+    def _is_photograph(self, shape: tuple[int, ...]) -> bool:
+        """Whether 8-bit images of a shape are framed as photographs."""
+        large = min(shape[:2]) >= _LARGE_SIDE and shape[2] in (1, 3)
+        return large and self._frame.appearance.background is None
+
+    def _framed(self, images: np.ndarray, frame: Callable | None = None):
+        """Frames images of equal size."""
+        if images.dtype == np.uint8 and self._is_photograph(images.shape[1:]):
+            return self._frame.photographs(images)
+        return (frame or self._frame)(images.astype(np.float32))
 
     def _shapes(self, files: dict[int, bytes]) -> dict[int, tuple[int, ...]]:
         """Returns the shapes of the files that are simple and not too large."""
@@ -219,13 +225,9 @@ class BulkFramer:
 
     def _groups(self, by_shape: dict, chunk: "_Chunk") -> None:
         frame = self._traced if len(by_shape) > _MANY_SHAPES else self._frame
-        for shape, group in by_shape.items():
+        for group in by_shape.values():
             numbers, images = zip(*group, strict=True)
-            pixels = np.stack(images).astype(np.float32)
-            if self._is_quick(shape):
-                chunk.put(numbers, self._frame(pixels, portable=False))
-            else:
-                chunk.put(numbers, frame(pixels))
+            chunk.put(numbers, self._framed(np.stack(images), frame))
 
 
 class _Chunk:
@@ -253,8 +255,8 @@ def _of_files(function: Callable) -> tf.types.experimental.PolymorphicFunction:
     return tf.function(function, input_signature=signature)
 
 
-def _decode(file: tf.Tensor) -> tf.Tensor:
-    return tf.io.decode_image(file, expand_animations=False)
+def _decode(file: tf.Tensor, channels: int = 0) -> tf.Tensor:
+    return tf.io.decode_image(file, channels, expand_animations=False)
 
 
 def _is_simple_jpeg(file: bytes) -> bool:

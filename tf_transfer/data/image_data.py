@@ -20,6 +20,7 @@ _READ_TOGETHER, _READ_VALUES = 512, 2**24  # images, or values of them
 _MOST_NAMES = 20  # of classes, in an error
 _LARGE = 2**14  # values of an image
 _PARALLEL = 4  # batches of large images at a time
+_READ_PARALLEL = 2  # as many batches as are read together
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -241,7 +242,8 @@ class ImageData:
         # Calls of Python cost as much as what they read.
         most = min(_READ_TOGETHER, _READ_VALUES // int(np.prod(shape)))
         several = indices.batch(max(1, most // size))
-        return several.map(read).prefetch(1).unbatch()
+        parallel = _READ_PARALLEL if np.prod(shape) > _LARGE else None
+        return several.map(read, parallel).prefetch(1).unbatch()
 
 
 def join(parts: Sequence[ImageData]) -> ImageData:

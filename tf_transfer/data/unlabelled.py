@@ -9,7 +9,7 @@ import numpy as np
 from tf_transfer.data import loading
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.raw import loaders, pixel_values
-from tf_transfer.data.raw.formats import folders, npz_files
+from tf_transfer.data.raw.formats import folders, npy_files, npz_files
 from tf_transfer.data.raw.image_files import (
     MAX_PIXELS,
     EncodedImages,
@@ -18,6 +18,7 @@ from tf_transfer.data.raw.image_files import (
 from tf_transfer.data.store.indexed import IndexedImages
 from tf_transfer.errors import InputError
 
+_ARRAYS = {"npz": npz_files.load_npz, "npy": npy_files.load_npy}
 CLASS = "unlabelled"
 """The name of the class that all unlabelled images are in."""
 
@@ -56,8 +57,7 @@ def load(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
 
     Args:
         name: as in `loaders.load`. Of a folder, all images are taken, in
-            subfolders too; an archive needs no `y_train`. A test part is left
-            out.
+            subfolders too; arrays need no labels. A test part is left out.
         max_pixels: an encoded image with more pixels is refused.
 
     Returns:
@@ -70,8 +70,8 @@ def load(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
     if kind == "folder" and path:
         images = _folder(path, max_pixels)
         files = images.items
-    elif kind == "npz" and path:
-        raw = npz_files.load_npz(path, labelled=False)
+    elif kind in _ARRAYS and path:
+        raw = _ARRAYS[kind](path, labelled=False)
         images, files = raw.images, raw.files
     else:
         raw = loaders.load(name, max_pixels)
@@ -179,15 +179,15 @@ def of_images(images: np.ndarray | IndexedImages, frame=None) -> ImageData:
 
 def _join(first, second):
     """Joins images that may be arrays or files."""
-    arrays = [part for part in (first, second) if isinstance(part, np.ndarray)]
-    if len(arrays) == 2:
-        shared = pixel_values.share_range(
-            {"labelled": first, "unlabelled": second}
-        )
-        first, second = shared.values()
-    elif any(array.dtype != np.uint8 for array in arrays):
-        raise InputError(
-            "Beside image files, arrays of images must be uint8. "
-            f"Received: {arrays[0].dtype}"
-        )
-    return _Joined(first, second)
+    parts = [first, second]
+    arrays = [part for part in parts if hasattr(part, "dtype")]
+    if any(array.dtype != np.uint8 for array in arrays):
+        if len(arrays) < len(parts):
+            raise InputError(
+                "Beside image files, arrays of images must be uint8. "
+                f"Received: {arrays[0].dtype}"
+            )
+        names, arrays = ("labelled", "unlabelled"), map(np.asarray, parts)
+        shared = dict(zip(names, arrays, strict=True))
+        parts = pixel_values.share_range(shared).values()
+    return _Joined(*parts)

@@ -12,7 +12,7 @@ from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import statistics
 from tf_transfer.experiment.methods import METHODS, base
-from tf_transfer.experiment.records import run_data
+from tf_transfer.experiment.records import loaded_data
 from tf_transfer.experiment.records.results import Result
 from tf_transfer.experiment.records.run_data import FinishedRun
 from tf_transfer.experiment.statistics import Row
@@ -73,7 +73,7 @@ def rewrite(run: str | os.PathLike) -> pathlib.Path:
 
 def _reloaded(run: FinishedRun, part: str) -> ImageData | None:
     try:
-        return run_data.reload(run, part)
+        return loaded_data.reload(run, part)
     except InputError as error:
         progress.warn(f"No images of the {part} are shown. {error}")
         return None
@@ -88,7 +88,7 @@ def _page(
     rows = statistics.summary(results, methods)
     chosen = next(row for row in rows if row.chosen)
     first = statistics.first_seed(results, chosen.method)
-    split = target and run_data.split(run, target, first.seed)
+    split = target and loaded_data.split(run, target, first.seed)
     table = run.weight_table
     learned = [r for r in results if METHODS[r.method].learns_weights]
     predictions = run.predictions(first, split and len(split.test.labels))

@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from tf_transfer.errors import InputError
 from tf_transfer.utils.storage import archives
 
 
@@ -70,3 +71,39 @@ def test_any_changed_byte_is_one_of_the_named_errors():
         changed[place] ^= 0xFF
         with contextlib.suppress(archives.DAMAGED):
             archives.read_npz(io.BytesIO(bytes(changed)), ["a"], most=10**6)
+
+
+def test_large_arrays_that_are_not_compressed_are_mapped(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "_MAPPED", 300)
+    expected = {
+        "rows": np.arange(60.0).reshape(4, 15),
+        "columns": np.asfortranarray(np.arange(60.0).reshape(4, 15)),
+        "small": np.arange(3),
+    }
+    np.savez(tmp_path / "a.npz", **expected)
+    found = archives.read_arrays(
+        tmp_path / "a.npz", ["rows"], ["columns", "small", "x"]
+    )
+    assert set(found) == set(expected)
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, expected[name])
+        assert isinstance(array, np.memmap) == (name != "small")
+        assert not array.flags.writeable or name == "small"
+    np.savez_compressed(tmp_path / "a.npz", **expected)
+    for array in archives.read_arrays(tmp_path / "a.npz", ["rows"]).values():
+        assert not isinstance(array, np.memmap)
+
+
+def test_damage_of_what_is_mapped_is_one_of_the_named_errors(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(archives, "_MAPPED", 100)
+    path = tmp_path / "a.npz"
+    np.savez(path, a=np.arange(40.0))
+    content = path.read_bytes()
+    for place in range(len(content)):
+        changed = bytearray(content)
+        changed[place] ^= 0xFF
+        path.write_bytes(changed)
+        with contextlib.suppress(InputError, *archives.DAMAGED):
+            archives.read_arrays(path, ["a"])

@@ -17,7 +17,7 @@ from tf_transfer.datl import shaping
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import config_checks, defaults
 from tf_transfer.experiment.methods import METHODS, base
-from tf_transfer.experiment.records import run_data
+from tf_transfer.experiment.records import loaded_data
 from tf_transfer.training import distribution
 from tf_transfer.utils.progress import note
 
@@ -108,12 +108,12 @@ def load(
         resources.check_settings(config)
     # The target first: it is small, so its errors show at once.
     settings = config.data
-    target, unlabelled = run_data.whole_target(
+    target, unlabelled = loaded_data.whole_target(
         settings,
         target or settings.target,
         unlabelled or settings.unlabelled,
     )
-    source = run_data.whole(settings, "source", source or settings.source)
+    source = loaded_data.whole(settings, "source", source or settings.source)
     if target is None and not labels:
         target, unlabelled = unlabelled, None
     _check_target(target, labels)

@@ -4,6 +4,8 @@
 `digits`         scikit-learn's handwritten digits (the embedded target)
 `npz:PATH`       a NumPy archive with `x_train`, `y_train` and, optionally,
                  `x_test`, `y_test`, `class_names`
+`npy:PATH`       an array of images, with labels beside; see
+                 `formats.npy_files`
 `folder:PATH`    a folder per class with image files (jpeg, png and others)
 `tfrecord:GLOB`  TFRecord files of `tf.train.Example`; see `formats.tfrecords`
 `csv:PATH`       a table of image files and classes; see `formats.csv_files`
@@ -18,6 +20,7 @@ from tf_transfer.data.raw.formats import (
     csv_files,
     folders,
     hf_sets,
+    npy_files,
     npz_files,
     tfds_sets,
     tfrecords,
@@ -29,6 +32,7 @@ LOADERS: dict[str, Callable[..., RawImages]] = {
     "glyphs": embedded.load_glyphs,
     "digits": embedded.load_digits,
     "npz": npz_files.load_npz,
+    "npy": npy_files.load_npy,
     "folder": folders.load_folder,
     "tfrecord": tfrecords.load_tfrecord,
     "csv": csv_files.load_csv,
@@ -51,9 +55,10 @@ def load(name: str, max_pixels: int = MAX_PIXELS) -> RawImages:
     takes_path = kind not in ("glyphs", "digits")
     if kind not in LOADERS or takes_path != bool(path):
         raise InputError(
-            "Unknown data set; choose glyphs, digits, npz:PATH, folder:PATH, "
-            f"tfrecord:GLOB, csv:PATH, hf:PATH or tfds:NAME. Received: {name!r}"
+            "Unknown data set; choose glyphs, digits, npz:PATH, npy:PATH, "
+            "folder:PATH, tfrecord:GLOB, csv:PATH, hf:PATH or tfds:NAME. "
+            f"Received: {name!r}"
         )
-    if kind == "npz":
-        return npz_files.load_npz(path)
+    if kind in ("npz", "npy"):
+        return LOADERS[kind](path)
     return LOADERS[kind](path, max_pixels) if takes_path else LOADERS[kind]()

@@ -77,6 +77,8 @@ def share_range(parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     [0.20000000298023224, 0.20000000298023224]
     """
     parts = {name: part for name, part in parts.items() if part.size}
+    if all(part.dtype == np.uint8 for part in parts.values()):
+        return parts
     largest = {name: float(part.max()) for name, part in parts.items()}
     types = {part.dtype.newbyteorder("=") for part in parts.values()}
     received = ", ".join(

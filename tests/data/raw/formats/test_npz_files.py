@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tf_transfer.data import loading, unlabelled
 from tf_transfer.data.raw import loaders
 from tf_transfer.errors import InputError
 from tf_transfer.utils.storage import archives
@@ -141,3 +142,36 @@ def test_an_archive_that_does_not_fit_is_refused_before_it_is_unpacked(
     monkeypatch.setattr(np.lib.format, "read_array", None)
     with pytest.raises(InputError, match="have 410400 bytes, more than 10000"):
         loaders.load(f"npz:{path}")
+
+
+@pytest.mark.parametrize("test_part", [False, True])
+def test_large_arrays_stay_in_the_archive(tmp_path, monkeypatch, test_part):
+    monkeypatch.setattr(archives, "_MAPPED", 1_000)
+    rng = np.random.default_rng(0)
+    found = {}
+    x = rng.integers(0, 256, (40, 9, 9), np.uint8)
+    parts = {"x_train": x, "y_train": np.arange(40) % 4}
+    if test_part:
+        parts |= {"x_test": x[:20], "y_test": np.arange(20) % 4}
+    for save in (np.savez, np.savez_compressed):
+        path = tmp_path / f"{save.__name__}.npz"
+        save(path, **parts)
+        raw = loaders.load(f"npz:{path}")
+        found[save] = raw
+        in_file = not isinstance(raw.images, np.ndarray) or isinstance(
+            raw.images, np.memmap
+        )
+        assert in_file == (save is np.savez)
+    mapped, unpacked = found.values()
+    np.testing.assert_array_equal(np.asarray(mapped.images), unpacked.images)
+    np.testing.assert_array_equal(mapped.labels, unpacked.labels)
+    framed = [
+        loading.frame(raw, 8, 1, memory_share=share, cache=str(tmp_path / "c"))
+        for raw in (mapped, unpacked)
+        for share in (1, 0)
+    ]
+    for each in framed[1:]:
+        np.testing.assert_array_equal(np.asarray(each.images), framed[0].images)
+        assert each.fingerprint() == framed[0].fingerprint()
+    joined = unlabelled.frame_together(mapped, mapped, size=8, channels=1)
+    np.testing.assert_array_equal(joined[0].images, joined[1].images)

@@ -1,0 +1,145 @@
+"""Images/s of photographs that are decoded as they are needed. Prints JSON.
+
+The photographs, JPEG files of 500x375 pixels, are made by this script. They
+are read in random order and framed to 224x224, in batches. Against this stand
+pipelines that a user would write with tf.data: read, decode, resize. One scales
+with `antialias=True`, as the package does, and one without, which skips three
+of five pixels. The last row puts `resample` before the decoding.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import tempfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pairs
+import tensorflow as tf
+
+import tf_transfer as tt
+from tf_transfer.data import loading, shuffling
+
+SIDE, CLASSES = 224, 10
+
+
+def make(folder: pathlib.Path, count: int) -> None:
+    """Writes photographs: blurred noise with a little sharp noise."""
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        blurred = tf.image.resize(
+            rng.integers(0, 256, (24, 32, 3)), (375, 500), "bicubic"
+        )
+        image = blurred.numpy() + rng.normal(0, 8, (375, 500, 3))
+        content = tf.io.encode_jpeg(
+            np.clip(image, 0, 255).astype(np.uint8), quality=90
+        )
+        file = folder / f"class {i % CLASSES}" / f"{i}.jpg"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(content.numpy())
+
+
+def by_hand(paths, labels, batch: int, antialias: bool) -> tf.data.Dataset:
+    def read(path, label):
+        image = tf.io.decode_jpeg(tf.io.read_file(path), 3)
+        image = tf.image.resize(image, (SIDE, SIDE), antialias=antialias)
+        return image / 255.0, label
+
+    return (
+        tf.data.Dataset.from_tensor_slices((paths, labels))
+        .shuffle(len(paths), seed=0)
+        .repeat()
+        .map(read, tf.data.AUTOTUNE)
+        .batch(batch)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def whole(data, batch: int) -> tf.data.Dataset:
+    return data.shuffled_batches(batch, seed=0)
+
+
+def resampled(data, batch: int) -> tf.data.Dataset:
+    """The same images, drawn by unequal weights before they are decoded."""
+    weights = tt.ImportanceWeights(CLASSES)
+    target = np.linspace(0.5, 1.5, CLASSES) / CLASSES
+    weights.update(target, data.prior)
+    labels = tf.constant(data.labels)
+    indices = shuffling.shuffled(len(data.labels), batch_size=batch, seed=0)
+    pairs_of = indices.map(lambda i: (i, tf.gather(labels, i)))
+    return data.gather(
+        weights.resample(pairs_of, seed=0).map(lambda i, label: i)
+    )
+
+
+def taking(dataset: tf.data.Dataset, batches: int):
+    """Returns a function that reads some batches of a running pipeline."""
+    iterator = iter(dataset)
+    for _ in range(4):  # until all stages are at work
+        next(iterator)
+
+    def take():
+        for _ in range(batches):
+            next(iterator)
+
+    return take
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--photographs", type=int, default=1_000)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batches", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        make(folder, options.photographs)
+        data = loading.load(f"folder:{folder}", SIDE, 3, decode="as_needed")
+        paths = sorted(map(str, folder.rglob("*.jpg")))
+        labels = np.zeros(len(paths), np.int32)
+        names = "ours", "resampled", "antialiased", "plain"
+        both = (
+            by_hand(paths, labels, options.batch, antialias)
+            for antialias in (True, False)
+        )
+        made = (make(data, options.batch) for make in (whole, resampled))
+        pipelines = dict(zip(names, (*made, *both), strict=True))
+        seconds = {}
+        for one, other in (
+            ("ours", "antialiased"),
+            ("ours", "plain"),
+            ("resampled", "ours"),
+        ):
+            functions = {
+                each: taking(pipelines[each], options.batches)
+                for each in (one, other)
+            }
+            seconds[one, other] = pairs.in_turn(functions, options.rounds)
+            del functions
+    what = "photographs decoded as needed: images/s"
+    against = {
+        ("ours", "antialiased"): (what, "tf.data with antialias", 0.95),
+        ("ours", "plain"): (what, "tf.data without antialias", 0.95),
+        ("resampled", "ours"): (f"`resample` before {what}", "without", 0.97),
+    }
+    for (one, other), times in seconds.items():
+        what, whom, least = against[one, other]
+        rate = options.batch * options.batches / np.median(times[one])
+        rows.append(
+            pairs.row(
+                what,
+                whom,
+                times[other] / times[one],
+                least=least,
+                images_per_second=pairs.rounded(rate),
+            )
+        )
+    print(json.dumps({"rows": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
