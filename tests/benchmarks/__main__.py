@@ -40,6 +40,7 @@ PARTS = {
     "--images 16 32 --batch 4 8",
     "accelerator": "--cpu --precision=float32 --rounds=1 --steps=1 --batch=8 "
     "--encoder=small --side=8 --images=64 --classes=4 --credits feature",
+    "photographs": "--photographs=20 --batch=4 --batches=2 --rounds=1",
     "main_job": "--configs glyphs_to_digits --seeds=1 --methods scratch "
     "--quick",
 }

@@ -181,11 +181,12 @@ def free_ports(count):
 class Cluster:
     """Two workers on this machine that run one command together."""
 
-    def __init__(self, command):
+    def __init__(self, command, caches=("", "")):
         addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
         self.commands = [
             helpers.started(
                 [*command, "--config.strategy=multi_worker"],
+                TF_TRANSFER_CACHE=str(caches[index]),
                 TF_CONFIG=json.dumps(
                     {
                         "cluster": {"worker": addresses},
@@ -227,13 +228,12 @@ def test_two_workers_equal_one_process_and_the_chief_writes(tmp_path):
         helpers.tiny_command(tmp_path, name, methods)
         for name in ("pair", "alone")
     )
-    stored = [
-        "--config.data.memory_share=0",
-        f"--config.data.cache={tmp_path}/cache",
-    ]
-    with Cluster([*pair, *stored]) as workers:  # each reads its own rows
+    pair.append("--config.data.memory_share=0")
+    caches = tmp_path / "first", tmp_path / "second"
+    with Cluster(pair, caches) as workers:  # each reads its own rows
         workers.finish()
-    assert list((tmp_path / "cache").rglob("images.bin"))
+    for cache in caches:
+        assert len(list(cache.rglob("images.bin"))) == 2
     with helpers.started(alone) as alone:
         status, errors = helpers.ended(alone, timeout=400)
     assert status == 0, errors

@@ -10,7 +10,8 @@ from tf_transfer import config
 WIDTH = 79
 
 _DATA = """\
-Data sets: glyphs, digits, npz:PATH, folder:PATH, tfds:NAME; + joins sources."""
+Data sets: glyphs, digits, npz:PATH, npy:PATH, folder:PATH, csv:PATH,
+tfrecord:GLOB, hf:PATH, tfds:NAME; + joins sources."""
 
 CONFIG = """\
 --config=FILE   a Python file whose get_config() returns an Experiment; by
