@@ -68,10 +68,9 @@ def resampled(data, batch: int) -> tf.data.Dataset:
     weights.update(target, data.prior)
     labels = tf.constant(data.labels)
     indices = shuffling.shuffled(len(data.labels), batch_size=batch, seed=0)
-    pairs_of = indices.map(lambda i: (i, tf.gather(labels, i)))
-    return data.gather(
-        weights.resample(pairs_of, seed=0).map(lambda i, label: i)
-    )
+    labelled = indices.map(lambda i: (i, tf.gather(labels, i)))
+    drawn = weights.resample(labelled, seed=0).map(lambda i, label: i)
+    return data.gather(drawn)
 
 
 def taking(dataset: tf.data.Dataset, batches: int):
@@ -87,59 +86,54 @@ def taking(dataset: tf.data.Dataset, batches: int):
     return take
 
 
-def main() -> None:
+COMPARED = (
+    ("ours", "antialiased", "tf.data with antialias", 0.95),
+    ("ours", "plain", "tf.data without antialias", 0.95),
+    ("resampled", "ours", "without `resample`", 0.97),
+)
+
+
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photographs", type=int, default=1_000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--batches", type=int, default=60)
-    parser.add_argument("--rounds", type=int, default=7)
-    options = parser.parse_args()
-    rows = []
+    parser.add_argument("--rounds", type=int, default=9)
+    return parser
+
+
+def run(options: argparse.Namespace) -> dict:
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         make(folder, options.photographs)
         data = loading.load(f"folder:{folder}", SIDE, 3, decode="as_needed")
         paths = sorted(map(str, folder.rglob("*.jpg")))
         labels = np.zeros(len(paths), np.int32)
-        names = "ours", "resampled", "antialiased", "plain"
-        both = (
-            by_hand(paths, labels, options.batch, antialias)
-            for antialias in (True, False)
-        )
-        made = (make(data, options.batch) for make in (whole, resampled))
-        pipelines = dict(zip(names, (*made, *both), strict=True))
-        seconds = {}
-        for one, other in (
-            ("ours", "antialiased"),
-            ("ours", "plain"),
-            ("resampled", "ours"),
-        ):
-            functions = {
-                each: taking(pipelines[each], options.batches)
-                for each in (one, other)
-            }
-            seconds[one, other] = pairs.in_turn(functions, options.rounds)
-            del functions
-    what = "photographs decoded as needed: images/s"
-    against = {
-        ("ours", "antialiased"): (what, "tf.data with antialias", 0.95),
-        ("ours", "plain"): (what, "tf.data without antialias", 0.95),
-        ("resampled", "ours"): (f"`resample` before {what}", "without", 0.97),
+        batch = options.batch
+        pipelines = {
+            "ours": whole(data, batch),
+            "resampled": resampled(data, batch),
+            "antialiased": by_hand(paths, labels, batch, True),
+            "plain": by_hand(paths, labels, batch, False),
+        }
+        return {"rows": [row(pipelines, *each, options) for each in COMPARED]}
+
+
+def row(pipelines, one: str, other: str, against: str, least: float, options):
+    functions = {
+        name: taking(pipelines[name], options.batches) for name in (one, other)
     }
-    for (one, other), times in seconds.items():
-        what, whom, least = against[one, other]
-        rate = options.batch * options.batches / np.median(times[one])
-        rows.append(
-            pairs.row(
-                what,
-                whom,
-                times[other] / times[one],
-                least=least,
-                images_per_second=pairs.rounded(rate),
-            )
-        )
-    print(json.dumps({"rows": rows}, indent=1))
+    seconds = pairs.in_turn(functions, options.rounds)
+    images = options.batch * options.batches
+    first = "`resample` before " if one == "resampled" else ""
+    return pairs.row(
+        f"{first}photographs decoded as needed: images/s",
+        against,
+        seconds[other] / seconds[one],
+        least=least,
+        images_per_second=pairs.rounded(images / np.median(seconds[one])),
+    )
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(run(parser().parse_args()), indent=1))
