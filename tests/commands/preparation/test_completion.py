@@ -54,3 +54,20 @@ def test_settings_of_several_targets_suit_all(tmp_path):
     assert (shared.data.image_size, shared.data.channels) == (30, 3)
     assert shared.encoder.form == "pooled"
     assert config == Experiment(data=config.data)
+
+
+def test_steps_follow_from_the_classes_that_are_used(tmp_path):
+    for name, classes in (("target", "abcd"), ("more", "ef")):
+        np.savez(
+            tmp_path / f"{name}.npz",
+            x_train=RNG.integers(0, 256, (400, 9, 9), np.uint8),
+            y_train=np.arange(400) % len(classes),
+            class_names=list(classes),
+        )
+    config = Experiment()
+    config.data.target = f"npz:{tmp_path}/target.npz+npz:{tmp_path}/more.npz"
+    config.data.labels_per_class = 40
+    for classes, labels in (((), 240), (("a", "c"), 80), (("a", "e"), 80)):
+        config.data.target_classes = classes
+        _, chosen = completion.completed(config, None, None, None)
+        assert f"on {labels} labelled ones" in " ".join(chosen)

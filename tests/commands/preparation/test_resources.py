@@ -10,7 +10,7 @@ from tf_transfer.commands import compare, weights
 from tf_transfer.commands.preparation import resources
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
-from tf_transfer.experiment.records import run_data
+from tf_transfer.experiment.records import loaded_data
 from tf_transfer.models import small_encoders
 from tf_transfer.utils import environment
 
@@ -61,7 +61,7 @@ def test_large_images_of_a_new_run_are_not_even_loaded(
     monkeypatch, tmp_path, command
 ):
     monkeypatch.setattr(environment, "memory", lambda: 8 << 30)
-    monkeypatch.setattr(run_data, "whole", None)
+    monkeypatch.setattr(loaded_data, "whole", None)
     config = glyphs_to_digits.get_config()
     config.data.image_size = 2000
     with pytest.raises(InputError, match=r"8\.0 GiB; .*`data.image_size`"):

@@ -76,3 +76,14 @@ def test_damaged_files_are_passed_over(tmp_path):
     assert (found.side, found.coloured) == (5, True)
     with pytest.raises(InputError, match=r"cannot be read.* Received: .*bad"):
         survey.survey(raw(EncodedImages(files[1:])))
+
+
+def test_only_the_classes_that_are_used_count():
+    images = np.zeros((12, 9, 9), np.uint8)
+    labels, test = np.arange(12) % 4, np.array([0, 1])
+    data = RawImages(images, labels, ["a", "b", "c", "d"], test)
+    found = survey.survey(data, classes=["b", "d", "x"])
+    assert (found.count, found.classes) == (5, 2)
+    everything = survey.survey(data)
+    assert (everything.count, everything.classes) == (10, 4)
+    assert survey.survey(data, classes=["x"]) == everything

@@ -143,14 +143,19 @@ def _surveys(
 ) -> Iterator[Survey]:
     """Yields a survey of each data set of source or target."""
     settings = config.data
-    if isinstance(data, RawImages):
-        yield survey(data, part)
-        return
+    classes = getattr(settings, f"{part}_classes", ())
+    if isinstance(data, ImageData):
+        data = RawImages(data.images, data.labels, data.class_names, data.test)
     if data is not None:
-        images = data.images, data.labels, data.class_names, data.test
-        yield survey(RawImages(*images), part)
+        yield survey(data, part, classes)
         return
     load = loaders.load if part != "unlabelled" else unlabelled_images.load
     names = getattr(settings, part)
-    for name in loading.part_names(names) if names else ():
-        yield survey(load(name, settings.max_pixels), name)
+    names = loading.part_names(names) if names else []
+    found = []
+    for name in names:
+        raw = load(name, settings.max_pixels)
+        used = bool({*classes} & {*raw.class_names})
+        found.append((used, survey(raw, name, classes)))
+    some = any(used for used, _ in found)
+    yield from (each for used, each in found if used or not some)

@@ -1,6 +1,7 @@
 """What a sample of raw images shows, before their size is decided."""
 
 import dataclasses
+from collections.abc import Collection
 
 import numpy as np
 
@@ -42,12 +43,15 @@ class Survey:
     plain: bool
 
 
-def survey(raw: RawImages, name: str = "data") -> Survey:
+def survey(
+    raw: RawImages, name: str = "data", classes: Collection[str] = ()
+) -> Survey:
     """Looks at up to 200 images, drawn at random but always the same.
 
     Args:
         raw: the images; the test part is not looked at.
         name: of the data set, for error messages.
+        classes: names of those that are used; if none is there, all are.
 
     Raises:
         InputError: if there are no images, none can be read, or one has a
@@ -56,14 +60,17 @@ def survey(raw: RawImages, name: str = "data") -> Survey:
     if not len(raw.labels):
         raise InputError(f"The data set has no images. Received: {name!r}")
     try:
-        return _survey(raw)
+        return _survey(raw, classes)
     except InputError as error:
         raise InputError(f"Data set {name!r}: {error}") from error
 
 
-def _survey(raw: RawImages) -> Survey:
+def _survey(raw: RawImages, classes: Collection[str]) -> Survey:
     pool = raw.outside_test()
     pool = pool if len(pool) else np.arange(len(raw.labels))
+    chosen = [c for c, n in enumerate(raw.class_names) if n in set(classes)]
+    used = pool[np.isin(np.asarray(raw.labels)[pool], chosen)]
+    pool = used if len(used) else pool
     sample = np.random.default_rng(0).permutation(pool)[:_SAMPLE]
     reader = reading.ImageReader(raw.images)
     images, sides = [], []
@@ -76,7 +83,7 @@ def _survey(raw: RawImages) -> Survey:
         reader.check(skip=False)
     return Survey(
         count=len(pool),
-        classes=len(raw.class_names),
+        classes=len(chosen) if len(used) else len(raw.class_names),
         has_test=raw.test is not None,
         side=int(np.median(sides)),
         coloured=sum(map(_is_coloured, images))
