@@ -169,9 +169,16 @@ class Datl:
     """How the importance weights are estimated, shaped and applied.
 
     Attributes:
-        estimator: `mean`, `em` or `bbse`.
+        estimator: `mean`, `em`, `bbse` or `lift`; see
+            `datl.estimate_target_prior`.
         temperature: softens the generalist's predictions.
         calibrate: first fit a temperature on held-out source images.
+        shape: `ratio` gives a class the weight P_t / P_s, as shaped below;
+            `cut` gives equal weights to the classes of the largest ratios, as
+            many as `repeats` asks for, and none to the others.
+        repeats: how often the pre-training may draw an image, on average over
+            those of a class; what a weight is above that goes to the next
+            classes. 0 for no limit.
         temper: exponent of P_t / P_s.
         clip: the largest ratio; 0 for no limit.
         floor: the smallest ratio.
@@ -184,9 +191,11 @@ class Datl:
             the model in training; 0 for none.
     """
 
-    estimator: str = setting("mean", one_of("mean", "em", "bbse"))
+    estimator: str = setting("mean", one_of("mean", "em", "bbse", "lift"))
     temperature: float = setting(1.0, positive)
     calibrate: bool = False
+    shape: str = setting("ratio", one_of("ratio", "cut"))
+    repeats: float = setting(0.0, not_negative)
     temper: float = setting(1.0, not_negative)
     clip: float = setting(0.0, not_negative)
     floor: float = setting(0.0, not_negative)

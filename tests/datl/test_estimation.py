@@ -271,18 +271,32 @@ def test_two_replicas_equal_one(mirrored):
     np.testing.assert_allclose(one.interval, two.interval, atol=1e-6)
 
 
-def test_memory_is_bounded_and_the_rows_are_a_uniform_sample(
-    monkeypatch,
-):
-    monkeypatch.setattr(estimation, "_MOST_ROWS", 200)
-    rows = estimation._Rows(1)
-    for start in range(0, 10_000, 250):
-        rows.add(np.arange(start, start + 250.0)[:, None])
-    assert rows.sample.shape == (200, 1)
-    assert rows.count == 10_000
-    assert rows.mean[0] == pytest.approx(4999.5)
-    assert rows.sample.mean() == pytest.approx(5000, abs=700)
-    assert len(np.unique(rows.sample)) == 200
+def test_lift_finds_what_a_biased_model_is_sure_of_never():
+    """Its outputs favour class 0 for every image, and differ little."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 3000)
+    images = rng.normal(size=(3000, 1, 1, 3)).astype(np.float32)
+    images[..., 0, 0, :] += np.eye(3)[labels]
+    model = logit_model()
+    model.set_weights([0.1 * np.eye(3)])
+    model.add(keras.layers.Rescaling(1.0, offset=[0.2, 0.0, 0.0]))
+    source = tf.data.Dataset.from_tensor_slices((images, labels)).batch(500)
+    target = images[labels == 2][:200]
+    mean, lift = (
+        estimation.estimate_target_prior(
+            model, target, PRIOR, estimator=estimator, held_out=source
+        )
+        for estimator in ("mean", "lift")
+    )
+    assert mean.prior.argmax() == 0
+    assert lift.prior.argmax() == 2
+    assert lift.prior.sum() == pytest.approx(1)
+    assert np.all(lift.interval[0] <= lift.prior + 1e-6)
+    assert np.all(lift.prior <= lift.interval[1] + 1e-6)
+    everything = estimation.estimate_target_prior(
+        model, images, PRIOR, estimator="lift", held_out=source
+    )
+    np.testing.assert_allclose(everything.prior, PRIOR, atol=0.02)
 
 
 def test_probabilities_are_understood():
@@ -352,6 +366,7 @@ def test_a_rectifier_does_not_hide_pixels_that_are_not_finite(value):
         ({"temperature": -1.0}, "`temperature` must be positive"),
         ({"estimator": "guess"}, "Unknown estimator"),
         ({"estimator": "bbse"}, "need `held_out`"),
+        ({"estimator": "lift"}, "need `held_out`"),
         ({"calibrate": True}, "need `held_out`"),
     ],
 )

@@ -75,3 +75,71 @@ def test_shaping_refuses(settings):
     prior = np.full(2, 0.5)
     with pytest.raises(InputError, match="Received: "):
         shaping.importance_weights(prior, prior, **settings)
+
+
+TARGET, SOURCE = np.array([0.6, 0.2, 0.1, 0.1]), np.array([0.1, 0.2, 0.3, 0.4])
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"),
+    [
+        # Ratios 6, 1, 1/3, 1/4; the first takes .2, the others share .8 of .4.
+        (2, [2, 2, 2 / 3, 1 / 2]),
+        # .7 of .4: 7/4 as much as before.
+        (3, [3, 7 / 4, 7 / 12, 7 / 16]),
+        (10, [6, 1, 1 / 3, 1 / 4]),
+        (1, [1, 1, 1, 1]),
+        (0.5, [1, 1, 1, 1]),
+    ],
+)
+def test_what_is_above_the_largest_weight_goes_to_the_others(most, expected):
+    weights = shaping.importance_weights(TARGET, SOURCE, most=most)
+    np.testing.assert_allclose(weights, expected)
+    assert weights @ SOURCE == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"most": 2}, [2, 2, 4 / 3, 0]),
+        ({"most": 4}, [4, 3, 0, 0]),
+        ({"most": 20}, [10, 0, 0, 0]),
+        ({"most": 0.5}, [1, 1, 1, 1]),
+        ({"most": 2, "reverse": True}, [0, 0, 2 / 3, 2]),
+        ({"most": 2, "top_k": 2}, [10 / 3, 10 / 3, 0, 0]),
+    ],
+)
+def test_a_cut_gives_the_best_classes_the_largest_weight(settings, expected):
+    weights = shaping.importance_weights(
+        TARGET, SOURCE, temper=np.inf, **settings
+    )
+    np.testing.assert_allclose(weights, expected)
+    assert weights @ SOURCE == pytest.approx(1)
+
+
+def test_a_cut_is_the_limit_of_a_large_exponent():
+    rng = np.random.default_rng(0)
+    target, source = rng.dirichlet(np.ones(30)), rng.dirichlet(np.ones(30) * 9)
+    settings = {"most": 4.0}
+    near, limit = (
+        shaping.importance_weights(target, source, temper=temper, **settings)
+        for temper in (200.0, np.inf)
+    )
+    np.testing.assert_allclose(near, limit, atol=0.2)
+
+
+def test_too_few_classes_with_a_weight_share_all():
+    weights = shaping.importance_weights([0.9, 0.1, 0.0, 0.0], SOURCE, most=2.0)
+    np.testing.assert_allclose(weights, [10 / 3, 10 / 3, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"most": 0.0}, "`most` must be positive"),
+        ({"temper": np.inf}, "needs `most`"),
+    ],
+)
+def test_refuses_a_largest_weight(settings, message):
+    with pytest.raises(InputError, match=message):
+        shaping.importance_weights(TARGET, SOURCE, **settings)

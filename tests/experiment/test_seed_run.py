@@ -123,16 +123,30 @@ def test_unweighted_pre_training_is_shared(tmp_path):
     assert run.cache.history["pretraining"] == logs
 
 
-def test_the_sample_holds_at_most_twenty_images_of_every_class(
-    tmp_path,
-):
+def test_repeats_limit_the_weights(tmp_path):
     run, _ = helpers.seed_run(tmp_path)
-    ((_, labels),) = run.source_sample
-    np.testing.assert_array_equal(np.bincount(labels), [20] * 8)
+    prior = run.source.prior
+    images = run.config.pretraining.steps * run.config.pretraining.batch_size
+    passes = images / len(run.source.labels)
+    run.config.datl.repeats = 2 * passes
+    limited = run.importance()
+    target = np.array([*[0.02] * 7, 0.86])
+    limited.update(target, prior)
+    assert limited.numpy().max() == pytest.approx(2, abs=1e-5)
+    run.config.datl.shape = "cut"
+    cut = run.importance()
+    rising = np.arange(1, 9) / 36
+    cut.update(rising, prior)
+    np.testing.assert_allclose(cut.numpy(), [*[0] * 4, *[2] * 4], atol=1e-5)
+
+
+def test_weights_may_be_given_instead_of_estimated(tmp_path):
     run, _ = helpers.seed_run(tmp_path)
-    run.source = helpers.blobs(per_class=30, classes=8)
-    ((_, labels),) = run.source_sample
-    np.testing.assert_array_equal(np.bincount(labels), [20] * 8)
+    importance = run.importance()
+    importance.assign(np.arange(8), run.source.prior)
+    given = importance.numpy()
+    run.pretrain(importance, estimate=False)
+    np.testing.assert_array_equal(importance.numpy(), given)
 
 
 def test_a_related_head_starts_from_what_the_images_look_like(tmp_path):

@@ -13,15 +13,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_transfer.datl import confusion, label_shift
+from tf_transfer.datl import confusion, label_shift, lift
 from tf_transfer.datl.diagnostics import bootstrap_interval
+from tf_transfer.datl.running_rows import RunningRows
 from tf_transfer.errors import InputError
 from tf_transfer.models.inference import as_batches, as_logits, stream_outputs
 from tf_transfer.utils import checks, progress, tf_data, weighting
 
-ESTIMATORS = ("mean", "em", "bbse")
-_MOST_ROWS = 10_000
-_MOST_BYTES = 2**28
+ESTIMATORS = ("mean", "em", "bbse", "lift")
 _BATCH = 256
 _ONE_CLASS = 0.99
 _MANY = 20
@@ -48,44 +47,6 @@ class TargetPrior:
     interval: np.ndarray | None
     count: int
     temperature: float
-
-
-class _Rows:
-    """A running mean of rows, and a uniform sample of them.
-
-    Args:
-        width: length of a row.
-        sample: False for the mean alone.
-        seed: of the sample.
-    """
-
-    def __init__(self, width: int, sample: bool = True, seed: int = 0):
-        fits = _MOST_BYTES // (4 * width)
-        self.capacity = max(100, min(_MOST_ROWS, fits)) if sample else 0
-        self._buffer = np.empty((self.capacity, width), np.float32)
-        self.total = np.zeros(width)
-        self.count = 0
-        self._rng = np.random.default_rng(seed)
-
-    def add(self, rows: np.ndarray) -> None:
-        """Adds rows `[B, width]` (Vitter's algorithm R)."""
-        early = rows[: self.capacity - len(self.sample)]
-        self._buffer[self.count :][: len(early)] = early
-        late = rows[len(early) :]
-        before = self.count + len(early)
-        places = self._rng.integers(0, before + 1 + np.arange(len(late)))
-        chosen = places < self.capacity
-        self._buffer[places[chosen]] = late[chosen]
-        self.total += rows.sum(axis=0, dtype=np.float64)
-        self.count += len(rows)
-
-    @property
-    def sample(self) -> np.ndarray:
-        return self._buffer[: self.count]
-
-    @property
-    def mean(self) -> np.ndarray:
-        return self.total / self.count
 
 
 def count_source_prior(
@@ -155,10 +116,13 @@ def estimate_target_prior(
             3); `"em"`, maximum likelihood (Saerens et al. 2002), or
             `"bbse"`, from the confusion matrix (Lipton et al. 2018). The
             last two assume that the target's classes are among the source's.
+            `"lift"` compares target with source images class by class, and
+            suits a model that knows little of its source; see `lift`.
         temperature: divides the logits; Ngiam et al. use 2.0.
         from_logits: whether the model returns logits or probabilities.
         held_out: batches of source `(images, labels)` that the model was not
-            trained on, for `"bbse"` and for calibration.
+            trained on, for `"bbse"` and for calibration; any source images
+            for `"lift"`, 2,000 or more.
         calibrate: whether to fit a temperature on `held_out` first.
         bootstrap: samples for the interval; 0 for no interval. For more than
             10,000 images, the interval is that of a sample of 10,000, and so
@@ -191,10 +155,11 @@ def estimate_target_prior(
         raise InputError(
             f"`temperature` must be positive. Received: {temperature=}"
         )
-    if held_out is None and (calibrate or estimator == "bbse"):
+    if held_out is None and (calibrate or estimator in ("bbse", "lift")):
         raise InputError(
-            "Calibration and the bbse estimator need `held_out` source "
-            f"images. Received: {estimator=}, {calibrate=}, held_out=None"
+            "Calibration and the estimators bbse and lift need `held_out` "
+            f"source images. Received: {estimator=}, {calibrate=}, "
+            "held_out=None"
         )
     prior = checks.check_prior(source_prior)
     batches = as_batches(images, model)
@@ -202,14 +167,21 @@ def estimate_target_prior(
     if calibrate:
         temperature *= _calibration(model, held_out, len(prior), from_logits)
     outputs = stream_outputs(model, batches)
-    target = _Rows(len(prior), sample=bool(bootstrap) or estimator == "em")
+    target = RunningRows(
+        len(prior), sample=bool(bootstrap) or estimator == "em"
+    )
+    to_rows = functools.partial(label_shift.softmax, temperature=temperature)
+    if estimator == "lift":
+        to_rows = _lifts(model, held_out, len(prior), from_logits)
     for logits, _ in _checked(outputs, len(prior), from_logits):
-        target.add(label_shift.softmax(logits, temperature))
+        target.add(to_rows(logits))
     if not target.count:
         raise InputError("The target has no images. Received: 0 images")
     solve, resample = label_shift.mean_prior, None
     if estimator == "em":
         solve = functools.partial(label_shift.em_prior, source_prior=prior)
+    elif estimator == "lift":
+        solve = functools.partial(lift.lift_prior, source_prior=prior)
     elif estimator == "bbse":
         held = _held_out(model, held_out, len(prior), from_logits)
         solve, resample = _bbse(
@@ -293,6 +265,14 @@ def _held_out(model, held_out, num_classes: int, from_logits: bool):
         raise InputError("`held_out` has no images. Received: 0 images")
 
 
+def _lifts(model, held_out, num_classes: int, from_logits: bool):
+    """Returns the function from logits to the lifts over source images."""
+    rows = RunningRows(num_classes)
+    for logits, _ in _held_out(model, held_out, num_classes, from_logits):
+        rows.add(logits)
+    return lift.SourceOutputs(rows.sample).lifts
+
+
 def _bbse(held_out, target_mean, prior, temperature: float, interval: bool):
     """Returns BBSE, and for an interval a form that draws held-out images.
 
@@ -300,7 +280,7 @@ def _bbse(held_out, target_mean, prior, temperature: float, interval: bool):
     is small beside that of the target images.
     """
     matrix = confusion.ConfusionMatrix(len(prior))
-    rows = _Rows(len(prior) + 1, sample=interval)
+    rows = RunningRows(len(prior) + 1, sample=interval)
     for logits, labels in held_out:
         probabilities = label_shift.softmax(logits, temperature)
         matrix.add(probabilities, labels)
@@ -332,7 +312,7 @@ def _bbse(held_out, target_mean, prior, temperature: float, interval: bool):
 
 def _calibration(model, held_out, num_classes, from_logits) -> float:
     """Returns the calibration temperature on held-out source images."""
-    rows = _Rows(num_classes + 1)
+    rows = RunningRows(num_classes + 1)
     pairs = _held_out(model, held_out, num_classes, from_logits)
     for logits, labels in pairs:
         rows.add(np.concatenate([logits, labels[:, None]], axis=1))

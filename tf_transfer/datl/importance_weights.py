@@ -26,11 +26,16 @@ class ImportanceWeights(tf.Module):
 
     Args:
         num_source_classes: the number of source classes C.
-        temper: exponent of the ratio; 0 gives equal weights.
+        temper: exponent of the ratio; 0 gives equal weights, infinity the
+            largest weight to as many of the best classes as can have it.
         clip: the largest ratio, before the weights are scaled to mean 1.
         floor: the smallest ratio, before the weights are scaled to mean 1.
         top_k: how many classes, those with the largest ratios, keep their
             weights (a specialist); the others get 0.
+        most: the largest weight, after they are scaled to mean 1; what is cut
+            off goes to the other classes. Where a training draws D times from
+            N images, `R * N / D` lets it draw each at most R times on average.
+            Below 1 it stands for 1.
         reverse: give the largest weight to the class with the smallest ratio,
             and so on: the reversed control.
 
@@ -60,18 +65,20 @@ class ImportanceWeights(tf.Module):
         clip: float | None = None,
         floor: float = 0.0,
         top_k: int | None = None,
+        most: float | None = None,
         reverse: bool = False,
     ):
         super().__init__(name="importance_weights")
         self.num_source_classes = checks.check_class_count(
             num_source_classes, "num_source_classes"
         )
-        shaping.check_shaping(temper, clip, floor, top_k)
+        shaping.check_shaping(temper, clip, floor, top_k, most)
         self.shaping = {
             "temper": temper,
             "clip": clip,
             "floor": floor,
             "top_k": top_k,
+            "most": most,
             "reverse": reverse,
         }
         self.reaches_data = False

@@ -101,6 +101,12 @@ def _check_together(experiment: Experiment) -> None:
             "weights would be applied twice: to select images and in the loss. "
             f"Received: {l2tl.oversample}"
         )
+    if datl.shape == "cut" and not datl.repeats:
+        raise InputError(
+            "`datl.shape=cut` needs `datl.repeats`, which tells how many "
+            "classes it takes. "
+            f"Received: {datl.repeats}"
+        )
     if datl.every and experiment.pretraining.steps % 10:
         raise InputError(
             "`pretraining.steps` must be a multiple of 10 with `datl.every`. "

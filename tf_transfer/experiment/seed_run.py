@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from tf_transfer.config import Training
-from tf_transfer.data import splits
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import Part, TargetSplit
 from tf_transfer.datl.callback import DATL
@@ -18,6 +17,7 @@ from tf_transfer.datl.importance_weights import ImportanceWeights
 from tf_transfer.experiment.compiled_models import CompiledModels, Outcome
 from tf_transfer.experiment.records.results import Scores
 from tf_transfer.experiment.records.run_folder import RunFolder
+from tf_transfer.experiment.source_parts import SourceParts
 from tf_transfer.experiment.stages.fitter import StageFitter
 from tf_transfer.experiment.stages.pipelines import BatchesFrom, InputPipelines
 from tf_transfer.experiment.stages.stage_cache import StageCache
@@ -29,9 +29,6 @@ from tf_transfer.experiment.stages.trainers import (
 from tf_transfer.models import classifiers
 from tf_transfer.models.inference import stream_outputs
 from tf_transfer.training.tensorboard import TensorBoardWriter
-
-_HELD_OUT = 0.1
-_PER_CLASS = 20
 
 
 class SeedRun:
@@ -77,12 +74,8 @@ class SeedRun:
         self.head = head
         self._source_rate = source_rate
         self.folder = folder
-        self.source, self._held_out = source, None
-        datl = self.config.datl
-        if datl.calibrate or datl.estimator == "bbse":
-            rest, held_out = splits.hold_out(source, _HELD_OUT, seed)
-            self.source = source.take(rest)
-            self._held_out = source.take(held_out)
+        self._parts = SourceParts.of(source, self.config.datl, seed)
+        self.source = self._parts.train
         self.pipelines = InputPipelines(self.config, self.source, target, seed)
         self.cache = StageCache(folder, seed)
         self._fitter = StageFitter(
@@ -94,19 +87,13 @@ class SeedRun:
         )
         self.learned: dict[str, Any] = {}
         self._generalist: State | None = None
-        self._source_sample: tf.data.Dataset | None = None
         self._target_prior: TargetPrior | None = None
         self._importance: ImportanceWeights | None = None
 
     @property
     def source_sample(self) -> tf.data.Dataset:
         """Some images of every source class, in batches."""
-        if self._source_sample is None:
-            chosen = splits.draw_per_class(
-                self.source.labels, _PER_CLASS, self.seed
-            )
-            self._source_sample = self.source.take(chosen).batches()
-        return self._source_sample
+        return self._parts.sample
 
     def random_state(self) -> State:
         """Returns the seed's random initialisation of a source model."""
@@ -160,12 +147,12 @@ class SeedRun:
 
     def estimation_settings(self) -> dict[str, Any]:
         """Returns the settings of `estimate_target_prior`."""
-        datl, held_out = self.config.datl, self._held_out
+        datl = self.config.datl
         return {
             "estimator": datl.estimator,
             "temperature": datl.temperature,
             "calibrate": datl.calibrate,
-            "held_out": held_out and held_out.batches(),
+            "held_out": self._parts.compared,
         }
 
     def estimate_target_prior(self) -> TargetPrior:
@@ -183,9 +170,14 @@ class SeedRun:
 
     def importance(self, **changes) -> ImportanceWeights:
         """Returns unset weights, shaped as configured but for `changes`."""
-        datl = self.config.datl
+        datl, most = self.config.datl, None
+        if datl.repeats:
+            stage = self.config.pretraining
+            draws = stage.steps * stage.batch_size
+            most = datl.repeats * len(self.source.labels) / draws
         shaping = {
-            "temper": datl.temper,
+            "temper": np.inf if datl.shape == "cut" else datl.temper,
+            "most": most,
             "clip": datl.clip or None,
             "floor": datl.floor,
             "top_k": datl.top_k or None,
@@ -204,8 +196,15 @@ class SeedRun:
         """Trains further on the whole source, once for all methods."""
         return self.cache.share("unweighted", lambda: self.pretrain(None))
 
-    def pretrain(self, importance: ImportanceWeights | None) -> State:
-        """Trains a source model on the weighted, or the whole, source."""
+    def pretrain(
+        self, importance: ImportanceWeights | None, estimate: bool = True
+    ) -> State:
+        """Trains a source model on the weighted, or the whole, source.
+
+        Args:
+            importance: the weights; None for the whole source.
+            estimate: whether they are estimated first, from the target.
+        """
         continued = self.config.datl.start == "generalist"
         start = self.train_generalist() if continued else self.random_state()
         stage = self._with_rate(self.config.pretraining)
@@ -225,7 +224,7 @@ class SeedRun:
                 trainer,
                 batches,
                 stage,
-                [self._weighting(importance, model)],
+                [self._weighting(importance, model)] if estimate else [],
                 weights=importance.numpy,
                 also=[importance],
                 fresh=bool(self.config.datl.every),

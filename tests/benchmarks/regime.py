@@ -1,0 +1,250 @@
+"""Where choosing source data pays: a broad source, and a budget below it.
+
+python tests/benchmarks/regime.py --target=vehicles --passes=.5 --seeds=10
+
+The source are the 300 classes of Tiny-ImageNet and CIFAR-100 at 32 pixels,
+120,000 images. A generalist passes over .3 of the budget; the rest continues it
+on the whole source, or on a weighted part of it. All arms have the same number
+of source images, the generalist's included, and the related head. Prints JSON:
+the test accuracies of each seed, the gains over the whole source with 95 %
+intervals, and how well the weights tell the related classes.
+
+It needs `../shared/data`; run it from the project's root.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+import tf_transfer as tt
+from tf_transfer import config as config_lib
+from tf_transfer.config import Datl
+from tf_transfer.datl.estimation import estimate_target_prior
+from tf_transfer.experiment import statistics
+from tf_transfer.experiment.compiled_models import Outcome
+from tf_transfer.experiment.methods import base, baselines
+from tf_transfer.experiment.methods.base import register
+from tf_transfer.experiment.records.run_data import Run
+from tf_transfer.experiment.records.weights_file import WeightTable
+from tf_transfer.experiment.seed_run import SeedRun
+from tf_transfer.experiment.source_parts import SourceParts
+
+DATA = "../shared/data"
+SOURCE = f"tfrecord:{DATA}/tiny_imagenet_32.tfrecord+npz:{DATA}/cifar100.npz"
+CLASSES = {
+    "vehicles": ("airplane", "automobile", "ship", "truck"),
+    "animals": ("bird", "cat", "deer", "dog", "frog", "horse"),
+}
+# By their names, decided before any training.
+RELATED = {
+    "vehicles": (
+        "beach_wagon bullet_train convertible freight_car go_kart gondola "
+        "jinrikisha lawn_mower lifeboat limousine moving_van police_van "
+        "school_bus sports_car tractor trolleybus "
+        "bicycle bus motorcycle pickup_truck rocket streetcar tank train"
+    ),
+    "animals": (
+        "european_fire_salamander bullfrog tailed_frog goose koala "
+        "black_stork king_penguin albatross chihuahua yorkshire_terrier "
+        "golden_retriever labrador_retriever german_shepherd standard_poodle "
+        "tabby persian_cat egyptian_cat cougar lion brown_bear guinea_pig hog "
+        "ox bison bighorn gazelle arabian_camel orangutan chimpanzee baboon "
+        "african_elephant lesser_panda "
+        "bear beaver camel cattle elephant fox hamster kangaroo leopard mouse "
+        "otter porcupine possum rabbit raccoon shrew skunk squirrel tiger wolf"
+    ),
+}
+GENERALIST = 0.3  # of the budget
+REPEATS = 4.0
+WHOLE = baselines.finetune_related.name
+
+
+def arm(train) -> base.Method:
+    """Registers an arm: a further pre-training by weights of its own."""
+    name = train.__name__
+
+    def run(seed_run: SeedRun) -> Outcome:
+        return seed_run.finetune(train(seed_run), "related")
+
+    run.__name__, run.__doc__ = name, train.__doc__
+    return register(
+        stages=lambda config: (
+            base.whole_source(config)
+            | {f"{name}/pretraining": config.pretraining.steps}
+            | base.tuning(config, name)
+        ),
+        candidate=True,
+        family="datl",
+    )(run)
+
+
+def most(run: SeedRun) -> float:
+    """Returns the weight at which an image is drawn `REPEATS` times."""
+    stage = run.config.pretraining
+    draws = stage.steps * stage.batch_size
+    return REPEATS * len(run.source.labels) / draws
+
+
+@arm
+def ratio(run: SeedRun):
+    """The paper's weights."""
+    return run.pretrain(run.importance())
+
+
+@arm
+def cut(run: SeedRun):
+    """The classes of the largest weights, as many as four repeats ask for."""
+    return run.pretrain(run.importance(temper=np.inf, most=most(run)))
+
+
+@arm
+def lift_ratio(run: SeedRun):
+    """The weights of the estimator `lift`."""
+    importance = run.importance()
+    importance.update(lift_prior(run), run.source.prior)
+    return run.pretrain(importance, estimate=False)
+
+
+@arm
+def lift_cut(run: SeedRun):
+    """The classes of the largest lift, as many as four repeats ask for."""
+    return fixed(run, lift_prior(run) / run.source.prior)
+
+
+def lift_prior(run: SeedRun) -> np.ndarray:
+    """Returns P_t by the estimator `lift`."""
+    parts = SourceParts.of(run.source, Datl(estimator="lift"), run.seed)
+    with run.models.generalist.loaded(run.train_generalist()) as model:
+        return estimate_target_prior(
+            model,
+            run.target.for_prior.batches(),
+            run.source.prior,
+            estimator="lift",
+            held_out=parts.compared,
+            bootstrap=0,
+        ).prior
+
+
+@arm
+def random_cut(run: SeedRun):
+    """Control: as many classes as `cut` takes, drawn at random."""
+    shares = np.random.default_rng(run.seed).random(run.source.num_classes)
+    return fixed(run, shares)
+
+
+@arm
+def related(run: SeedRun):
+    """The classes that are related by their names."""
+    names = run.config.relevant
+    return fixed(run, np.isin(run.source.class_names, names).astype(float))
+
+
+def fixed(run: SeedRun, scores: np.ndarray):
+    """Pre-trains on the classes with the largest scores."""
+    settings = {"temper": np.inf, "most": most(run)}
+    if set(np.unique(scores)) <= {0.0, 1.0}:
+        settings = {"temper": 1.0}
+    importance = run.importance(**settings)
+    prior = run.source.prior
+    target = prior * scores
+    importance.update(target / target.sum(), prior)
+    return run.pretrain(importance, estimate=False)
+
+
+ARMS = (ratio, cut, lift_ratio, lift_cut, random_cut, related)
+
+
+def settings(options: argparse.Namespace) -> config_lib.Experiment:
+    """Returns the experiment of a cell."""
+    passes = options.passes
+    shares = GENERALIST * passes, (1 - GENERALIST) * passes
+    generalist, further = (config_lib.Training(passes=p) for p in shares)
+    return config_lib.Experiment(
+        data=config_lib.Data(
+            source=SOURCE,
+            target=f"npz:{DATA}/cifar10.npz",
+            target_classes=CLASSES[options.target],
+            image_size=32,
+            channels=3,
+            labels_per_class=options.labels,
+        ),
+        encoder=config_lib.Encoder(width=options.width),
+        generalist=generalist,
+        pretraining=further,
+        finetuning=config_lib.FineTuning(head="related"),
+        datl=Datl(start=options.start),
+        methods=(WHOLE, *options.arms),
+        seeds=options.seeds,
+        relevant=tuple(RELATED[options.target].split()),
+    )
+
+
+def figures(run: Run) -> dict:
+    """Returns the accuracies of the arms, and their gains."""
+    rows = {}
+    for name in run.config.methods:
+        results = [r for r in run.results if r.method == name]
+        results.sort(key=lambda result: result.seed)
+        row = {"accuracy": [round(r.test.accuracy, 4) for r in results]}
+        row["mean"] = round(float(np.mean(row["accuracy"])), 4)
+        gain = statistics.gain(run.results, name, WHOLE)
+        if gain:
+            row["gain"] = round(100 * gain.mean, 2)
+            row["interval"] = round(100 * gain.interval, 2)
+        weights = [r.weights for r in results if r.weights is not None]
+        if weights and name not in ("related", "random_cut"):
+            row["area"] = area(run, np.array(weights))
+        rows[name] = row
+    return rows
+
+
+def area(run: Run, weights: np.ndarray) -> float:
+    """Returns the area under the ROC curve of the related classes."""
+    names = WeightTable.read_csv(run.files).class_names
+    relevant = np.isin(names, run.config.relevant)
+    areas = [statistics.roc_area(relevant, each) for each in weights]
+    return round(float(np.mean(areas)), 3)
+
+
+def parser() -> argparse.ArgumentParser:
+    flags = argparse.ArgumentParser(description=__doc__)
+    flags.add_argument("--target", choices=CLASSES, default="vehicles")
+    flags.add_argument("--labels", type=int, default=20)
+    flags.add_argument("--passes", type=float, default=0.5)
+    flags.add_argument("--width", type=int, default=8)
+    flags.add_argument("--seeds", type=int, default=10)
+    flags.add_argument("--start", default="generalist")
+    flags.add_argument("--jobs", type=int, default=2)
+    flags.add_argument("--arms", nargs="+", default=[a.name for a in ARMS])
+    flags.add_argument("--out", default="runs/regime")
+    return flags
+
+
+def main() -> None:
+    options = parser().parse_args()
+    cell = (
+        f"{options.target}_{options.labels}_{options.passes:g}"
+        f"_w{options.width}_{options.start}"
+    )
+    folder = pathlib.Path(options.out) / cell
+    started = time.monotonic()
+    tt.compare(settings(options), folder, quiet=True, jobs=options.jobs)
+    print(
+        json.dumps(
+            {
+                "cell": {k: v for k, v in vars(options).items() if k != "out"},
+                "minutes": round((time.monotonic() - started) / 60, 1),
+                "arms": figures(Run.read(folder)),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
