@@ -46,8 +46,29 @@ def test_diagnose_warns_of_a_small_sample():
     assert summary.clipped == pytest.approx(0.5)
     assert summary.entropy == 0
     assert "repeat few examples" in summary.advice
+    assert summary.repeats is None
     equal = diagnostics.diagnose(np.ones(20), prior, prior)
     assert equal.advice == ""
+
+
+@pytest.mark.parametrize(
+    ("passes", "repeats", "advised"),
+    [(0.1, 2, False), (0.2, 4, False), (0.3, 6, True)],
+)
+def test_what_a_small_sample_means_depends_on_the_budget(
+    passes, repeats, advised
+):
+    prior = np.full(20, 0.05)
+    weights = np.r_[20.0, np.zeros(19)]
+    summary = diagnostics.diagnose(
+        weights, weights * prior, prior, passes=passes
+    )
+    assert summary.repeats == pytest.approx(repeats)
+    assert bool(summary.advice) == advised
+    if advised:
+        assert (
+            "few examples, 6 times each. Set `datl.repeats`" in summary.advice
+        )
 
 
 def test_the_share_clipped_is_of_tempered_weights_by_hand():

@@ -31,6 +31,16 @@ def test_verdict(values, words):
     assert f"class 0 {values[0]:.1f}" in text
 
 
+def test_the_budget_tells_how_often_an_image_is_drawn():
+    weights, prior = np.array([2.0, 0.0]), np.array([0.5, 0.5])
+    table = helpers.weight_table(weights)
+    for passes, words in ((0.5, " 1.0 times on average"), (None, "")):
+        found = diagnostics.diagnose(weights, prior, prior, passes=passes)
+        text = verdict(table, found, accuracy=0.9)
+        assert ("draws each of these images" in text) == bool(words)
+        assert words in text
+
+
 def test_a_generalist_is_weak_up_to_a_fifth_of_the_way_from_chance():
     assert weak_generalist(0.4, classes=4) is not None  # .25 + .2 * .75
     assert weak_generalist(0.41, classes=4) is None

@@ -104,6 +104,6 @@ def _estimate(
             table.write_csv(folder.files)
             figures.write_weights(folder.files, table, source, split.for_prior)
         diagnostics = run.estimate_importance().diagnostics(
-            run.estimate_target_prior().prior, run.source.prior
+            run.estimate_target_prior().prior, run.source.prior, run.passes
         )
         return verdict(table, diagnostics, accuracy)

@@ -43,6 +43,8 @@ class DATL(keras.callbacks.Callback):
         generalist: a trained source classifier, or None.
         every: epochs between estimates by the model in training; by default 1
             without a generalist, and never with one.
+        passes: how often the training draws as many images as the source has,
+            if that is known; then the warning counts the repeats.
         **estimation: `estimator`, `temperature`, `from_logits`, `held_out` or
             `calibrate` for `estimate_target_prior`.
 
@@ -77,6 +79,7 @@ class DATL(keras.callbacks.Callback):
         generalist: keras.Model | None = None,
         *,
         every: int | None = None,
+        passes: float | None = None,
         **estimation,
     ):
         super().__init__()
@@ -89,6 +92,7 @@ class DATL(keras.callbacks.Callback):
         )
         self.generalist = generalist
         self.every = every or (1 if generalist is None else 0)
+        self.passes = passes
         self.estimation = estimation
         self.estimate: TargetPrior | None = None
 
@@ -137,4 +141,4 @@ class DATL(keras.callbacks.Callback):
         prior = self.weights.target_prior.numpy().astype(np.float64)
         if not self.weights.updates.numpy():
             prior = self.source_prior
-        return self.weights.diagnostics(prior, self.source_prior)
+        return self.weights.diagnostics(prior, self.source_prior, self.passes)

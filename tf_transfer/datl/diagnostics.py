@@ -9,6 +9,8 @@ from collections.abc import Callable
 import numpy as np
 
 LOW_ESS = 0.1
+MOST_REPEATS = 4
+"""Up to which an image is worth nearly as much as a new one (2305.16264)."""
 NEARLY_EQUAL = 0.9
 
 
@@ -71,6 +73,8 @@ class Diagnostics:
         clipped: share of the target mass that clipping removed.
         entropy: entropy of P_t in nats.
         advice: what to do if training would repeat few examples; else empty.
+        repeats: how often training draws each image of the effective sample,
+            on average; None if it is not known how long it lasts.
     """
 
     ess: float
@@ -78,6 +82,7 @@ class Diagnostics:
     clipped: float
     entropy: float
     advice: str
+    repeats: float | None = None
 
 
 def diagnose(
@@ -86,6 +91,7 @@ def diagnose(
     source_prior: np.ndarray,
     clip: float | None = None,
     temper: float = 1.0,
+    passes: float | None = None,
 ) -> Diagnostics:
     """Returns the diagnostics of weights made from two priors, all `[C]`.
 
@@ -95,6 +101,7 @@ def diagnose(
         source_prior: P_s that they were made from.
         clip: the largest ratio before normalisation, or None.
         temper: exponent of the ratios.
+        passes: how often training draws as many images as the source has.
     """
     ess = effective_sample_size(weights, source_prior)
     mass = target_prior[target_prior > 0]
@@ -104,19 +111,38 @@ def diagnose(
         tempered = (target_prior[nonempty] / source_prior[nonempty]) ** temper
         excess = np.maximum(tempered - clip, 0) @ source_prior[nonempty]
         clipped = excess / (tempered @ source_prior[nonempty])
-    advice = ""
-    if ess < LOW_ESS:
-        advice = (
-            f"The effective sample size is {ess:.1%} of the source: training "
-            "will repeat few examples. Lower `temper` or set `clip`, or "
-            "check the target's framing."
-        )
+    repeats = None if passes is None else passes / ess
+    warning = advice(ess, repeats)
+    if warning:
+        size = f"The effective sample size is {ess:.1%} of the source"
+        warning = f"{size}: {warning}"
     return Diagnostics(
         ess=ess,
         largest=float(weights.max()),
         clipped=float(clipped),
         entropy=float(-(mass * np.log(mass)).sum()),
-        advice=advice,
+        advice=warning,
+        repeats=repeats,
+    )
+
+
+def advice(ess: float, repeats: float | None) -> str:
+    """Returns what to do if training would repeat few examples; else "".
+
+    Args:
+        ess: effective share of the source examples.
+        repeats: of each of these in training; None if that is not known.
+    """
+    times = ""
+    if repeats is None:
+        few = ess < LOW_ESS
+    else:
+        few, times = repeats > MOST_REPEATS, f", {repeats:.0f} times each"
+    if not few:
+        return ""
+    return (
+        f"training will repeat few examples{times}. Set `datl.repeats`, lower "
+        "`datl.temper`, or check the target's framing."
     )
 
 

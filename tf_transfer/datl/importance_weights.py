@@ -204,13 +204,24 @@ class ImportanceWeights(tf.Module):
         return dict(enumerate(self.numpy().tolist()))
 
     def diagnostics(
-        self, target_prior: np.ndarray, source_prior: np.ndarray
+        self,
+        target_prior: np.ndarray,
+        source_prior: np.ndarray,
+        passes: float | None = None,
     ) -> diagnostics.Diagnostics:
-        """Returns the weights' diagnostics; both priors are `[C]`."""
+        """Returns the weights' diagnostics.
+
+        Args:
+            target_prior: P_t, `[C]`.
+            source_prior: P_s, `[C]`.
+            passes: how often a training draws as many images as the source
+                has, if that is known.
+        """
         return diagnostics.diagnose(
             self.numpy().astype(np.float64),
             np.asarray(target_prior),
             np.asarray(source_prior),
             clip=self.shaping["clip"],
             temper=self.shaping["temper"],
+            passes=passes,
         )

@@ -95,6 +95,12 @@ class SeedRun:
         """Some images of every source class, in batches."""
         return self._parts.sample
 
+    @property
+    def passes(self) -> float:
+        """How often pre-training draws as many images as the source has."""
+        stage = self.config.pretraining
+        return stage.steps * stage.batch_size / len(self.source.labels)
+
     def random_state(self) -> State:
         """Returns the seed's random initialisation of a source model."""
         return self.models.random_state(self.seed)
@@ -172,9 +178,7 @@ class SeedRun:
         """Returns unset weights, shaped as configured but for `changes`."""
         datl, most = self.config.datl, None
         if datl.repeats:
-            stage = self.config.pretraining
-            draws = stage.steps * stage.batch_size
-            most = datl.repeats * len(self.source.labels) / draws
+            most = datl.repeats / self.passes
         shaping = {
             "temper": np.inf if datl.shape == "cut" else datl.temper,
             "most": most,
@@ -242,6 +246,7 @@ class SeedRun:
             self.source.prior,
             generalist,
             every=self.config.datl.every or None,
+            passes=self.passes,
             **self.estimation_settings(),
         )
 

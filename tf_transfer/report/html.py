@@ -89,7 +89,9 @@ def _page(
     chosen = next(row for row in rows if row.chosen)
     first = statistics.first_seed(results, chosen.method)
     split = target and loaded_data.split(run, target, first.seed)
-    table = run.weight_table
+    table, further = run.weight_table, config.pretraining
+    images = further.steps * further.batch_size
+    passes = images / max(1, run.data.counts.get("source", 1))
     learned = [r for r in results if METHODS[r.method].learns_weights]
     predictions = run.predictions(first, split and len(split.test.labels))
     return _fill(
@@ -102,7 +104,9 @@ def _page(
         chosen=chosen.method,
         exported=first,
         weights=table
-        and weights_section.estimated(table, source, split and split.labelled),
+        and weights_section.estimated(
+            table, source, split and split.labelled, passes
+        ),
         learned=learned
         and weights_section.learned(learned, config.l2tl, table.class_names),
         mistakes=mistakes_section.section(

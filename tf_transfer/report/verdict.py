@@ -31,6 +31,12 @@ def verdict(
     cut = ""
     if diagnostics.clipped:
         cut = f"; the clip cut off {diagnostics.clipped:.1%}"
+    repeats = ""
+    if diagnostics.repeats:
+        repeats = (
+            "\nThe planned pre-training draws each of these images "
+            f"{diagnostics.repeats:.1f} times on average."
+        )
     return "\n".join(
         [
             f"The target looks like about {classes:.0f} of {count} source "
@@ -38,7 +44,7 @@ def verdict(
             f"Most like it (weight):  {'  '.join(top)}",
             f"Least like it:          {'  '.join(bottom)}",
             f"Effective sample size: {diagnostics.ess:.1%} of the source; "
-            f"largest weight {diagnostics.largest:.1f}{cut}.",
+            f"largest weight {diagnostics.largest:.1f}{cut}.{repeats}",
             *_closing(diagnostics, accuracy, count),
         ]
     )

@@ -20,7 +20,10 @@ _LINES = 60
 
 
 def estimated(
-    table: WeightTable, source: ImageData | None, labelled: ImageData | None
+    table: WeightTable,
+    source: ImageData | None,
+    labelled: ImageData | None,
+    passes: float | None = None,
 ) -> dict[str, Any]:
     """Returns the content of the section on DATL's weights.
 
@@ -28,6 +31,8 @@ def estimated(
         table: the weights.
         source: images of the source, if there are any to show.
         labelled: labelled target images, likewise.
+        passes: how often the pre-training draws as many images as the source
+            has, if that is known.
     """
     ranked = table.ranking()
     top, bottom = (
@@ -57,7 +62,7 @@ def estimated(
         "bottom": [row(bar) for bar in bottom],
         "target": labelled and _target(labelled),
         "size": size,
-        "meaning": _meaning(size),
+        "meaning": _meaning(size, passes),
         "of": source and len(source.labels),
         "learned_sizes": {
             method: table.sample_size(column)
@@ -67,17 +72,20 @@ def estimated(
     }
 
 
-def _meaning(size: float) -> str:
-    if size < diagnostics.LOW_ESS:
-        return (
-            "That is little: training repeats few images. Lower `datl.temper` "
-            "or set `datl.clip`, or check the framing of the target."
-        )
+def _meaning(size: float, passes: float | None) -> str:
+    repeats = None if passes is None else passes / size
+    advice = diagnostics.advice(size, repeats)
+    if advice:
+        return f"That is little: {advice}"
     if size > diagnostics.NEARLY_EQUAL:
         return "The weights are nearly equal: they can change little here."
+    drawn = ""
+    if repeats:
+        drawn = f": each of its images is drawn {repeats:.1f} times on average"
     return (
-        "The smaller it is, the more the training rests on few classes; below "
-        f"{100 * diagnostics.LOW_ESS:.0f}\u00a0% it repeats few images."
+        "The smaller it is, the more the training rests on few classes"
+        f"{drawn}. An image is worth nearly as much as a new one up to about "
+        f"{diagnostics.MOST_REPEATS} times."
     )
 
 

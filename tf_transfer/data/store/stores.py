@@ -36,6 +36,7 @@ _IMAGES, _DIGESTS = "images.bin", "digests.bin"
 _WHOLE, _PROGRESS = "store.json", "progress.json"
 _MOST = 2**30  # bytes of a JSON file
 _BETWEEN = 2**26  # bytes of images between two notes of the progress
+_TOLD = 0.1  # share of the images between two notes to the user
 _DIGEST = np.dtype(np.uint64)
 _REFUSED = ("unreadable", "too_large")
 _PAUSE = 0.5  # seconds between two looks at another process
@@ -178,6 +179,7 @@ class _Store:
         self, reader: ImageReader, frame: Frame, start: int, size: int
     ) -> None:
         done, noted, path = start, start, self._folder.path
+        told = 0.0
         with (
             open(path / _IMAGES, "r+b", buffering=0) as images,
             open(path / _DIGESTS, "r+b", buffering=0) as numbers,
@@ -193,8 +195,10 @@ class _Store:
                     os.fsync(numbers)
                     self._note_progress(reader, done)
                     noted = done
-                    share = 100 * done // len(reader)
-                    note(f"storing the images of {self._name}: {share} %")
+                    share = done / len(reader)
+                    if share >= told + _TOLD:
+                        told = share
+                        note(f"storing the images of {self._name}: {share:.0%}")
             os.fsync(images)
             os.fsync(numbers)
 
