@@ -170,3 +170,34 @@ def test_the_exported_seed_is_the_first():
     results += results_of("finetune", 1.0)
     assert statistics.first_seed(results, "datl").seed == 0
     assert statistics.first_seed(results[2::-1], "datl").seed == 0
+
+
+@pytest.mark.parametrize(
+    ("heads", "methods", "base"),
+    [
+        (["related"], ["finetune", "finetune_related", "datl"], "_related"),
+        (["fresh"], ["finetune", "finetune_related", "datl"], ""),
+        ([None], ["finetune", "finetune_related", "datl"], "_related"),
+        (["related"], ["finetune", "datl"], ""),
+        (["fresh"], ["finetune_related", "datl"], "_related"),
+        ([], ["finetune", "finetune_related"], "_related"),
+        (["related"], ["scratch", "datl"], None),
+    ],
+)
+def test_the_baseline_has_the_head_of_the_methods(heads, methods, base):
+    results = [
+        dataclasses.replace(each, head=head)
+        for head in heads
+        for each in results_of("datl", 0.8, 0.9)
+    ]
+    expected = "" if base is None else f"finetune{base}"
+    assert statistics.baseline(results, methods) == expected
+
+
+def test_the_rows_tell_their_baseline():
+    results = results_of("finetune", 0.8, 0.9) + results_of("datl", 0.8, 0.9)
+    assert (
+        statistics.base_of(statistics.summary(results, ["finetune", "datl"]))
+        == "finetune"
+    )
+    assert statistics.base_of(statistics.summary(results, ["datl"])) == ""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tf_transfer.experiment.methods import METHODS
-from tf_transfer.experiment.methods.baselines import BASELINE
+from tf_transfer.experiment.methods.baselines import BY_HEAD
 from tf_transfer.experiment.records.results import Result
 
 
@@ -88,23 +88,54 @@ def gain(
     return Gain(*mean_interval(differences), error)
 
 
+def baseline(results: Sequence[Result], methods: Sequence[str]) -> str:
+    """Returns the fine-tuning to which the methods are compared.
+
+    It is the one with the head that the methods start from, so that a gain is
+    not that of the head: the related one unless they start from a fresh head.
+
+    Args:
+        results: of the methods.
+        methods: their names.
+
+    Returns:
+        A method's name; the other fine-tuning if that one was not run, and ""
+        if neither was.
+    """
+    heads = {
+        r.head or "related"
+        for r in results
+        if r.method in METHODS and METHODS[r.method].head is None
+    }
+    first = "fresh" if heads == {"fresh"} else "related"
+    names = (BY_HEAD[first], *BY_HEAD.values())
+    return next((name for name in names if name in methods), "")
+
+
+def base_of(rows: Sequence["Row"]) -> str:
+    """Returns the method to which the rows of a table are compared, or ""."""
+    bases = [r.method for r in rows if r.gain is None]
+    return next((name for name in bases if name in BY_HEAD.values()), "")
+
+
 def choose(results: Sequence[Result], methods: Sequence[str]) -> str:
     """Returns the method to use, by the validation images alone.
 
     It follows the one-standard-error rule of Breiman et al. 1984, section
     3.4.3. The choice is the method with the largest difference between its
-    gain over fine-tuning and the standard error of that gain, or fine-tuning
-    itself if the difference is negative for all others. Of equal methods the
-    one with the smaller loss is chosen. Without fine-tuning, or with a single
-    seed, the most accurate method is chosen. Controls are chosen only if
-    there is nothing else.
+    gain over the `baseline` and the standard error of that gain, or the
+    baseline itself if the difference is negative for all others. Of equal
+    methods the one with the smaller loss is chosen. Without a baseline, or
+    with a single seed, the most accurate method is chosen. Controls are chosen
+    only if there is nothing else.
     """
+    base = baseline(results, methods)
     candidates = [m for m in methods if METHODS[m].candidate] or methods
-    if BASELINE not in methods or len({r.seed for r in results}) < 2:
+    if not base or len({r.seed for r in results}) < 2:
         return most_accurate(results, candidates)
-    merits = dict.fromkeys(candidates, -np.inf) | {BASELINE: 0.0}
+    merits = dict.fromkeys(candidates, -np.inf) | {base: 0.0}
     for method in candidates:
-        over_base = gain(results, method, BASELINE, "validation")
+        over_base = gain(results, method, base, "validation")
         if over_base:
             # Rounded, so that equal merits stay equal.
             merits[method] = round(over_base.mean - over_base.error, 9)
@@ -155,8 +186,8 @@ class Row:
         method: its name.
         accuracy, interval: mean test accuracy over seeds, and the half width
             of its 95 % confidence interval.
-        gain: paired difference to `finetune`; None for `finetune` itself, or
-            if it was not run.
+        gain: paired difference to the `baseline`; None for the baseline
+            itself, or if there is none.
         minutes: mean minutes per seed.
         chosen: whether it is the method that `choose` returns.
     """
@@ -171,7 +202,7 @@ class Row:
 
 def summary(results: Sequence[Result], methods: Sequence[str]) -> list[Row]:
     """Returns one row per method, from the results of all seeds."""
-    chosen = choose(results, methods)
+    chosen, base = choose(results, methods), baseline(results, methods)
     rows = []
     for method in methods:
         seeds = [r for r in results if r.method == method]
@@ -181,7 +212,7 @@ def summary(results: Sequence[Result], methods: Sequence[str]) -> list[Row]:
             Row(
                 method,
                 *accuracy,
-                gain(results, method, BASELINE),
+                gain(results, method, base),
                 minutes,
                 method == chosen,
             )

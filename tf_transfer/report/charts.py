@@ -6,10 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from tf_transfer.experiment.methods import METHODS
-from tf_transfer.experiment.methods.baselines import BASELINE
 from tf_transfer.experiment.records.results import Result
 from tf_transfer.experiment.records.weights_file import WeightTable
-from tf_transfer.experiment.statistics import Row
+from tf_transfer.experiment.statistics import Row, base_of
 from tf_transfer.report.text import points
 from tf_transfer.utils.escaping import printable
 
@@ -116,22 +115,22 @@ class Bar:
 
 
 def gains(rows: Sequence[Row]) -> DotChart:
-    """Returns the gains over fine-tuning, which itself is at zero.
+    """Returns the gains over the baseline, which itself is at zero.
 
     Args:
         rows: of the closing table; those without a gain are left out.
     """
-    dots, sentences = [], []
+    dots, sentences, base = [], [], base_of(rows)
     for row in rows:
         if row.gain:
             gain = row.gain.mean, row.gain.interval
             sentences.append(f"{row.method} {points(*gain, sign=True)}")
-        elif row.method == BASELINE:
+        elif row.method == base:
             gain = 0.0, 0.0
         else:
             continue
         dots.append(Dot(row.method, *(100 * g for g in gain), row.chosen))
-    alt = f"Gains over fine-tuning in points: {'; '.join(sentences)}."
+    alt = f"Gains over {base} in points: {'; '.join(sentences)}."
     return DotChart(dots, alt.replace("+-", "\u00b1"), "points")
 
 

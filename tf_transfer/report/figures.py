@@ -166,7 +166,7 @@ def _sheet(
 def write_gains(
     path: pathlib.Path, experiments: Sequence[tuple[str, Sequence[Row]]]
 ) -> None:
-    """Draws the gains over fine-tuning, a panel for each experiment.
+    """Draws the gains over the baseline, a panel for each experiment.
 
     Args:
         path: the file.
@@ -181,10 +181,10 @@ def write_gains(
     for axes, (title, rows) in zip(panels, experiments, strict=False):
         _dots(axes, charts.gains([row for row in rows if _has_place(row)]))
         axes.set_title(title, fontsize=9, parse_math=False)
-        axes.set_xlabel("points over fine-tuning", fontsize=8)
+        axes.set_xlabel("points over the baseline", fontsize=8)
     figure.suptitle(
         "Mean gains and their 95 % intervals;\n"
-        "red: the choice, if not plain fine-tuning",
+        "red: the choice, if not the baseline",
         fontsize=9,
     )
     figure.savefig(path, dpi=120)

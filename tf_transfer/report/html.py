@@ -102,6 +102,7 @@ def _page(
         seeds=config.seeds,
         gains=_gains(rows),
         chosen=chosen.method,
+        base=statistics.base_of(rows),
         exported=first,
         weights=table
         and weights_section.estimated(
@@ -163,8 +164,8 @@ def _verdict(
     if not sentences:
         return [
             f"By the validation images {chosen.method} is the choice.",
-            "Whether a gain over fine-tuning is significant is not known: that "
-            "takes the method finetune and several seeds.",
+            "Whether a gain is significant is not known: that takes the method "
+            "finetune_related, or finetune, and several seeds.",
         ]
     return [_typeset(s) for s in (sentences[-1], *sentences[:-1])]
 
@@ -205,7 +206,7 @@ def _cells(row: Row, config: Experiment) -> dict[str, Any]:
 
 
 def _gains(rows: Sequence[Row]) -> str | None:
-    """Draws the gains over fine-tuning, if there are any."""
+    """Draws the gains over the baseline, if there are any."""
     if not any(row.gain for row in rows):
         return None
     return svg.dots(charts.gains(rows))

@@ -15,7 +15,7 @@ from tf_transfer.data.loading import part_names
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import statistics
 from tf_transfer.experiment.methods import METHODS
-from tf_transfer.experiment.methods.baselines import BASELINE, BY_HEAD
+from tf_transfer.experiment.methods.baselines import BY_HEAD
 from tf_transfer.experiment.records import run_data
 from tf_transfer.report import figures
 from tf_transfer.report.text import advice, labels_used, points
@@ -32,13 +32,12 @@ per method and seed. All methods of an experiment get the same labelled images,
 encoder and steps, and choose among the same learning rates on validation
 images. `+-` is a 95 % confidence interval over seeds (Student's t). A gain is
 the paired difference in points. `chosen` is the method that the tool chooses
-on validation images alone; `error` is the relative change of its error against
-fine-tuning. `finetune` starts from a fresh head, `finetune_related` from a
-related head. The other methods start from the head that is named: compare them
-with the one of these two that has the same head. The area is the ROC AUC of
-the class weights, for separating the source classes that are known to be
-relevant from the others. Minutes and hours do not include the training of the
-generalists.
+on validation images alone; `error` is the relative change of its error. The
+baseline is fine-tuning from the whole source with the head that the methods
+start from: `finetune_related` with a related head, `finetune` with a fresh one.
+The area is the ROC AUC of the class weights, for separating the source classes
+that are known to be relevant from the others. Minutes and hours do not include
+the training of the generalists.
 """
 _POOLED = """## Over all experiments
 
@@ -93,10 +92,10 @@ def document(runs: Sequence[pathlib.Path], plot: str) -> str:
     plot = urllib.parse.quote(plot)
     lines = [
         _INTRODUCTION,
-        f"![Gains over fine-tuning; the chosen method in red]({plot})",
+        f"![Gains over the baseline; the chosen method in red]({plot})",
         "",
     ]
-    lines += _head("experiment", "fine-tuning", "chosen", "gain", "error")
+    lines += _head("experiment", "baseline", "chosen", "gain", "error")
     lines += [section.summary() for section in sections]
     lines += _over_all(sections)
     for section in sections:
@@ -105,7 +104,7 @@ def document(runs: Sequence[pathlib.Path], plot: str) -> str:
 
 
 def plot_gains(path: pathlib.Path, runs: Sequence[pathlib.Path]) -> None:
-    """Draws every method's gain over fine-tuning with its interval."""
+    """Draws every method's gain over the baseline with its interval."""
     sections = [_Section(folder) for folder in runs]
     figures.write_gains(path, [(each.title, each.rows) for each in sections])
 
@@ -123,6 +122,8 @@ class _Section:
         title: its name, for a person.
         methods: those with results.
         rows: of its closing table.
+        base: the method that the others are compared with; "" if there is
+            none.
     """
 
     def __init__(self, folder: pathlib.Path):
@@ -135,6 +136,7 @@ class _Section:
         methods = {r.method for r in self.run.results}
         self.methods = [m for m in self.run.config.methods if m in methods]
         self.rows = statistics.summary(self.run.results, self.methods)
+        self.base = statistics.baseline(self.run.results, self.methods)
 
     def _row(self, method: str) -> statistics.Row | None:
         return next((row for row in self.rows if row.method == method), None)
@@ -142,7 +144,7 @@ class _Section:
     def summary(self) -> str:
         """Returns the run's line of the first table."""
         chosen = next(row for row in self.rows if row.chosen)
-        base, cells = self._row(BASELINE), ["-", "-", "-"]
+        base, cells = self._row(self.base), ["-", "-", "-"]
         if base:
             cells = [points(base.accuracy, base.interval), "0", "0 %"]
         if chosen.gain:
@@ -195,21 +197,19 @@ class _Section:
         return f" (not finished: {count} of {planned} results)"
 
     def _table(self) -> list[str]:
-        related = self._row(BY_HEAD["related"])
+        others = [m for m in BY_HEAD.values() if m != self.base]
+        others = [name for name in others if self._row(name)]
         areas = {m: self._areas(m) for m in self.methods}
-        columns = ["method", "accuracy", f"gain over {BASELINE}"]
-        columns += [f"gain over {BY_HEAD['related']}"] * bool(related)
+        bases = [*filter(None, [self.base]), *others]
+        columns = ["method", "accuracy", *(f"gain over {m}" for m in bases)]
         columns += ["area"] * any(areas.values())
         lines = _head(*columns, "min")
         for row in self.rows:
             cells = [row.method + " (chosen)" * row.chosen]
             cells.append(points(row.accuracy, row.interval))
-            cells.append(_gain(row.gain))
-            if related:
-                over_related = statistics.gain(
-                    self.run.results, row.method, related.method
-                )
-                cells.append(_gain(over_related))
+            for base in bases:
+                over_base = statistics.gain(self.run.results, row.method, base)
+                cells.append(_gain(over_base))
             if any(areas.values()):
                 area = areas[row.method]
                 cells.append(f"{np.mean(area):.3f}" if area else "-")

@@ -8,12 +8,13 @@ import numpy as np
 from tf_transfer.config import Data
 from tf_transfer.data import splits
 from tf_transfer.experiment.methods import METHODS
-from tf_transfer.experiment.methods.baselines import BASELINE
 from tf_transfer.experiment.records.results import Result
 from tf_transfer.experiment.statistics import (
     Gain,
     Row,
     against_controls,
+    base_of,
+    baseline,
     choose,
     gain,
     summary,
@@ -108,13 +109,20 @@ def table(
     """
     seed = "seed" if seeds == 1 else "seeds"
     return f"{_lines(rows, seen)}\n" + (
-        f"{seeds} {seed}; +- is a 95 % interval over seeds; gain is the paired "
-        "difference to\nfine-tuning from the whole source, in points; min is "
-        "minutes per seed, without\nthe generalist that all but scratch share; "
-        "chosen by the validation images."
+        f"{seeds} {seed}; +- is a 95 % interval over seeds{_gain_of(rows)}; "
+        "min is minutes per\nseed, without the generalist that all but scratch "
+        "share; chosen by the\nvalidation images."
         + "\nseen: source images, the generalist's included"
         * bool(seen)
     )
+
+
+def _gain_of(rows: Sequence[Row]) -> str:
+    """Says what the gains in a table are."""
+    base = base_of(rows)
+    if not base:
+        return ""
+    return f"; gain is the paired\ndifference to {base} in points"
 
 
 def interim_table(
@@ -157,33 +165,41 @@ def _lines(rows: Sequence[Row], seen: Mapping[str, int] | None = None) -> str:
 
 def advice(results: Sequence[Result], methods: Sequence[str]) -> list[str]:
     """Summarises the gains on the test images; the choice comes last."""
-    if BASELINE not in methods or len({r.seed for r in results}) < 2:
+    base = baseline(results, methods)
+    if not base or len({r.seed for r in results}) < 2:
         return []
     sentences, helped = [], False
     chosen = choose(results, methods)
     judged = [method for method in methods if METHODS[method].controls]
     for method in judged + [chosen] * (chosen not in judged):
-        over_base = gain(results, method, BASELINE)
+        over_base = gain(results, method, base)
         if over_base is None:
             continue
         helped |= over_base.significant and over_base.mean > 0
         sentences.append(
-            _sentence(method, over_base) + _controls(results, method)
+            _sentence(method, over_base, base)
+            + _controls(results, method, base)
         )
     if sentences and not helped:
         sentences.append(
             "No method shows a significant gain here: more labels, more seeds "
             "or another source may help."
         )
-    return [*sentences, *_heads(results), _choice(results, chosen, helped)]
+    choice = _choice(results, chosen, base, helped)
+    return [*sentences, *_heads(results), choice]
 
 
-def _choice(results: Sequence[Result], chosen: str, helped: bool) -> str:
+def _choice(
+    results: Sequence[Result], chosen: str, base: str, helped: bool
+) -> str:
     """Names the choice, and says if the test images do not confirm it."""
-    if chosen == BASELINE:
+    if chosen == base:
         but = ", though others gain on the test images" if helped else ""
-        return f"By the validation images plain fine-tuning is the choice{but}."
-    over_base = gain(results, chosen, BASELINE)
+        return (
+            f"By the validation images {base}, fine-tuning from the whole "
+            f"source, is the choice{but}."
+        )
+    over_base = gain(results, chosen, base)
     confirmed = over_base is None or (
         over_base.significant and over_base.mean > 0
     )
@@ -209,22 +225,29 @@ def _heads(results: Sequence[Result]) -> list[str]:
     return []
 
 
-def _sentence(method: str, over_base: Gain) -> str:
+def _sentence(method: str, over_base: Gain, base: str) -> str:
     amount = points(abs(over_base.mean), over_base.interval)
     if not over_base.significant:
         amount = points(over_base.mean, over_base.interval, sign=True)
         return (
-            f"{method} shows no significant difference from fine-tuning here "
+            f"{method} shows no significant difference from {base} here "
             f"({amount} points)"
         )
-    verb = "gains" if over_base.mean > 0 else "loses"
-    return f"{method} {verb} {amount} points here"
+    how = "gains", "over"
+    if over_base.mean < 0:
+        how = "loses", "against"
+    return f"{method} {how[0]} {amount} points {how[1]} {base} here"
 
 
-def _controls(results: Sequence[Result], method: str) -> str:
-    """Lists the controls a method beats, loses to, or does not differ from."""
+def _controls(results: Sequence[Result], method: str, base: str) -> str:
+    """Lists the controls a method beats, loses to, or does not differ from.
+
+    The baseline is told before.
+    """
     better, worse, equal = [], [], []
     for control, difference in against_controls(results, method).items():
+        if control == base:
+            continue
         if not difference.significant:
             equal.append(control)
         else:

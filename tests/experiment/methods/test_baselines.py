@@ -31,8 +31,7 @@ def test_where_each_baseline_starts(name, outcome):
     assert METHODS[name](Run()) == outcome
 
 
-def test_gains_are_compared_to_fine_tuning_and_heads_by_it():
-    assert baselines.BASELINE == "finetune"
+def test_the_fine_tunings_by_head():
     assert baselines.BY_HEAD == {
         "fresh": "finetune",
         "related": "finetune_related",

@@ -37,12 +37,12 @@ def finetune(run: SeedRun) -> Outcome:
     family="finetune",
 )
 def finetune_related(run: SeedRun) -> Outcome:
-    """Control: as fine-tuning, with a head mixed from related classes."""
+    """As fine-tuning, with a head mixed from related classes."""
     return run.finetune_unweighted(finetune_related.head)
 
 
-BASELINE = finetune.name
-"""The method to which gains are compared."""
-
 BY_HEAD = {method.head: method.name for method in (finetune, finetune_related)}
-"""The fine-tunings whose comparison chooses the head of the other methods."""
+"""The fine-tunings, by head, to which the methods with that head are compared.
+
+Their comparison chooses the head of the other methods.
+"""
