@@ -9,6 +9,8 @@ import pytest
 from tests import helpers
 from tests.benchmarks import __main__ as speed
 from tf_transfer.data import splits
+from tf_transfer.experiment import config_checks
+from tf_transfer.experiment.methods import METHODS
 from tf_transfer.utils.storage.folders import Folder
 
 FOLDER = helpers.REPOSITORY / "tests" / "benchmarks"
@@ -145,3 +147,24 @@ def test_the_cost_of_serving_is_measured():
     figures = load("serving").run(options)["batch 2"]
     assert all(ratio > 0 for ratio in figures["ratio"].values())
     assert figures["requests"]["serve_bytes"]["p99_ms"] > 0
+
+
+def test_the_regime_of_a_broad_source():
+    regime = load("regime")
+    options = regime.parser().parse_args(["--passes=.5", "--target=animals"])
+    settings = regime.settings(options)
+    config_checks.check(settings)
+    assert settings.generalist.passes == pytest.approx(0.15)
+    assert settings.pretraining.passes == pytest.approx(0.35)
+    assert {m.name for m in regime.ARMS} < set(settings.methods)
+    cell = {
+        "cell": vars(options),
+        "arms": {
+            "finetune_related": {"mean": 0.5073},
+            "cut": {"gain": 3.42, "interval": 1.95},
+        },
+    }
+    *_, line = regime.table([cell]).splitlines()
+    assert line.startswith("| animals | 20 | 0.5 | 28,000 | 50.7 |  | +3.4 +- ")
+    for name in {m.name for m in regime.ARMS}:
+        METHODS.pop(name)

@@ -5,9 +5,10 @@ python tests/benchmarks/regime.py --target=vehicles --passes=.5 --seeds=10
 The source are the 300 classes of Tiny-ImageNet and CIFAR-100 at 32 pixels,
 120,000 images. A generalist passes over .3 of the budget; the rest continues it
 on the whole source, or on a weighted part of it. All arms have the same number
-of source images, the generalist's included, and the related head. Prints JSON:
-the test accuracies of each seed, the gains over the whole source with 95 %
-intervals, and how well the weights tell the related classes.
+of source images, the generalist's included, and the related head. Prints a line
+of JSON: the test accuracies of each seed, the gains over the whole source with
+95 % intervals, and the area under the ROC curve with which the weights tell
+the related classes. `--table FILE` makes a table of such lines.
 
 It needs `../shared/data`; run it from the project's root.
 """
@@ -60,6 +61,7 @@ RELATED = {
         "otter porcupine possum rabbit raccoon shrew skunk squirrel tiger wolf"
     ),
 }
+CELL = ("target", "labels", "passes", "width", "seeds", "start")
 GENERALIST = 0.3  # of the budget
 REPEATS = 4.0
 WHOLE = baselines.finetune_related.name
@@ -157,6 +159,14 @@ def fixed(run: SeedRun, scores: np.ndarray):
     return run.pretrain(importance, estimate=False)
 
 
+ARM_TITLES = {
+    "ratio": "P_t / P_s",
+    "cut": "its best classes",
+    "lift_ratio": "`lift`",
+    "lift_cut": "its best classes",
+    "random_cut": "random classes",
+    "related": "related classes",
+}
 ARMS = (ratio, cut, lift_ratio, lift_cut, random_cut, related)
 
 
@@ -222,12 +232,44 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--start", default="generalist")
     flags.add_argument("--jobs", type=int, default=2)
     flags.add_argument("--arms", nargs="+", default=[a.name for a in ARMS])
+    flags.add_argument("--table", type=pathlib.Path)
     flags.add_argument("--out", default="runs/regime")
     return flags
 
 
+def table(cells: list[dict]) -> str:
+    """Returns the gains of all cells as a Markdown table."""
+    lines = [
+        f"| target | labels | passes | parameters | whole source | "
+        f"{' | '.join(ARM_TITLES.values())} |",
+        f"|---|---|---|---|---|{'---|' * len(ARM_TITLES)}",
+    ]
+    for cell in cells:
+        what, arms = cell["cell"], cell["arms"]
+        size = {8: "28,000", 16: "90,000", 32: "317,000"}
+        values = [
+            f"{arms[name]['gain']:+.1f} +- {arms[name]['interval']:.1f}"
+            if name in arms
+            else ""
+            for name in ARM_TITLES
+        ]
+        head = (
+            what["target"],
+            what["labels"],
+            f"{what['passes']:g}",
+            size.get(what["width"], what["width"]),
+            f"{100 * arms[WHOLE]['mean']:.1f}",
+        )
+        lines.append(f"| {' | '.join(map(str, [*head, *values]))} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     options = parser().parse_args()
+    if options.table:
+        lines = options.table.read_text().splitlines()
+        print(table([json.loads(line) for line in lines]), end="")
+        return
     cell = (
         f"{options.target}_{options.labels}_{options.passes:g}"
         f"_w{options.width}_{options.start}"
@@ -238,7 +280,7 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "cell": {k: v for k, v in vars(options).items() if k != "out"},
+                "cell": {name: getattr(options, name) for name in CELL},
                 "minutes": round((time.monotonic() - started) / 60, 1),
                 "arms": figures(Run.read(folder)),
             }

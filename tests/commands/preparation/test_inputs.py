@@ -37,3 +37,23 @@ def test_bbse_refuses_classes_of_one_image_before_anything_is_trained():
     ):
         inputs.load(accepted, few, target, quiet=True)
     inputs.load(config, source, target, quiet=True)
+
+
+def test_settings_that_a_budget_makes_wrong_are_refused_before_training():
+    config = helpers.tiny_experiment(methods=("l2tl",))
+    config.l2tl.steps, config.l2tl.passes = config_lib.L2tl().steps, 0.01
+    with pytest.raises(
+        InputError, match=r"`l2tl\.policy_warmup` must be below"
+    ):
+        inputs.load(
+            config,
+            helpers.blobs(per_class=20, classes=8),
+            helpers.blobs(per_class=20),
+            quiet=True,
+        )
+    config = helpers.tiny_experiment(methods=("datl",))
+    config.pretraining.steps, config.pretraining.passes = 0, 0.3
+    config.datl.every = 1
+    source = helpers.blobs(per_class=20, classes=8)
+    with pytest.raises(InputError, match=r"multiple of 10 with `datl\.every`"):
+        inputs.load(config, source, helpers.blobs(per_class=20), quiet=True)

@@ -118,14 +118,15 @@ def load(
         target, unlabelled = unlabelled, None
     _check_target(target, labels)
     _check_source(config, source, [target, unlabelled])
-    for name in config.methods if labels else ():
-        METHODS[name].check(config, target)
     fingerprints = fingerprints_of(config, source, target, unlabelled)
     source = splits.trained_on(source, config.data.source_per_class)
     _check_held_out(config, source)
     config, budgets = defaults.budgeted(config, len(source.labels))
     for sentence in budgets if not quiet else ():
         note(f"chosen: {sentence}")
+    check(config)
+    for name in config.methods if labels else ():
+        METHODS[name].check(config, target)
     empty = np.flatnonzero(source.prior == 0)
     if empty.size:
         warnings.warn(

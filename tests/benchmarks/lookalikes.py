@@ -1,0 +1,162 @@
+"""Source classes that look like the target, but whose labels are wrong.
+
+python tests/benchmarks/lookalikes.py --pair=digits --seeds=20
+
+`digits`: MNIST, a second copy of MNIST whose images are labelled at random as
+ten more classes, letters, clothes and notMNIST; the target is USPS.
+`vehicles`: CIFAR-100 and a copy of it, whose images are labelled at random as a
+hundred more classes; the target are the vehicles of CIFAR-10. `mislabelled`:
+as `digits`, but the copy is left out, and 40 % of the MNIST images get the
+label of another digit.
+
+By the images alone, which is all that DATL goes by, the two copies are alike.
+Prints a line of JSON: the accuracies of all methods and controls, the gains
+over `finetune_related`, that of `l2tl` over `datl`, and the mean weight of the
+copy's classes as a share of that of the true ones.
+
+It needs `../shared/data`; run it from the project's root.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+import tf_transfer as tt
+from tf_transfer import config as config_lib
+from tf_transfer.data import image_data, loading, splits
+from tf_transfer.experiment import statistics
+from tf_transfer.experiment.methods import base
+from tf_transfer.experiment.records.run_data import Run
+from tf_transfer.experiment.records.weights_file import WeightTable
+
+DATA = "../shared/data"
+COPY, TRUE = "copy of ", "mnist "
+WRONG = 0.4  # share of the labels
+PER_CLASS = {"digits": 300, "mislabelled": 300, "vehicles": 200}
+VEHICLES = ("airplane", "automobile", "ship", "truck")
+WHOLE = "finetune_related"
+
+
+def load(name: str, pair: str) -> tt.ImageData:
+    """Returns the training part of a data set, some images of each class."""
+    size, channels = (32, 3) if pair == "vehicles" else (16, 1)
+    data = loading.load(f"npz:{DATA}/{name}.npz", size, channels).train_part()
+    return splits.trained_on(data, PER_CLASS[pair])
+
+
+def named(data: tt.ImageData, prefix: str, labels=None) -> tt.ImageData:
+    names = [f"{prefix}{name}" for name in data.class_names]
+    labels = data.labels if labels is None else labels.astype(np.int32)
+    return tt.ImageData(data.images, labels, names)
+
+
+def source(pair: str) -> tt.ImageData:
+    """Returns the source of a pair, the same in every run."""
+    rng = np.random.default_rng(0)
+    first = load("cifar100" if pair == "vehicles" else "mnist", pair)
+    parts = [named(first, TRUE)]
+    if pair == "mislabelled":
+        wrong = rng.random(len(first.labels)) < WRONG
+        other = first.labels + rng.integers(1, 10, len(first.labels))
+        labels = np.where(wrong, other % 10, first.labels)
+        parts = [named(first, TRUE, labels)]
+    else:
+        labels = rng.permutation(first.labels)
+        parts.append(named(first, COPY, labels))
+    if pair != "vehicles":
+        for name in ("emnist_letters", "fashion_mnist", "notmnist"):
+            parts.append(named(load(name, pair), f"{name} "))
+    return image_data.join(parts)
+
+
+def settings(options: argparse.Namespace) -> config_lib.Experiment:
+    """Returns the experiment of a pair."""
+    vehicles = options.pair == "vehicles"
+    target = "cifar10" if vehicles else "usps"
+    return config_lib.Experiment(
+        data=config_lib.Data(
+            target=f"npz:{DATA}/{target}.npz",
+            target_classes=VEHICLES if vehicles else (),
+            labels_per_class=options.labels,
+        ),
+        generalist=config_lib.Training(passes=options.passes),
+        pretraining=config_lib.Training(passes=options.passes / 2),
+        l2tl=config_lib.L2tl(passes=options.passes / 2),
+        finetuning=config_lib.FineTuning(head="related"),
+        seeds=options.seeds,
+    )
+
+
+def figures(run: Run) -> dict:
+    """Returns what the methods reach, and how they weigh the copy."""
+    names = np.array(WeightTable.read_csv(run.files).class_names)
+    copy, true = (np.char.startswith(names, start) for start in (COPY, TRUE))
+    rows = {}
+    for name in run.config.methods:
+        results = [r for r in run.results if r.method == name]
+        accuracy = [round(r.test.accuracy, 4) for r in results]
+        rows[name] = {"accuracy": accuracy, **gain(run, name, WHOLE)}
+        weights = [r.weights for r in results if r.weights is not None]
+        if weights and copy.any():
+            mean = np.mean(weights, axis=0)
+            share = mean[copy].mean() / mean[true].mean()
+            rows[name]["copy"] = round(float(share), 3)
+    return {"methods": rows, "l2tl over datl": gain(run, "l2tl", "datl")}
+
+
+def gain(run: Run, method: str, other: str) -> dict:
+    found = statistics.gain(run.results, method, other)
+    if found is None:
+        return {}
+    return {
+        "gain": round(100 * found.mean, 2),
+        "interval": round(100 * found.interval, 2),
+    }
+
+
+def parser() -> argparse.ArgumentParser:
+    flags = argparse.ArgumentParser(description=__doc__)
+    flags.add_argument("--pair", choices=PER_CLASS, default="digits")
+    flags.add_argument("--labels", type=int, default=10)
+    flags.add_argument("--passes", type=float, default=2.0)
+    flags.add_argument("--seeds", type=int, default=20)
+    flags.add_argument("--jobs", type=int, default=2)
+    flags.add_argument("--out", default="runs/lookalikes")
+    return flags
+
+
+def main() -> None:
+    options = parser().parse_args()
+    cell = f"{options.pair}_{options.labels}_{options.passes:g}"
+    folder, started = pathlib.Path(options.out) / cell, time.monotonic()
+    config = settings(options)
+    tt.compare(
+        config,
+        folder,
+        source=source(options.pair),
+        quiet=True,
+        jobs=options.jobs,
+    )
+    run = Run.read(folder)
+    what = ("pair", "labels", "passes", "seeds")
+    seen = base.source_images(run.config, "l2tl")
+    print(
+        json.dumps(
+            {
+                "cell": {name: getattr(options, name) for name in what},
+                "minutes": round((time.monotonic() - started) / 60, 1),
+                "source images seen by l2tl": seen,
+                **figures(run),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
