@@ -43,7 +43,7 @@ def test_settings_that_a_budget_makes_wrong_are_refused_before_training():
     config = helpers.tiny_experiment(methods=("l2tl",))
     config.l2tl.steps, config.l2tl.passes = config_lib.L2tl().steps, 0.01
     with pytest.raises(
-        InputError, match=r"`l2tl\.policy_warmup` must be below"
+        InputError, match=r"`l2tl\.policy_warmup` must"
     ):
         inputs.load(
             config,
