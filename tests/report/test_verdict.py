@@ -24,7 +24,7 @@ def test_verdict(values, words):
     assert "accuracy on its own source images is 90%." in text
     text = verdict(table, diagnosis, accuracy=1.1 / len(values))
     assert words not in text
-    assert "train it longer (`generalist.steps`)." in text
+    assert "train it longer (`generalist.passes`)" in text
     least = text.splitlines()[2]
     assert f"class {len(values) - 1}" in least
     assert "class 0" not in least

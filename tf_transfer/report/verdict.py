@@ -85,6 +85,7 @@ def weak_generalist(accuracy: float, classes: int) -> str | None:
         return None
     return (
         "The generalist's accuracy on its own source images is only "
-        f"{accuracy:.0%} ({chance:.0%} by chance), so its weights mean little; "
-        "train it longer (`generalist.steps`)."
+        f"{accuracy:.0%} ({chance:.0%} by chance), so its weights mean little, "
+        "though their order may tell: train it longer (`generalist.passes`), "
+        "or take the best classes alone (`datl.shape=cut`, `datl.repeats=4`)."
     )

@@ -42,9 +42,7 @@ def test_bbse_refuses_classes_of_one_image_before_anything_is_trained():
 def test_settings_that_a_budget_makes_wrong_are_refused_before_training():
     config = helpers.tiny_experiment(methods=("l2tl",))
     config.l2tl.steps, config.l2tl.passes = config_lib.L2tl().steps, 0.01
-    with pytest.raises(
-        InputError, match=r"`l2tl\.policy_warmup` must"
-    ):
+    with pytest.raises(InputError, match=r"`l2tl\.policy_warmup` must"):
         inputs.load(
             config,
             helpers.blobs(per_class=20, classes=8),
