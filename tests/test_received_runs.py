@@ -292,7 +292,7 @@ def trial(place, draw):
 
 
 @settings(
-    max_examples=300,
+    max_examples=120,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
