@@ -168,3 +168,20 @@ def test_the_regime_of_a_broad_source():
     assert line.startswith("| animals | 20 | 0.5 | 28,000 | 50.7 |  | +3.4 +- ")
     for name in {m.name for m in regime.ARMS}:
         METHODS.pop(name)
+
+
+def test_the_table_of_look_alikes():
+    lookalikes = load("lookalikes")
+    options = lookalikes.parser().parse_args(["--pair=vehicles", "--labels=5"])
+    config_checks.check(lookalikes.settings(options))
+    gain = {"gain": 1.16, "interval": 0.28}
+    methods = {name: gain | {"copy": 0.5} for name in lookalikes.SHOWN}
+    methods["finetune_related"] = {"accuracy": [0.8, 0.9]}
+    cell = {
+        "cell": vars(options),
+        "methods": methods,
+        "l2tl over datl": {"gain": -0.6, "interval": 0.1},
+    }
+    *_, line = lookalikes.table([cell]).splitlines()
+    assert line.startswith("| vehicles | 5 | 85.0 | +1.2 +- 0.3 |")
+    assert line.endswith("| -0.6 +- 0.1 | 0.50, 0.50 |")

@@ -14,7 +14,8 @@ Prints a line of JSON: the accuracies of all methods and controls, the gains
 over `finetune_related`, that of `l2tl` over `datl`, and the mean weight of the
 copy's classes as a share of that of the true ones.
 
-It needs `../shared/data`; run it from the project's root.
+`--table FILE` makes a table of such lines. It needs `../shared/data`; run it
+from the project's root.
 """
 
 import argparse
@@ -41,6 +42,7 @@ WRONG = 0.4  # share of the labels
 PER_CLASS = {"digits": 300, "mislabelled": 300, "vehicles": 200}
 VEHICLES = ("airplane", "automobile", "ship", "truck")
 WHOLE = "finetune_related"
+SHOWN = ("datl", "joint", "l2tl", "l2tl_frozen")
 
 
 def load(name: str, pair: str) -> tt.ImageData:
@@ -120,6 +122,38 @@ def gain(run: Run, method: str, other: str) -> dict:
     }
 
 
+def table(cells: list[dict]) -> str:
+    """Returns the gains of all pairs as a Markdown table."""
+    lines = [
+        "| pair | labels | `finetune_related` | "
+        f"{' | '.join(f'`{name}`' for name in SHOWN)} | `l2tl` over `datl` | "
+        "weight of the copy: `datl`, `l2tl` |",
+        f"|---|---|---|{'---|' * len(SHOWN)}---|---|",
+    ]
+    for cell in cells:
+        methods = cell["methods"]
+        mean = 100 * np.mean(methods[WHOLE]["accuracy"])
+        copies = [
+            f"{methods[name]['copy']:.2f}"
+            for name in ("datl", "l2tl")
+            if "copy" in methods[name]
+        ]
+        cells_of = [
+            cell["cell"]["pair"],
+            str(cell["cell"]["labels"]),
+            f"{mean:.1f}",
+            *(points(methods[name]) for name in SHOWN),
+            points(cell["l2tl over datl"]),
+            ", ".join(copies),
+        ]
+        lines.append(f"| {' | '.join(cells_of)} |")
+    return "\n".join(lines) + "\n"
+
+
+def points(found: dict) -> str:
+    return f"{found['gain']:+.1f} +- {found['interval']:.1f}"
+
+
 def parser() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(description=__doc__)
     flags.add_argument("--pair", choices=PER_CLASS, default="digits")
@@ -127,12 +161,17 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--passes", type=float, default=2.0)
     flags.add_argument("--seeds", type=int, default=20)
     flags.add_argument("--jobs", type=int, default=2)
+    flags.add_argument("--table", type=pathlib.Path)
     flags.add_argument("--out", default="runs/lookalikes")
     return flags
 
 
 def main() -> None:
     options = parser().parse_args()
+    if options.table:
+        lines = options.table.read_text().splitlines()
+        print(table([json.loads(line) for line in lines]), end="")
+        return
     cell = f"{options.pair}_{options.labels}_{options.passes:g}"
     folder, started = pathlib.Path(options.out) / cell, time.monotonic()
     config = settings(options)
