@@ -299,6 +299,17 @@ def test_lift_finds_what_a_biased_model_is_sure_of_never():
     np.testing.assert_allclose(everything.prior, PRIOR, atol=0.02)
 
 
+def test_an_empty_batch_changes_nothing():
+    images = images_of([0, 1, 1])
+    some = tf.data.Dataset.from_tensor_slices(images).batch(2)
+    empty = tf.data.Dataset.from_tensors(images[:0])
+    one, other = (
+        estimation.estimate_target_prior(logit_model(), dataset, PRIOR).prior
+        for dataset in (some, some.concatenate(empty))
+    )
+    np.testing.assert_array_equal(one, other)
+
+
 def test_probabilities_are_understood():
     model = logit_model()
     softmax = keras.Sequential([model, keras.layers.Softmax()])
@@ -362,6 +373,7 @@ def test_a_rectifier_does_not_hide_pixels_that_are_not_finite(value):
         ({"images": images_of([0]) * np.nan}, "must be finite"),
         ({"images": np.zeros((2, 1, 2, 3))}, "takes images of shape"),
         ({"source_prior": np.full(2, 0.5)}, "must have 2 outputs"),
+        ({"bootstrap": -1}, "`bootstrap` must not be negative"),
         ({"temperature": 0.0}, "`temperature` must be positive"),
         ({"temperature": -1.0}, "`temperature` must be positive"),
         ({"estimator": "guess"}, "Unknown estimator"),

@@ -118,14 +118,16 @@ def test_a_cut_gives_the_best_classes_the_largest_weight(settings, expected):
 
 
 def test_a_cut_is_the_limit_of_a_large_exponent():
-    rng = np.random.default_rng(0)
-    target, source = rng.dirichlet(np.ones(30)), rng.dirichlet(np.ones(30) * 9)
-    settings = {"most": 4.0}
+    target = 2.0 ** np.arange(12)
+    source = np.random.default_rng(0).dirichlet(np.full(12, 9.0))
+    target *= source
     near, limit = (
-        shaping.importance_weights(target, source, temper=temper, **settings)
-        for temper in (200.0, np.inf)
+        shaping.importance_weights(
+            target / target.sum(), source, temper=temper, most=4.0
+        )
+        for temper in (50.0, np.inf)
     )
-    np.testing.assert_allclose(near, limit, atol=0.2)
+    np.testing.assert_allclose(near, limit, atol=1e-6)
 
 
 def test_too_few_classes_with_a_weight_share_all():
@@ -142,4 +144,40 @@ def test_too_few_classes_with_a_weight_share_all():
 )
 def test_refuses_a_largest_weight(settings, message):
     with pytest.raises(InputError, match=message):
+        shaping.importance_weights(TARGET, SOURCE, **settings)
+
+
+@pytest.mark.parametrize(
+    ("target", "settings", "expected"),
+    [
+        ([0.4, 0.3, 0.2, 0.1], {"top_k": 1}, [0, 0, 0, 4]),
+        ([0.3, 0.4, 0.1, 0.2], {"top_k": 1}, [0, 0, 4, 0]),
+        ([0.4, 0.3, 0.2, 0.1], {"clip": 1.0}, None),
+    ],
+)
+def test_reversed_weights_that_are_equal_go_by_their_ratios(
+    target, settings, expected
+):
+    weights = shaping.importance_weights(
+        target, [0.25] * 4, reverse=True, **settings
+    )
+    order = np.argsort(target)
+    assert (np.diff(weights[order]) <= 1e-12).all()
+    if expected:
+        np.testing.assert_allclose(weights, expected)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"temper": 51.0},
+        {"temper": -np.inf},
+        {"floor": np.inf},
+        {"temper": np.inf, "most": np.inf},
+        {"top_k": 2.5},
+        {"top_k": 0},
+    ],
+)
+def test_settings_that_would_fail_later_are_refused(settings):
+    with pytest.raises(InputError, match=f"Received: .*{list(settings)[-1]}"):
         shaping.importance_weights(TARGET, SOURCE, **settings)

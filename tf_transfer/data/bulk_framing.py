@@ -130,7 +130,7 @@ class BulkFramer:
         images, chunk = self._reader.images, _Chunk(places, self._frame)
         in_bytes = self._reader.maximum is None
         is_array = isinstance(images, np.ndarray | JoinedArrays)
-        if is_array and images.dtype != np.uint16:
+        if is_array and images.dtype.newbyteorder("=") != np.uint16:
             self._array(chunk)
         elif isinstance(images, EncodedImages) and in_bytes:
             self._one_by_one(self._files(chunk), chunk)

@@ -151,6 +151,10 @@ def estimate_target_prior(
             f"Unknown estimator; choose one of {', '.join(ESTIMATORS)}. "
             f"Received: {estimator!r}"
         )
+    if bootstrap < 0:
+        raise InputError(
+            f"`bootstrap` must not be negative. Received: {bootstrap=}"
+        )
     if not temperature > 0:
         raise InputError(
             f"`temperature` must be positive. Received: {temperature=}"
@@ -241,6 +245,8 @@ def _shape(shape: tf.TensorShape) -> tuple | None:
 def _checked(outputs, num_classes: int, from_logits: bool):
     """Yields logits `[B, C]` and labels, after checks of a model's outputs."""
     for rows, labels in outputs:
+        if not len(rows):
+            continue
         if rows.shape[1:] != (num_classes,):
             raise InputError(
                 f"The model must have {num_classes} outputs, one per source "

@@ -11,6 +11,8 @@ import numpy as np
 from tf_transfer.errors import InputError
 from tf_transfer.utils import checks, weighting
 
+_MOST_TEMPER = 50  # powers of large ratios would overflow
+
 
 def importance_weights(
     target_prior: np.ndarray,
@@ -72,7 +74,7 @@ def importance_weights(
     if top_k is not None and top_k < len(bounded):
         bounded[np.argsort(-ratio, kind="stable")[top_k:]] = 0.0
     if reverse:
-        order = np.argsort(bounded, kind="stable")
+        order = np.lexsort((ratio, bounded))  # equal weights by their ratios
         order = order[nonempty[order]]
         bounded[order] = bounded[order[::-1]]
     weights = weighting.normalise(bounded, source_prior)
@@ -120,21 +122,30 @@ def check_shaping(
     most: float | None = None,
 ) -> None:
     """Raises InputError if a setting of `importance_weights` is invalid."""
-    if not temper >= 0:
-        raise InputError(f"`temper` must not be negative. Received: {temper=}")
-    if not floor >= 0:
-        raise InputError(f"`floor` must not be negative. Received: {floor=}")
+    if not (0 <= temper <= _MOST_TEMPER or temper == np.inf):
+        raise InputError(
+            f"`temper` must be from 0 to {_MOST_TEMPER}, or infinite. "
+            f"Received: {temper=}"
+        )
+    if not 0 <= floor < np.inf:
+        raise InputError(
+            f"`floor` must be finite and not negative. Received: {floor=}"
+        )
     if clip is not None and not (clip > 0 and clip >= floor):
         raise InputError(
             "`clip` must be positive and not below `floor`. "
             f"Received: {clip=}, {floor=}"
         )
-    if most is not None and not most > 0:
-        raise InputError(f"`most` must be positive. Received: {most=}")
+    if most is not None and not 0 < most < np.inf:
+        raise InputError(
+            f"`most` must be positive and finite. Received: {most=}"
+        )
     if np.isinf(temper) and most is None:
         raise InputError(
             "An infinite `temper` needs `most`, the largest weight. "
             f"Received: {temper=}, {most=}"
         )
-    if top_k is not None and top_k < 1:
-        raise InputError(f"`top_k` must be at least 1. Received: {top_k=}")
+    if top_k is not None and not (top_k == int(top_k) >= 1):
+        raise InputError(
+            f"`top_k` must be an integer of at least 1. Received: {top_k=}"
+        )

@@ -87,6 +87,9 @@ def test_a_damaged_file_is_named_when_it_is_needed(
     data = loaded(photos, decode="as_needed")
     with pytest.raises(InputError, match=rf"cannot be read.*{name}"):
         data.images[np.arange(60)]
+    with pytest.raises(InputError, match=name):  # also if it is known
+        data.images[[place]]
+    assert data.images[[0 if place else 1]].any()
     batches = loaded(photos, decode="as_needed").batches(60)
     with pytest.raises(tf.errors.OpError, match=rf"InputError: .*{name}"):
         next(iter(batches))
@@ -176,3 +179,20 @@ def test_the_images_are_upright_whatever_a_camera_writes(tmp_path):
         expected = resized[top : top + 128, left : left + 128]
         difference = np.abs(image.astype(int) - expected)
         assert difference.mean() < 3  # another decoder of JPEG
+
+
+def test_a_black_image_is_black_whatever_the_background(tmp_path, monkeypatch):
+    for i in range(40):
+        image = np.full((20, 20), 250, np.uint8)
+        image[5:9, 5 + i % 9] = 0
+        file = tmp_path / "scans" / "ab"[i % 2] / f"{i}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(image).save(file)
+    place, _ = damage_after_measuring(monkeypatch, tmp_path / "scans")
+    data = loading.load(
+        f"folder:{tmp_path}/scans", 8, 1, decode="as_needed", damaged="skip"
+    )
+    with pytest.warns(UserWarning, match="Black images stand for 1"):
+        images = data.images[:]
+    assert not images[place].any()
+    assert images.any(axis=(1, 2, 3)).sum() == 39

@@ -91,7 +91,10 @@ def class_numbers(labels: np.ndarray, what: str, path: str) -> np.ndarray:
             "vectors, y.argmax(axis=1)). "
             f"Received: {path} with shape {labels.shape}"
         )
-    whole = labels.dtype.kind == "f" and (labels == np.rint(labels)).all()
+    whole = False
+    if labels.dtype.kind == "f":
+        labels = labels.astype(np.float64)
+        whole = np.isfinite(labels).all() and not (labels % 1).any()
     numbers = labels.dtype.kind in "iu" or whole
     if not numbers or (labels > _MOST_CLASSES).any():
         raise InputError(

@@ -114,7 +114,8 @@ class ImageReader(Sequence):
 
     def _read(self, index: int) -> np.ndarray:
         try:
-            return np.asarray(self.images[index])
+            image = np.asarray(self.images[index])
+            return image.astype(image.dtype.newbyteorder("="), copy=False)
         except UnreadableImageError:
             self.unreadable.add(index)
         except TooLargeImageError:

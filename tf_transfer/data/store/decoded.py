@@ -42,7 +42,7 @@ class DecodedImages:
         self._frame, self._reader, self._skip = frame, reader, skip
         self.name = name
         self.shape = len(reader), frame.size, frame.size, frame.channels
-        self._refused = len(reader.refused)
+        self._told = len(reader.refused)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -57,10 +57,18 @@ class DecodedImages:
         shares = np.array_split(different, environment.processors())
         framed = self._pool.map(self._framer.framed, shares)
         images = np.concatenate(list(framed))[places]
-        if len(self._reader.refused) > self._refused:
-            self._refused = len(self._reader.refused)
-            self._reader.check(self._skip, "Black images stand for")
+        refused = np.isin(rows, list(self._reader.refused))
+        if refused.any():
+            self._refuse()
+            images[refused] = 0
         return images
+
+    def _refuse(self) -> None:
+        """Raises InputError, or warns of images that were not told before."""
+        count = len(self._reader.refused)
+        if count > self._told or not self._skip:
+            self._reader.check(self._skip, "Black images stand for")
+            self._told = count
 
     @functools.cached_property
     def _framer(self) -> BulkFramer:

@@ -1,7 +1,8 @@
 """NumPy's files, whose sizes are known before anything is unpacked.
 
 Large arrays that are not compressed are mapped: the system reads from the file
-what is used, and may forget it again.
+what is used, and may forget it again. Their checksums are not read, and the
+file must not be cut off while it is used.
 """
 
 import math
@@ -23,7 +24,7 @@ from tf_transfer.utils.storage.files import open_regular
 DAMAGED = (
     *(OSError, EOFError, ValueError, KeyError, TypeError, SyntaxError),
     *(NotImplementedError, MemoryError, zipfile.BadZipFile, zlib.error),
-    *(struct.error, tokenize.TokenError),
+    *(struct.error, tokenize.TokenError, OverflowError, RuntimeError),
 )
 """What reading a damaged archive may raise."""
 _NPY = b"\x93NUMPY"
@@ -164,4 +165,6 @@ def _header(
     shape, by_column, dtype = _HEADERS[version](content)
     if dtype.hasobject:
         raise ValueError("it holds Python objects")
+    if min(shape, default=0) < 0:
+        raise ValueError(f"its shape is {shape}")
     return shape, by_column, dtype

@@ -74,6 +74,27 @@ def test_what_is_wrong_is_told(name, tmp_path, change, message):
         loaders.load(name)
 
 
+def test_the_order_of_bytes_does_not_matter(tmp_path):
+    images = 7 * np.random.default_rng(0).integers(0, 260, (20, 9, 9))
+    np.save(tmp_path / "y.npy", np.arange(20) % 4)
+    framed = []
+    for kind in ("<u2", ">u2"):
+        np.save(tmp_path / "x.npy", images.astype(kind))
+        name = f"npy:{tmp_path}/x.npy,labels={tmp_path}/y.npy"
+        framed.append(loading.load(name, 8, 1).images)
+    np.testing.assert_array_equal(*framed)
+
+
+@pytest.mark.parametrize("shape", [(-20, 8, 8, 1), (10**30, 8, 8), ()])
+def test_a_shape_that_cannot_be(name, tmp_path, shape):
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    with open(tmp_path / "all.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(bytes(20 * 64))
+    with pytest.raises(InputError, match=r"Received: .*all\.npy"):
+        loaders.load(name)
+
+
 def test_too_few_names(name, tmp_path):
     (tmp_path / "names.txt").write_text("a\nb")
     with pytest.raises(InputError, match="2 lines, and classes 0 to 3"):
