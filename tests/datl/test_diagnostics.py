@@ -65,6 +65,10 @@ def test_what_a_small_sample_means_depends_on_the_budget(
     )
     assert summary.repeats == pytest.approx(repeats)
     assert bool(summary.advice) == advised
+    # A whole source that is passed over often is another matter.
+    equal = diagnostics.diagnose(np.ones(20), prior, prior, passes=9.0)
+    assert equal.repeats == pytest.approx(9)
+    assert equal.advice == ""
     if advised:
         assert (
             "few examples, 6 times each. Set `datl.repeats`" in summary.advice

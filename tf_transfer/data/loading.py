@@ -113,32 +113,27 @@ def frame(
     count = len(raw.labels)
     if not count:
         raise InputError(f"The data set has no images. Received: {name!r}")
-    needed = count * size * size * channels
-    much = needed > memory_share * environment.memory()
-    if isinstance(raw.images, np.ndarray) and not raw.files:
-        much, decode = False, "once"
-    if decode == "auto":
-        large = size >= _LARGE_SIDE and needed > _MOST_STORED
-        decode = "as_needed" if large else "once"
-    if decode == "once" and not much:
-        _check_memory(needed, name)
+    form = _form(raw, size, channels, memory_share, decode)
+    if form == "memory":
+        _check_memory(count * size * size * channels, name)
     reader = reading.ImageReader(raw.images)
     settings = {"size": size, "channels": channels, "align": align}
     measured = functools.partial(_measured, raw, reader, **settings)
+    known = ""
     try:
-        if decode == "as_needed":
-            framer, known = measured(), ""
+        if form == "store":
+            images, framer, known = stores.framed(
+                raw, reader, measured, settings, name, cache
+            )
+        elif form == "as_needed":
+            framer = measured()
             key = stores.key(raw, settings, elsewhere=True)
             images = DecodedImages(framer, reader, key, damaged == "skip")
             _note_decoding(images, name)
             images = IndexedImages([images])
-        elif much:
-            images, framer, known = stores.framed(
-                raw, reader, measured, settings, name, cache
-            )
         else:
             framer = measured()
-            images, known = BulkFramer(framer, reader).all(), ""
+            images = BulkFramer(framer, reader).all()
         kept = reader.check(skip=damaged == "skip")
         labels = np.asarray(raw.labels)
         checks.check_labels(labels, len(raw.class_names))
@@ -147,6 +142,27 @@ def frame(
     labels = labels.astype(np.int32)
     framed = ImageData(images, labels, raw.class_names, raw.test, framer, known)
     return framed if len(kept) == count else _without_damaged(framed, kept)
+
+
+def _form(
+    raw: image_files.RawImages,
+    size: int,
+    channels: int,
+    memory_share: float,
+    decode: str,
+) -> str:
+    """Returns whether framed images lie in `memory`, in a `store`, or nowhere.
+
+    In the last case they are framed `as_needed`.
+    """
+    if isinstance(raw.images, np.ndarray) and not raw.files:
+        return "memory"  # where they are already
+    needed = len(raw.labels) * size * size * channels
+    large = size >= _LARGE_SIDE and needed > _MOST_STORED
+    if decode == "as_needed" or (decode == "auto" and large):
+        return "as_needed"
+    much = needed > memory_share * environment.memory()
+    return "store" if much else "memory"
 
 
 def _note_decoding(images: DecodedImages, name: str) -> None:

@@ -134,11 +134,9 @@ def advice(ess: float, repeats: float | None) -> str:
         repeats: of each of these in training; None if that is not known.
     """
     times = ""
-    if repeats is None:
-        few = ess < LOW_ESS
-    else:
-        few, times = repeats > MOST_REPEATS, f", {repeats:.0f} times each"
-    if not few:
+    if repeats is not None:
+        times = f", {repeats:.0f} times each"
+    if ess >= LOW_ESS or (repeats or np.inf) <= MOST_REPEATS:
         return ""
     return (
         f"training will repeat few examples{times}. Set `datl.repeats`, lower "

@@ -146,25 +146,7 @@ def estimate_target_prior(
     >>> estimate.prior.round(2).tolist()
     [0.75, 0.25]
     """
-    if estimator not in ESTIMATORS:
-        raise InputError(
-            f"Unknown estimator; choose one of {', '.join(ESTIMATORS)}. "
-            f"Received: {estimator!r}"
-        )
-    if bootstrap < 0:
-        raise InputError(
-            f"`bootstrap` must not be negative. Received: {bootstrap=}"
-        )
-    if not temperature > 0:
-        raise InputError(
-            f"`temperature` must be positive. Received: {temperature=}"
-        )
-    if held_out is None and (calibrate or estimator in ("bbse", "lift")):
-        raise InputError(
-            "Calibration and the estimators bbse and lift need `held_out` "
-            f"source images. Received: {estimator=}, {calibrate=}, "
-            "held_out=None"
-        )
+    _check(estimator, temperature, held_out, calibrate, bootstrap)
     prior = checks.check_prior(source_prior)
     batches = as_batches(images, model)
     _check_shape(model, batches)
@@ -200,6 +182,35 @@ def estimate_target_prior(
     estimate = TargetPrior(solve(rows), interval, target.count, temperature)
     _warn_of_one_class(estimate)
     return estimate
+
+
+def _check(
+    estimator: str,
+    temperature: float,
+    held_out: tf.data.Dataset | None,
+    calibrate: bool,
+    bootstrap: int,
+) -> None:
+    """Raises InputError for settings that are out of range."""
+    if estimator not in ESTIMATORS:
+        raise InputError(
+            f"Unknown estimator; choose one of {', '.join(ESTIMATORS)}. "
+            f"Received: {estimator!r}"
+        )
+    if bootstrap < 0:
+        raise InputError(
+            f"`bootstrap` must not be negative. Received: {bootstrap=}"
+        )
+    if not temperature > 0:
+        raise InputError(
+            f"`temperature` must be positive. Received: {temperature=}"
+        )
+    if held_out is None and (calibrate or estimator in ("bbse", "lift")):
+        raise InputError(
+            "Calibration and the estimators bbse and lift need `held_out` "
+            f"source images. Received: {estimator=}, {calibrate=}, "
+            "held_out=None"
+        )
 
 
 def _warn_of_one_class(estimate: TargetPrior) -> None:

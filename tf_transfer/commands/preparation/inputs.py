@@ -101,8 +101,7 @@ def load(
         )
         if not labels:  # nothing but the generalist is trained
             chosen = [s for s in chosen if not s.startswith(_WITH_LABELS)]
-        for sentence in chosen if not quiet else ():
-            note(f"chosen: {sentence}")
+        _tell(chosen, quiet)
         check(config)
     if new and not (source and target):
         resources.check_settings(config)
@@ -122,19 +121,28 @@ def load(
     source = splits.trained_on(source, config.data.source_per_class)
     _check_held_out(config, source)
     config, budgets = defaults.budgeted(config, len(source.labels))
-    for sentence in budgets if not quiet else ():
-        note(f"chosen: {sentence}")
+    _tell(budgets, quiet)
     check(config)
     for name in config.methods if labels else ():
         METHODS[name].check(config, target)
+    _warn_of_empty_classes(source)
+    return Inputs(config, source, target, unlabelled, fingerprints)
+
+
+def _tell(chosen: Sequence[str], quiet: bool) -> None:
+    """Prints what was chosen for settings that were not given."""
+    for sentence in chosen if not quiet else ():
+        note(f"chosen: {sentence}")
+
+
+def _warn_of_empty_classes(source: ImageData) -> None:
     empty = np.flatnonzero(source.prior == 0)
     if empty.size:
         warnings.warn(
             f"{empty.size} source classes have no examples and get weight 0, "
             f"for example {source.class_names[empty[0]]!r}.",
-            stacklevel=3,
+            stacklevel=4,
         )
-    return Inputs(config, source, target, unlabelled, fingerprints)
 
 
 def fingerprints_of(
