@@ -178,7 +178,8 @@ class Datl:
             many as `repeats` asks for, and none to the others.
         repeats: how often the pre-training may draw an image, on average over
             those of a class; what a weight is above that goes to the next
-            classes. 0 for no limit.
+            classes. 0 for no limit. It holds for the weights at which L2TL
+            starts, too.
         temper: exponent of P_t / P_s.
         clip: the largest ratio; 0 for no limit.
         floor: the smallest ratio.

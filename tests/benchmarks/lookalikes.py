@@ -158,7 +158,7 @@ def parser() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(description=__doc__)
     flags.add_argument("--pair", choices=PER_CLASS, default="digits")
     flags.add_argument("--labels", type=int, default=10)
-    flags.add_argument("--passes", type=float, default=2.0)
+    flags.add_argument("--passes", type=float, default=1.0)
     flags.add_argument("--seeds", type=int, default=20)
     flags.add_argument("--jobs", type=int, default=2)
     flags.add_argument("--table", type=pathlib.Path)

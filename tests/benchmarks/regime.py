@@ -161,9 +161,9 @@ def fixed(run: SeedRun, scores: np.ndarray):
 
 ARM_TITLES = {
     "ratio": "P_t / P_s",
-    "cut": "its best classes",
+    "cut": "best by P_t / P_s",
     "lift_ratio": "`lift`",
-    "lift_cut": "its best classes",
+    "lift_cut": "best by `lift`",
     "random_cut": "random classes",
     "related": "related classes",
 }

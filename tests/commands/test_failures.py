@@ -89,6 +89,10 @@ def test_a_file_that_is_found_damaged_in_training(
         return
     assert status == 2
     assert "1 image files cannot be read" in err
+    again = [*command, "--config.data.damaged=skip"]
+    status, _, err = helpers.call_command(monkeypatch, capsys, *again)
+    assert status == 0
+    assert "Black images stand for 1 image files" in err
 
 
 def in_a_small_disk(tmp_path, options, command):

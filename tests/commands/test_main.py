@@ -180,7 +180,7 @@ def test_sigterm_ends_the_jobs_too_and_they_continue(tmp_path):
     with helpers.started(command) as child:
         output, errors = child.communicate(timeout=400)
     assert child.returncode == 0, errors
-    assert "By the validation images plain fine-tuning is the choice" in output
+    assert "By the validation images finetune, fine-tuning from the" in output
     for seed in (0, 1):
         assert errors.count(f"[  0%] seed {seed} of 0..1, finetune") == 1
         assert (out / "checkpoints" / f"finetune-{seed}.keras").exists()

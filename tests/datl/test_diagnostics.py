@@ -70,9 +70,7 @@ def test_what_a_small_sample_means_depends_on_the_budget(
     assert equal.repeats == pytest.approx(9)
     assert equal.advice == ""
     if advised:
-        assert (
-            "few examples, 6 times each. Set `datl.repeats`" in summary.advice
-        )
+        assert "few examples, 6 times each. Limit" in summary.advice
 
 
 def test_the_share_clipped_is_of_tempered_weights_by_hand():

@@ -6,6 +6,25 @@ from tf_transfer.errors import InputError
 from tf_transfer.experiment import config_checks
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "needs `datl.repeats`"),
+        ({"repeats": 4.0, "temper": 2.0}, "leave out `temper`"),
+        ({"repeats": 4.0, "clip": 2.0}, "leave out `temper`"),
+        ({"repeats": 4.0, "floor": 0.1}, "leave out `temper`"),
+        ({"repeats": 4.0}, ""),
+    ],
+)
+def test_a_cut_goes_by_the_repeats_alone(settings, message):
+    experiment = config.Experiment(datl=config.Datl(shape="cut", **settings))
+    if not message:
+        config_checks.check(experiment)
+        return
+    with pytest.raises(InputError, match=message):
+        config_checks.check(experiment)
+
+
 def test_defaults_are_valid():
     config_checks.check(config.get_config())
 

@@ -104,6 +104,8 @@ def _estimate(
             table.write_csv(folder.files)
             figures.write_weights(folder.files, table, source, split.for_prior)
         diagnostics = run.estimate_importance().diagnostics(
-            run.estimate_target_prior().prior, run.source.prior, run.passes
+            run.estimate_target_prior().prior,
+            run.source.prior,
+            None if config.datl.apply == "attach" else run.passes,
         )
         return verdict(table, diagnostics, accuracy)

@@ -74,14 +74,15 @@ class ImageData:
         """Returns a hash of images, labels and class names."""
         if self.known_hash:
             return self.known_hash[:_LETTERS]
-        digest = hashlib.sha256()
-        name = ""
+        digest, name = hashlib.sha256(), ""
         if isinstance(self.images, IndexedImages):
             name = self.images.name()
-        digest.update(name.encode())
-        for first in range(0, 0 if name else len(self.labels), _BLOCK):
-            block = self.images[first : first + _BLOCK]
-            digest.update(np.ascontiguousarray(block))
+        if name:
+            digest.update(name.encode())
+        else:
+            for first in range(0, len(self.labels), _BLOCK):
+                block = self.images[first : first + _BLOCK]
+                digest.update(np.ascontiguousarray(block))
         digest.update(np.ascontiguousarray(self.labels))
         # A folder's name may hold bytes that are no UTF-8.
         names = "\n".join(self.class_names)
@@ -89,7 +90,10 @@ class ImageData:
         return digest.hexdigest()[:_LETTERS]
 
     def digests(self) -> np.ndarray:
-        """Returns a number for the content of each image, `[N]` uint64."""
+        """Returns a number for the content of each image, `[N]` uint64.
+
+        Images that are decoded whenever they are read have none.
+        """
         if isinstance(self.images, IndexedImages):
             return self.images.digests()
         return indexed.digests(self.images)

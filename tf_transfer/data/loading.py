@@ -7,6 +7,7 @@ are stored on the disk (see `store`).
 
 import dataclasses
 import functools
+import hashlib
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +25,7 @@ from tf_transfer.errors import InputError
 from tf_transfer.utils import checks, environment
 from tf_transfer.utils.progress import note
 
-_MEASURED = 1000
+_MEASURED, _KNOWN = 1000, 32
 # A path may contain a plus, too.
 _JOINT = re.compile(rf"\+(?=(?:{'|'.join(loaders.LOADERS)})(?:[:+]|$))")
 _MOST_MEMORY = 0.5  # share of it
@@ -128,9 +129,10 @@ def frame(
         elif form == "as_needed":
             framer = measured()
             key = stores.key(raw, settings, elsewhere=True)
-            images = DecodedImages(framer, reader, key, damaged == "skip")
-            _note_decoding(images, name)
-            images = IndexedImages([images])
+            part = DecodedImages(framer, reader, key, damaged == "skip")
+            part.name += _sample_digest(part)
+            _note_decoding(part, name)
+            images = IndexedImages([part])
         else:
             framer = measured()
             images = BulkFramer(framer, reader).all()
@@ -159,10 +161,18 @@ def _form(
         return "memory"  # where they are already
     needed = len(raw.labels) * size * size * channels
     large = size >= _LARGE_SIDE and needed > _MOST_STORED
-    if decode == "as_needed" or (decode == "auto" and large):
+    wanted = decode == "as_needed" or (decode == "auto" and large)
+    if wanted and raw.files:  # else nothing would tell them again
         return "as_needed"
     much = needed > memory_share * environment.memory()
     return "store" if much else "memory"
+
+
+def _sample_digest(images: DecodedImages) -> str:
+    """Returns a hash of a few images, which tells files of equal sizes."""
+    places = np.linspace(0, len(images) - 1, min(_KNOWN, len(images)))
+    sample = images[np.unique(places.astype(int))]
+    return hashlib.sha256(sample.tobytes()).hexdigest()
 
 
 def _note_decoding(images: DecodedImages, name: str) -> None:

@@ -106,7 +106,7 @@ def diagnose(
     ess = effective_sample_size(weights, source_prior)
     mass = target_prior[target_prior > 0]
     clipped = 0.0
-    if clip is not None:
+    if clip is not None and np.isfinite(temper):
         nonempty = source_prior > 0
         tempered = (target_prior[nonempty] / source_prior[nonempty]) ** temper
         excess = np.maximum(tempered - clip, 0) @ source_prior[nonempty]
@@ -139,8 +139,8 @@ def advice(ess: float, repeats: float | None) -> str:
     if ess >= LOW_ESS or (repeats or np.inf) <= MOST_REPEATS:
         return ""
     return (
-        f"training will repeat few examples{times}. Set `datl.repeats`, lower "
-        "`datl.temper`, or check the target's framing."
+        f"training will repeat few examples{times}. Limit the repeats "
+        "(`datl.repeats`; `most` from Python), or check the target's framing."
     )
 
 

@@ -6,7 +6,7 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
-from tf_transfer.config import Experiment
+from tf_transfer.config import Datl, Experiment
 from tf_transfer.errors import InputError
 from tf_transfer.experiment.records import stored_config
 from tf_transfer.utils.storage.json_fields import Fields
@@ -106,6 +106,14 @@ def _check_together(experiment: Experiment) -> None:
             "`datl.shape=cut` needs `datl.repeats`, which tells how many "
             "classes it takes. "
             f"Received: {datl.repeats}"
+        )
+    if datl.shape == "cut" and (
+        datl.clip or datl.floor or datl.temper != Datl().temper
+    ):
+        raise InputError(
+            "`datl.shape=cut` goes by the order of the classes alone: leave "
+            "out `temper`, `clip` and `floor`. "
+            f"Received: {datl.temper}, {datl.clip} and {datl.floor}"
         )
     if datl.every and experiment.pretraining.steps % 10:
         raise InputError(

@@ -246,7 +246,7 @@ class SeedRun:
             self.source.prior,
             generalist,
             every=self.config.datl.every or None,
-            passes=self.passes,
+            passes=None if self.config.datl.apply == "attach" else self.passes,
             **self.estimation_settings(),
         )
 

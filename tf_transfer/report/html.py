@@ -90,8 +90,9 @@ def _page(
     first = statistics.first_seed(results, chosen.method)
     split = target and loaded_data.split(run, target, first.seed)
     table, further = run.weight_table, config.pretraining
-    images = further.steps * further.batch_size
-    passes = images / max(1, run.data.counts.get("source", 1))
+    images, passes = further.steps * further.batch_size, None
+    if run.data.counts.get("source") and config.datl.apply != "attach":
+        passes = images / run.data.counts["source"]
     learned = [r for r in results if METHODS[r.method].learns_weights]
     predictions = run.predictions(first, split and len(split.test.labels))
     return _fill(

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import tf_transfer as tt
 from tests import helpers
-from tf_transfer.data import loading, unlabelled
+from tf_transfer.data import loading, splits, unlabelled
 from tf_transfer.data.raw.formats import folders
 from tf_transfer.data.store import indexed
 from tf_transfer.errors import InputError
@@ -71,11 +71,12 @@ def test_a_copy_in_another_folder_is_the_same_data(photos, tmp_path):
 def damage_after_measuring(monkeypatch, folder: pathlib.Path):
     """Leaves 20 images to the measuring, and damages another one."""
     monkeypatch.setattr(loading, "_MEASURED", 20)
+    monkeypatch.setattr(loading, "_KNOWN", 2)
     paths = sorted(folder.rglob("*.png"))
     pool = np.arange(len(paths))
     sample = np.random.default_rng(0).permutation(pool)[:20]
     names = folders.load_folder(str(folder)).files
-    place = next(i for i in pool if i not in sample)
+    place = next(i for i in pool[1:] if i not in sample)
     pathlib.Path(names[place]).write_bytes(b"\x89PNG\r\n\x1a\nbut no more")
     return place, pathlib.Path(names[place]).name
 
@@ -196,3 +197,30 @@ def test_a_black_image_is_black_whatever_the_background(tmp_path, monkeypatch):
         images = data.images[:]
     assert not images[place].any()
     assert images.any(axis=(1, 2, 3)).sum() == 39
+
+
+def test_a_file_of_another_content_but_equal_size_is_another_data_set(tmp_path):
+    prints = set()
+    for shade in (10, 200):
+        images = np.full((9, 8, 8), shade, np.uint8)
+        np.savez(tmp_path / "a.npz", x_train=images, y_train=np.arange(9))
+        name = f"npz:{tmp_path}/a.npz"
+        data = loading.load(name, 8, 1, decode="as_needed")
+        prints.add(data.fingerprint())
+    assert len(prints) == 2
+
+
+def test_what_a_program_gives_has_no_files_to_be_known_by(tmp_path):
+    examples = [(np.full((9, 9), i, np.uint8), i % 2) for i in range(8)]
+    data = tt.from_dataset(examples, size=8, channels=1, decode="as_needed")
+    assert isinstance(data.images, np.ndarray)
+
+
+def test_test_images_in_a_source_are_not_looked_for_and_that_is_told(
+    both, capsys
+):
+    now, later = both
+    with pytest.raises(InputError, match="must not contain"):
+        splits.check_apart(now, now)
+    splits.check_apart(later, now)
+    assert "are not compared with the target's test" in capsys.readouterr().err

@@ -3,6 +3,7 @@ import types
 import numpy as np
 import pytest
 
+import tf_transfer as tt
 from tests import helpers
 from tf_transfer import config as config_lib
 from tf_transfer.experiment.methods import METHODS
@@ -14,8 +15,12 @@ class Run:
     def __init__(self, top_k=0):
         self.config = helpers.tiny_experiment(datl=config_lib.Datl(top_k=top_k))
 
-    def estimate_target_prior(self):
-        return types.SimpleNamespace(prior=np.array([0.5, 0.5, 0.0]))
+    source = types.SimpleNamespace(prior=np.array([0.25, 0.25, 0.5]))
+
+    def estimate_importance(self):
+        importance = tt.ImportanceWeights(3)
+        importance.assign([2.0, 2.0, 0.0], self.source.prior)
+        return importance
 
     def importance(self, **changes):
         return changes

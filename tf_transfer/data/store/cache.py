@@ -8,7 +8,7 @@ from tf_transfer.errors import InputError
 from tf_transfer.utils.storage.folders import Folder
 
 VARIABLE = "TF_TRANSFER_CACHE"
-_STORES = "stores-v1"
+_STORES = "stores-v2"
 
 
 def root(path: str | os.PathLike = "") -> pathlib.Path:

@@ -2,12 +2,14 @@
 
 import hashlib
 import os
+import threading
 import weakref
 from collections.abc import Sequence
 
 import numpy as np
 
 _MOST_READ = 2**24  # bytes at a time
+_ONE_THREAD = threading.Lock()  # opens files
 
 
 class StoredArray:
@@ -49,12 +51,10 @@ class StoredArray:
 
     def _fill(self, part: memoryview, place: int) -> None:
         """Reads from a place of the file on."""
-        if self._descriptor is None:  # by each process for itself
-            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            weakref.finalize(self, os.close, self._descriptor)
+        descriptor = self._opened()
         while part:
             size = min(len(part), _MOST_READ)
-            content = os.pread(self._descriptor, size, place)
+            content = os.pread(descriptor, size, place)
             if not content:
                 raise OSError(
                     "The file of stored images is cut off; `tf-transfer cache "
@@ -62,6 +62,15 @@ class StoredArray:
                 )
             part[: len(content)] = content
             part, place = part[len(content) :], place + len(content)
+
+    def _opened(self) -> int:
+        """Returns the file, opened by each process for itself."""
+        with _ONE_THREAD:
+            if self._descriptor is None:
+                flags = os.O_RDONLY | os.O_CLOEXEC
+                self._descriptor = os.open(self.path, flags)
+                weakref.finalize(self, os.close, self._descriptor)
+            return self._descriptor
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_descriptor": None}

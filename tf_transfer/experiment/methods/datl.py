@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from tf_transfer.config import Experiment
 from tf_transfer.datl.diagnostics import effective_classes
 from tf_transfer.experiment.compiled_models import Outcome
@@ -33,10 +35,11 @@ def datl(run: SeedRun) -> Outcome:
 def datl_uniform(run: SeedRun) -> Outcome:
     """Control: equal weights on the classes that DATL would select.
 
-    As many classes as `top_k`, or as the effective number of classes in P_t.
+    As many classes as `top_k`, or as DATL's weights effectively draw from.
     """
-    prior = run.estimate_target_prior().prior
-    selected = run.config.datl.top_k or round(effective_classes(prior))
+    drawn = run.source.prior * run.estimate_importance().numpy()
+    drawn = drawn.astype(np.float64) / drawn.sum()
+    selected = run.config.datl.top_k or round(effective_classes(drawn))
     importance = run.importance(temper=0.0, top_k=max(1, selected))
     return run.finetune(run.pretrain(importance))
 

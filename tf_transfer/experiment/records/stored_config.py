@@ -26,7 +26,8 @@ _EARLIER = {
     "optimizer": "sgd",
 }
 """What was the default of a run that is older than the present one."""
-_WHERE = ("memory_share", "cache")  # the images lie
+_GUARDED = ("memory_share", "cache", "damaged")
+"""Settings of the data that change nothing unless they change the data."""
 
 
 def completed(stored: dict) -> dict:
@@ -52,7 +53,7 @@ def comparable(config: dict) -> dict:
     data = config.get("data")
     if not isinstance(data, dict):
         return config
-    kept = {k: v for k, v in data.items() if k not in _WHERE}
+    kept = {k: v for k, v in data.items() if k not in _GUARDED}
     return config | {"data": kept}
 
 

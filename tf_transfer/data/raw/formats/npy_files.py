@@ -53,7 +53,7 @@ def load_npy(name: str, labelled: bool = True) -> RawImages:
     names = [str(i) for i in range(int(labels.max(initial=-1)) + 1)]
     if "names" in options:
         names = _names(options["names"], len(names))
-    everything = [path, of_labels, *options.get("names", "").splitlines()]
+    everything = [path, of_labels, *filter(None, [options.get("names")])]
     return RawImages(images, labels, names, files=everything)
 
 
