@@ -26,12 +26,12 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import cells
 import numpy as np
 
 import tf_transfer as tt
 from tf_transfer import config as config_lib
 from tf_transfer.data import image_data, loading, splits
-from tf_transfer.experiment import statistics
 from tf_transfer.experiment.methods import base
 from tf_transfer.experiment.records.run_data import Run
 from tf_transfer.experiment.records.weights_file import WeightTable
@@ -103,26 +103,16 @@ def figures(run: Run) -> dict:
     for name in run.config.methods:
         results = [r for r in run.results if r.method == name]
         accuracy = [round(r.test.accuracy, 4) for r in results]
-        rows[name] = {"accuracy": accuracy, **gain(run, name, WHOLE)}
+        rows[name] = {"accuracy": accuracy, **cells.gain(run, name, WHOLE)}
         weights = [r.weights for r in results if r.weights is not None]
         if weights and copy.any():
             mean = np.mean(weights, axis=0)
             share = mean[copy].mean() / mean[true].mean()
             rows[name]["copy"] = round(float(share), 3)
-    return {"methods": rows, "l2tl over datl": gain(run, "l2tl", "datl")}
+    return {"methods": rows, "l2tl over datl": cells.gain(run, "l2tl", "datl")}
 
 
-def gain(run: Run, method: str, other: str) -> dict:
-    found = statistics.gain(run.results, method, other)
-    if found is None:
-        return {}
-    return {
-        "gain": round(100 * found.mean, 2),
-        "interval": round(100 * found.interval, 2),
-    }
-
-
-def table(cells: list[dict]) -> str:
+def table(pairs: list[dict]) -> str:
     """Returns the gains of all pairs as a Markdown table."""
     lines = [
         "| pair | labels | `finetune_related` | "
@@ -130,7 +120,7 @@ def table(cells: list[dict]) -> str:
         "weight of the copy: `datl`, `l2tl` |",
         f"|---|---|---|{'---|' * len(SHOWN)}---|---|",
     ]
-    for cell in cells:
+    for cell in pairs:
         methods = cell["methods"]
         mean = 100 * np.mean(methods[WHOLE]["accuracy"])
         copies = [
@@ -142,16 +132,12 @@ def table(cells: list[dict]) -> str:
             cell["cell"]["pair"],
             str(cell["cell"]["labels"]),
             f"{mean:.1f}",
-            *(points(methods[name]) for name in SHOWN),
-            points(cell["l2tl over datl"]),
+            *(cells.points(methods[name]) for name in SHOWN),
+            cells.points(cell["l2tl over datl"]),
             ", ".join(copies),
         ]
         lines.append(f"| {' | '.join(cells_of)} |")
     return "\n".join(lines) + "\n"
-
-
-def points(found: dict) -> str:
-    return f"{found['gain']:+.1f} +- {found['interval']:.1f}"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -169,8 +155,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     options = parser().parse_args()
     if options.table:
-        lines = options.table.read_text().splitlines()
-        print(table([json.loads(line) for line in lines]), end="")
+        cells.print_table(options.table, table)
         return
     cell = f"{options.pair}_{options.labels}_{options.passes:g}"
     folder, started = pathlib.Path(options.out) / cell, time.monotonic()

@@ -21,6 +21,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import cells
 import numpy as np
 
 import tf_transfer as tt
@@ -88,9 +89,7 @@ def arm(train) -> base.Method:
 
 def most(run: SeedRun) -> float:
     """Returns the weight at which an image is drawn `REPEATS` times."""
-    stage = run.config.pretraining
-    draws = stage.steps * stage.batch_size
-    return REPEATS * len(run.source.labels) / draws
+    return REPEATS / run.passes
 
 
 @arm
@@ -203,10 +202,7 @@ def figures(run: Run) -> dict:
         results.sort(key=lambda result: result.seed)
         row = {"accuracy": [round(r.test.accuracy, 4) for r in results]}
         row["mean"] = round(float(np.mean(row["accuracy"])), 4)
-        gain = statistics.gain(run.results, name, WHOLE)
-        if gain:
-            row["gain"] = round(100 * gain.mean, 2)
-            row["interval"] = round(100 * gain.interval, 2)
+        row |= cells.gain(run, name, WHOLE)
         weights = [r.weights for r in results if r.weights is not None]
         if weights and name not in ("related", "random_cut"):
             row["area"] = area(run, np.array(weights))
@@ -237,20 +233,18 @@ def parser() -> argparse.ArgumentParser:
     return flags
 
 
-def table(cells: list[dict]) -> str:
+def table(found: list[dict]) -> str:
     """Returns the gains of all cells as a Markdown table."""
     lines = [
         f"| target | labels | passes | parameters | whole source | "
         f"{' | '.join(ARM_TITLES.values())} |",
         f"|---|---|---|---|---|{'---|' * len(ARM_TITLES)}",
     ]
-    for cell in cells:
+    for cell in found:
         what, arms = cell["cell"], cell["arms"]
         size = {8: "28,000", 16: "90,000", 32: "317,000"}
         values = [
-            f"{arms[name]['gain']:+.1f} +- {arms[name]['interval']:.1f}"
-            if name in arms
-            else ""
+            cells.points(arms[name]) if name in arms else ""
             for name in ARM_TITLES
         ]
         head = (
@@ -267,8 +261,7 @@ def table(cells: list[dict]) -> str:
 def main() -> None:
     options = parser().parse_args()
     if options.table:
-        lines = options.table.read_text().splitlines()
-        print(table([json.loads(line) for line in lines]), end="")
+        cells.print_table(options.table, table)
         return
     cell = (
         f"{options.target}_{options.labels}_{options.passes:g}"

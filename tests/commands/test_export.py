@@ -20,15 +20,8 @@ from tf_transfer.utils.storage.folders import Folder
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The folder of a finished run on a named target, digits in 0..16."""
-    config = helpers.tiny_experiment(
-        methods=("scratch", "datl", "l2tl"), seeds=2
-    )
     folder = tmp_path_factory.mktemp("export") / "run"
-    digits = tt.load("digits", 8, 1).take(np.arange(200))
-    turned = digits.images.swapaxes(1, 2)  # else it would hold test images
-    source = tt.ImageData(turned, digits.labels, digits.class_names)
-    tt.compare(config, folder, source=source, quiet=True)
-    return folder
+    return helpers.run_on_digits(folder, "scratch", "datl", "l2tl")
 
 
 @pytest.fixture

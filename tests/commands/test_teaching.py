@@ -17,13 +17,8 @@ from tf_transfer.experiment.records.run_data import FinishedRun
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The folder of a finished run on a named target."""
-    config = helpers.tiny_experiment(methods=("finetune", "datl"), seeds=2)
     folder = tmp_path_factory.mktemp("teaching") / "run"
-    digits = tt.load("digits", 8, 1).take(np.arange(200))
-    turned = digits.images.swapaxes(1, 2)  # else it would hold test images
-    source = tt.ImageData(turned, digits.labels, digits.class_names)
-    tt.compare(config, folder, source=source, quiet=True)
-    return folder
+    return helpers.run_on_digits(folder, "finetune", "datl")
 
 
 @pytest.mark.slow

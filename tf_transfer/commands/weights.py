@@ -106,6 +106,6 @@ def _estimate(
         diagnostics = run.estimate_importance().diagnostics(
             run.estimate_target_prior().prior,
             run.source.prior,
-            None if config.datl.apply == "attach" else run.passes,
+            run.passes_drawn,
         )
         return verdict(table, diagnostics, accuracy)

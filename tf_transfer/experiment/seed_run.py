@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tf_transfer.config import Training
 from tf_transfer.data.image_data import ImageData
@@ -49,6 +48,7 @@ class SeedRun:
             of their own.
 
     Attributes:
+        parts: of the source.
         source: the source images to train with.
         pipelines: batches of source and target.
         cache: of the stages, with the history of the present method.
@@ -74,8 +74,8 @@ class SeedRun:
         self.head = head
         self._source_rate = source_rate
         self.folder = folder
-        self._parts = SourceParts.of(source, self.config.datl, seed)
-        self.source = self._parts.train
+        self.parts = SourceParts.of(source, self.config.datl, seed)
+        self.source = self.parts.train
         self.pipelines = InputPipelines(self.config, self.source, target, seed)
         self.cache = StageCache(folder, seed)
         self._fitter = StageFitter(
@@ -91,15 +91,15 @@ class SeedRun:
         self._importance: ImportanceWeights | None = None
 
     @property
-    def source_sample(self) -> tf.data.Dataset:
-        """Some images of every source class, in batches."""
-        return self._parts.sample
-
-    @property
     def passes(self) -> float:
         """How often pre-training draws as many images as the source has."""
         stage = self.config.pretraining
         return stage.steps * stage.batch_size / len(self.source.labels)
+
+    @property
+    def passes_drawn(self) -> float | None:
+        """The same if images are drawn by weight; None if none are."""
+        return None if self.config.datl.apply == "attach" else self.passes
 
     def random_state(self) -> State:
         """Returns the seed's random initialisation of a source model."""
@@ -147,7 +147,7 @@ class SeedRun:
     def measure_source_accuracy(self) -> float:
         """Returns the accuracy of the generalist on a sample of the source."""
         with self.models.generalist.loaded(self.train_generalist()) as model:
-            outputs = stream_outputs(model, self.source_sample)
+            outputs = stream_outputs(model, self.parts.sample)
             right = [rows.argmax(axis=1) == labels for rows, labels in outputs]
         return float(np.concatenate(right).mean())
 
@@ -158,7 +158,7 @@ class SeedRun:
             "estimator": datl.estimator,
             "temperature": datl.temperature,
             "calibrate": datl.calibrate,
-            "held_out": self._parts.compared,
+            "held_out": self.parts.compared,
         }
 
     def estimate_target_prior(self) -> TargetPrior:
@@ -246,7 +246,7 @@ class SeedRun:
             self.source.prior,
             generalist,
             every=self.config.datl.every or None,
-            passes=None if self.config.datl.apply == "attach" else self.passes,
+            passes=self.passes_drawn,
             **self.estimation_settings(),
         )
 

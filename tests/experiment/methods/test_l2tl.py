@@ -67,7 +67,7 @@ def test_target_labels_are_those_that_a_fine_tuned_model_sees(
     start = run.pretrain_unweighted()
     state = run.finetune_at(rate, start, splits.Part.LABELLED, head)
     with run.models.target.loaded(state) as model:
-        expected = class_relation.class_relation(model, run.source_sample, 8)
+        expected = class_relation.class_relation(model, run.parts.sample, 8)
     relation = np.array(run.models.joint.model.relation)
     np.testing.assert_allclose(relation, expected, atol=1e-5)
 

@@ -1,10 +1,13 @@
 """Arrays of images and of their labels, before framing."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from tf_transfer.errors import InputError
+from tf_transfer.utils import messages
+from tf_transfer.utils.storage import archives
 
 _MOST_CLASSES = 1_000_000
 
@@ -54,6 +57,25 @@ def join(parts: Sequence[np.ndarray]) -> np.ndarray | JoinedArrays:
     if any(isinstance(part, np.memmap) for part in parts):
         return JoinedArrays(parts)
     return np.concatenate(parts)
+
+
+@contextlib.contextmanager
+def reading(what: str, path: str) -> Iterator[None]:
+    """Raises InputError if a file of NumPy cannot be read inside the block.
+
+    Args:
+        what: the kind of file, for the error.
+        path: of the file.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except archives.DAMAGED as error:
+        raise InputError(
+            f"The {what} cannot be read ({messages.first_line(error)}). "
+            f"Received: {path}"
+        ) from error
 
 
 def check_images(images: np.ndarray, what: str, path: str) -> None:

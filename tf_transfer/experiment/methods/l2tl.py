@@ -244,7 +244,7 @@ def _source_relation(run: SeedRun, part: Part, rate: float) -> np.ndarray:
         state = run.finetune_unweighted_at(rate, part, head)
     with run.models.target.loaded(state) as model:
         return class_relation.class_relation(
-            model, run.source_sample, run.source.num_classes
+            model, run.parts.sample, run.source.num_classes
         )
 
 

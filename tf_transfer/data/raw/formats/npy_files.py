@@ -18,7 +18,6 @@ from tf_transfer.data.raw import arrays
 from tf_transfer.data.raw.formats import named_options
 from tf_transfer.data.raw.image_files import RawImages
 from tf_transfer.errors import InputError
-from tf_transfer.utils import messages
 from tf_transfer.utils.storage import archives, files
 
 _OPTIONS = ("labels", "names")
@@ -69,12 +68,5 @@ def _names(path: str, least: int) -> list[str]:
 
 
 def _read(path: str, read: Callable):
-    try:
+    with arrays.reading("file", path):
         return read(path)
-    except InputError:
-        raise
-    except archives.DAMAGED as error:
-        raise InputError(
-            f"The file cannot be read ({messages.first_line(error)}). "
-            f"Received: {path}"
-        ) from error

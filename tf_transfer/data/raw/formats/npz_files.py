@@ -10,7 +10,6 @@ import numpy as np
 from tf_transfer.data.raw import arrays, pixel_values
 from tf_transfer.data.raw.image_files import RawImages
 from tf_transfer.errors import InputError
-from tf_transfer.utils import messages
 from tf_transfer.utils.storage import archives
 
 
@@ -23,15 +22,8 @@ def load_npz(path: str, labelled: bool = True) -> RawImages:
     """
     needed = ("x_train", "y_train") if labelled else ("x_train",)
     others = ("x_test", "y_test", "class_names") if labelled else ()
-    try:
+    with arrays.reading("NumPy archive", path):
         found = archives.read_arrays(path, needed, others)
-    except InputError:
-        raise
-    except archives.DAMAGED as error:
-        raise InputError(
-            f"The NumPy archive cannot be read ({messages.first_line(error)}). "
-            f"Received: {path}"
-        ) from error
     if not labelled:
         found["y_train"] = np.zeros(len(np.atleast_1d(found["x_train"])), int)
     for part in ("train", "test"):
