@@ -190,6 +190,8 @@ class Datl:
             `generalist`, or at `random` weights as in the paper.
         every: epochs (tenths of the pre-training) between new estimates by
             the model in training; 0 for none.
+        growing: over how many of the ten epochs the weights grow from nearly
+            equal to their full size; 0 for full weights from the start.
     """
 
     estimator: str = setting("mean", one_of("mean", "em", "bbse", "lift"))
@@ -206,6 +208,7 @@ class Datl:
     )
     start: str = setting("generalist", one_of("generalist", "random"))
     every: int = setting(0, not_negative)
+    growing: int = setting(0, between(0, 10))
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)

@@ -3,12 +3,14 @@
 python tests/benchmarks/regime.py --target=vehicles --passes=.5 --seeds=10
 
 The source are the 300 classes of Tiny-ImageNet and CIFAR-100 at 32 pixels,
-120,000 images. A generalist passes over .3 of the budget; the rest continues it
-on the whole source, or on a weighted part of it. All arms have the same number
-of source images, the generalist's included, and the related head. Prints a line
-of JSON: the test accuracies of each seed, the gains over the whole source with
-95 % intervals, and the area under the ROC curve with which the weights tell
-the related classes. `--table FILE` makes a table of such lines.
+120,000 images; for a target of digits also MNIST, letters, Fashion-MNIST and
+notMNIST, 356 classes of at most 500 images each. A generalist passes over a
+share of the budget; the rest continues it on the whole source, or on a weighted
+part of it. All arms have the same number of source images, the generalist's
+included, and the related head. Prints a line of JSON: the test accuracies of
+each seed, the gains over the whole source with 95 % intervals, and the area
+under the ROC curve with which the weights tell the related classes. `--table
+FILE` makes a table of such lines.
 
 It needs `../shared/data`; run it from the project's root.
 """
@@ -38,11 +40,18 @@ from tf_transfer.experiment.seed_run import SeedRun
 from tf_transfer.experiment.source_parts import SourceParts
 
 DATA = "../shared/data"
-SOURCE = f"tfrecord:{DATA}/tiny_imagenet_32.tfrecord+npz:{DATA}/cifar100.npz"
+PHOTOGRAPHS = (
+    f"tfrecord:{DATA}/tiny_imagenet_32.tfrecord+npz:{DATA}/cifar100.npz"
+)
+GLYPHS = "".join(
+    f"+npz:{DATA}/{name}.npz"
+    for name in ("mnist", "emnist_letters", "fashion_mnist", "notmnist")
+)
 CLASSES = {
     "vehicles": ("airplane", "automobile", "ship", "truck"),
     "animals": ("bird", "cat", "deer", "dog", "frog", "horse"),
 }
+DIGITS = ("usps", "mnist_m")
 # By their names, decided before any training.
 RELATED = {
     "vehicles": (
@@ -61,9 +70,11 @@ RELATED = {
         "bear beaver camel cattle elephant fox hamster kangaroo leopard mouse "
         "otter porcupine possum rabbit raccoon shrew skunk squirrel tiger wolf"
     ),
-}
-CELL = ("target", "labels", "passes", "width", "seeds", "start")
-GENERALIST = 0.3  # of the budget
+} | dict.fromkeys(DIGITS, "0 1 2 3 4 5 6 7 8 9")
+CELL = (
+    *("target", "labels", "passes", "share", "width", "seeds", "start"),
+    "growing",
+)
 REPEATS = 4.0
 WHOLE = baselines.finetune_related.name
 
@@ -169,25 +180,41 @@ ARM_TITLES = {
 ARMS = (ratio, cut, lift_ratio, lift_cut, random_cut, related)
 
 
+def data(options: argparse.Namespace) -> config_lib.Data:
+    """Returns source and target of a cell."""
+    common = {
+        "image_size": 32,
+        "channels": 3,
+        "labels_per_class": options.labels,
+    }
+    if options.target in DIGITS:
+        return config_lib.Data(
+            source=PHOTOGRAPHS + GLYPHS,
+            target=f"npz:{DATA}/{options.target}.npz",
+            source_per_class=500,
+            augment="none",
+            **common,
+        )
+    return config_lib.Data(
+        source=PHOTOGRAPHS,
+        target=f"npz:{DATA}/cifar10.npz",
+        target_classes=CLASSES[options.target],
+        **common,
+    )
+
+
 def settings(options: argparse.Namespace) -> config_lib.Experiment:
     """Returns the experiment of a cell."""
     passes = options.passes
-    shares = GENERALIST * passes, (1 - GENERALIST) * passes
+    shares = options.share * passes, (1 - options.share) * passes
     generalist, further = (config_lib.Training(passes=p) for p in shares)
     return config_lib.Experiment(
-        data=config_lib.Data(
-            source=SOURCE,
-            target=f"npz:{DATA}/cifar10.npz",
-            target_classes=CLASSES[options.target],
-            image_size=32,
-            channels=3,
-            labels_per_class=options.labels,
-        ),
+        data=data(options),
         encoder=config_lib.Encoder(width=options.width),
         generalist=generalist,
         pretraining=further,
         finetuning=config_lib.FineTuning(head="related"),
-        datl=Datl(start=options.start),
+        datl=Datl(start=options.start, growing=options.growing),
         methods=(WHOLE, *options.arms),
         seeds=options.seeds,
         relevant=tuple(RELATED[options.target].split()),
@@ -220,12 +247,16 @@ def area(run: Run, weights: np.ndarray) -> float:
 
 def parser() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(description=__doc__)
-    flags.add_argument("--target", choices=CLASSES, default="vehicles")
+    flags.add_argument("--target", choices=RELATED, default="vehicles")
     flags.add_argument("--labels", type=int, default=20)
     flags.add_argument("--passes", type=float, default=0.5)
+    flags.add_argument(
+        "--share", type=float, default=0.3, help="of the generalist"
+    )
     flags.add_argument("--width", type=int, default=8)
     flags.add_argument("--seeds", type=int, default=10)
     flags.add_argument("--start", default="generalist")
+    flags.add_argument("--growing", type=int, default=0, help="epochs")
     flags.add_argument("--jobs", type=int, default=2)
     flags.add_argument("--arms", nargs="+", default=[a.name for a in ARMS])
     flags.add_argument("--table", type=pathlib.Path)
@@ -265,7 +296,8 @@ def main() -> None:
         return
     cell = (
         f"{options.target}_{options.labels}_{options.passes:g}"
-        f"_w{options.width}_{options.start}"
+        f"_{options.share:g}_w{options.width}_{options.start}"
+        f"_{options.growing}"
     )
     folder = pathlib.Path(options.out) / cell
     started = time.monotonic()

@@ -84,6 +84,24 @@ def test_callback_estimates_again_from_the_model_in_training():
     assert history.history["datl_entropy"][0] == pytest.approx(np.log(4))
 
 
+def test_weights_grow_over_the_first_epochs():
+    """The exponent is 1/2, then 1; the epochs of Keras start at 0."""
+    images, target_prior = helpers.blobs(), np.array([0.7, 0.1, 0.1, 0.1])
+    importance = tt.ImportanceWeights(4)
+    importance.update(target_prior, PRIOR)
+    adapt = tt.DATL(importance, unit(images), PRIOR, every=9, growing=2)
+    history = fit(
+        compiled(helpers.tiny_classifier()),
+        importance.attach(batches(images)),
+        [adapt],
+        epochs=4,
+    )
+    roots = np.sqrt(target_prior)
+    assert history.history["datl_largest_weight"] == pytest.approx(
+        [roots[0] / roots.mean(), 2.8, 2.8, 2.8], rel=1e-5
+    )
+
+
 def test_weights_that_reach_no_loss_are_an_error():
     images = helpers.blobs()
     importance = tt.ImportanceWeights(4)
@@ -116,6 +134,8 @@ def test_callback_refuses():
     importance = tt.ImportanceWeights(4)
     with pytest.raises(InputError, match="`every` must be at least 1"):
         tt.DATL(importance, None, PRIOR, every=0)
+    with pytest.raises(InputError, match="`growing` must not be negative"):
+        tt.DATL(importance, None, PRIOR, growing=-1)
 
 
 def test_state_is_saved_and_restored(tmp_path):

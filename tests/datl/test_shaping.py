@@ -181,3 +181,34 @@ def test_reversed_weights_that_are_equal_go_by_their_ratios(
 def test_settings_that_would_fail_later_are_refused(settings):
     with pytest.raises(InputError, match=f"Received: .*{list(settings)[-1]}"):
         shaping.importance_weights(TARGET, SOURCE, **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "strength", "expected"),
+    [
+        ({}, 0.0, [1, 1, 1, 1]),
+        ({}, 1.0, [1.6, 0.8, 0.8, 0.8]),
+        # 4**.5 = 2 to 1; then the mean of 2, 1, 1 and 1 is 1.25.
+        ({"temper": 4.0}, 0.125, [2**0.5 / 1.1035534, *[1 / 1.1035534] * 3]),
+        # 4**.5 = 2: the two best of four classes.
+        ({"temper": np.inf, "most": 4.0}, 0.5, [2, 2, 0, 0]),
+        ({"temper": np.inf, "most": 4.0}, 0.0, [1, 1, 1, 1]),
+        ({"temper": np.inf, "most": 4.0}, 1.0, [4, 0, 0, 0]),
+    ],
+)
+def test_softened_weights_lie_between_equal_and_full(
+    settings, strength, expected
+):
+    settings = {"temper": 1.0, "most": None} | settings
+    weights = shaping.importance_weights(
+        np.array([0.4, 0.2, 0.2, 0.2]),
+        np.full(4, 0.25),
+        **shaping.softened(settings, strength),
+    )
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.1, np.nan])
+def test_a_strength_is_a_share(strength):
+    with pytest.raises(InputError, match="from 0 to 1"):
+        shaping.softened({"temper": 1.0, "most": None}, strength)

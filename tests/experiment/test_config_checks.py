@@ -76,6 +76,7 @@ OUT_OF_BOUNDS = {
     "datl.apply": ("bad", "must be one of draw, resample, elastic, attach"),
     "datl.start": ("", "must be one of generalist, random"),
     "datl.every": (-1, NOT_NEGATIVE),
+    "datl.growing": (11, "must be from 0 to 10"),
     "l2tl.joint_share": (1.5, "must be above 0 and at most 1"),
     "l2tl.steps": (0, POSITIVE),
     "l2tl.passes": (-0.1, NOT_NEGATIVE),

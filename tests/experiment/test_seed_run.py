@@ -53,6 +53,19 @@ def test_estimators_and_calibration(tmp_path, estimator):
     assert run.cache.history["pretraining"]["datl_ess"][-1] < 1
 
 
+def test_weights_grow_over_the_pre_training(tmp_path):
+    stage = config_lib.Training(steps=20, batch_size=4, learning_rate=0.01)
+    datl = config_lib.Datl(growing=5, temper=2.0)
+    run, _ = helpers.seed_run(tmp_path, datl=datl, pretraining=stage)
+    weights = run.estimate_importance().numpy()
+    run.pretrain(run.importance())
+    largest = run.cache.history["pretraining"]["datl_largest_weight"]
+    assert largest == sorted(largest)
+    assert len(largest) == 10
+    assert largest[4:] == [pytest.approx(weights.max(), rel=1e-5)] * 6
+    assert largest[0] < largest[3] < largest[4]
+
+
 @pytest.mark.slow
 def test_start_from_random_or_from_the_generalist(tmp_path):
     stage = config_lib.Training(steps=1, batch_size=4, learning_rate=1e-9)

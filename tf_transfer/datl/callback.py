@@ -43,15 +43,19 @@ class DATL(keras.callbacks.Callback):
         generalist: a trained source classifier, or None.
         every: epochs between estimates by the model in training; by default 1
             without a generalist, and never with one.
+        growing: over how many epochs the weights grow from nearly equal to
+            their full size: in epoch e, of these E, the exponent is e / E of
+            its value (see `shaping.softened`). What is learned last counts
+            most (2406.03476). 0 for full weights from the start.
         passes: how often the training draws as many images as the source has,
             if that is known; then the warning counts the repeats.
         **estimation: `estimator`, `temperature`, `from_logits`, `held_out` or
             `calibrate` for `estimate_target_prior`.
 
     Raises:
-        InputError: if `every` or `source_prior` is invalid; in `fit`, if no
-            dataset was made with the weights, so they cannot reach the loss,
-            or if the model is not one of Keras 3.
+        InputError: if `every`, `growing` or `source_prior` is invalid; in
+            `fit`, if no dataset was made with the weights, so they cannot reach
+            the loss, or if the model is not one of Keras 3.
 
     Example:
 
@@ -79,12 +83,17 @@ class DATL(keras.callbacks.Callback):
         generalist: keras.Model | None = None,
         *,
         every: int | None = None,
+        growing: int = 0,
         passes: float | None = None,
         **estimation,
     ):
         super().__init__()
         if every is not None and every < 1:
             raise InputError(f"`every` must be at least 1. Received: {every=}")
+        if growing < 0:
+            raise InputError(
+                f"`growing` must not be negative. Received: {growing=}"
+            )
         self.weights = weights
         self.target_images = target_images
         self.source_prior = checks.check_prior(
@@ -92,6 +101,7 @@ class DATL(keras.callbacks.Callback):
         )
         self.generalist = generalist
         self.every = every or (1 if generalist is None else 0)
+        self.growing = growing
         self.passes = passes
         self.estimation = estimation
         self.estimate: TargetPrior | None = None
@@ -114,6 +124,14 @@ class DATL(keras.callbacks.Callback):
             )
         if self.generalist is not None and self.estimate is None:
             self._estimate(self.generalist)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch < self.growing and self.weights.updates.numpy():
+            self.weights.update(
+                self.weights.target_prior.numpy(),
+                self.source_prior,
+                strength=(epoch + 1) / self.growing,
+            )
 
     def on_epoch_end(self, epoch, logs=None):
         if self.every and (epoch + 1) % self.every == 0:

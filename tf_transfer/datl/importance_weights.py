@@ -110,10 +110,24 @@ class ImportanceWeights(tf.Module):
         """Returns the weights, `[C]` float32."""
         return self.values.numpy()
 
-    def update(self, target_prior: np.ndarray, source_prior: np.ndarray):
-        """Sets the weights to `P_t / P_s`, shaped; both priors are `[C]`."""
+    def update(
+        self,
+        target_prior: np.ndarray,
+        source_prior: np.ndarray,
+        *,
+        strength: float = 1.0,
+    ):
+        """Sets the weights to `P_t / P_s`, shaped.
+
+        Args:
+            target_prior: P_t, `[C]`.
+            source_prior: P_s, `[C]`.
+            strength: from 0, for equal weights, to 1; see `shaping.softened`.
+        """
         values = shaping.importance_weights(
-            target_prior, source_prior, **self.shaping
+            target_prior,
+            source_prior,
+            **shaping.softened(self.shaping, strength),
         )
         self.assign(values, source_prior)
         self.target_prior.assign(target_prior)

@@ -81,6 +81,30 @@ def importance_weights(
     return weights if most is None else _capped(weights, source_prior, most)
 
 
+def softened(shaping: dict, strength: float) -> dict:
+    """Returns settings whose weights lie between equal and full strength.
+
+    The exponent is multiplied by `strength`; if it is infinite, the largest
+    weight `most` is raised to that power instead, so that more classes have
+    it.
+
+    Args:
+        shaping: settings of `importance_weights`.
+        strength: from 0, for equal weights, to 1.
+
+    Raises:
+        InputError: if `strength` is out of range.
+    """
+    if not 0 <= strength <= 1:
+        raise InputError(
+            f"`strength` must be from 0 to 1. Received: {strength=}"
+        )
+    temper, most = shaping["temper"], shaping["most"]
+    if np.isinf(temper):
+        return shaping | {"most": max(most, 1.0) ** strength}
+    return shaping | {"temper": temper * strength}
+
+
 def _capped(
     weights: np.ndarray, source_prior: np.ndarray, most: float
 ) -> np.ndarray:

@@ -115,11 +115,12 @@ def _check_together(experiment: Experiment) -> None:
             "out `temper`, `clip` and `floor`. "
             f"Received: {datl.temper}, {datl.clip} and {datl.floor}"
         )
-    if datl.every and experiment.pretraining.steps % 10:
-        raise InputError(
-            "`pretraining.steps` must be a multiple of 10 with `datl.every`. "
-            f"Received: {experiment.pretraining.steps}"
-        )
+    for name in ("every", "growing"):
+        if getattr(datl, name) and experiment.pretraining.steps % 10:
+            raise InputError(
+                "`pretraining.steps` must be a multiple of 10 with "
+                f"`datl.{name}`. Received: {experiment.pretraining.steps}"
+            )
     if tuning.steps and not experiment.joint_steps:
         raise InputError(
             "`l2tl.joint_share` must make at least one of `finetuning.steps` "

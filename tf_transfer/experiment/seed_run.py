@@ -231,7 +231,7 @@ class SeedRun:
                 [self._weighting(importance, model)] if estimate else [],
                 weights=importance.numpy,
                 also=[importance],
-                fresh=bool(self.config.datl.every),
+                fresh=bool(self.config.datl.every or self.config.datl.growing),
             )
             self.learned = {"weights": importance.numpy().tolist()}
             return trainer.state()
@@ -246,6 +246,7 @@ class SeedRun:
             self.source.prior,
             generalist,
             every=self.config.datl.every or None,
+            growing=self.config.datl.growing,
             passes=self.passes_drawn,
             **self.estimation_settings(),
         )
