@@ -223,7 +223,8 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 def shared_models() -> compiled_models.CompiledModels:
     """The models of the unchanged experiment, traced once for all tests."""
     models = compiled_models.CompiledModels(tiny_experiment(), (8, 8, 1), 8, 4)
-    _ = models.joint, models.learner  # the copies that tests make share them
+    # The copies that tests make share them.
+    _ = models.joint, models.learner, models.co_tuned
     return models
 
 

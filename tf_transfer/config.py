@@ -155,6 +155,7 @@ class FineTuning:
             `finetune` and `finetune_related` are run and the fresh head is
             better on the validation images of all seeds, by more than a
             standard error. `scratch` and `finetune` always start fresh.
+        source_loss: weight of the source head's loss in co-tuning.
     """
 
     steps: int = from_data(0, not_negative)
@@ -162,6 +163,7 @@ class FineTuning:
     batch_size: int = from_data(0, not_negative)
     learning_rates: tuple[float, ...] = from_data((), positive_numbers)
     head: str = setting("chosen", one_of("chosen", "related", "fresh"))
+    source_loss: float = setting(1.0, not_negative)
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)

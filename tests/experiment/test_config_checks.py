@@ -75,6 +75,7 @@ OUT_OF_BOUNDS = {
     "datl.top_k": (-1, NOT_NEGATIVE),
     "datl.apply": ("bad", "must be one of draw, resample, elastic, attach"),
     "datl.start": ("", "must be one of generalist, random"),
+    "finetuning.source_loss": (-1.0, NOT_NEGATIVE),
     "datl.every": (-1, NOT_NEGATIVE),
     "datl.growing": (11, "must be from 0 to 10"),
     "l2tl.joint_share": (1.5, "must be above 0 and at most 1"),

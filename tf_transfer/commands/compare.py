@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 from tf_transfer.commands import export, teaching
+from tf_transfer.commands import search as searching
 from tf_transfer.commands.preparation import completion, inputs, resources
 from tf_transfer.config import Experiment
 from tf_transfer.data import check, splits
@@ -42,6 +43,7 @@ def compare(
     quiet: bool = False,
     jobs: int = 1,
     generalists: str | os.PathLike | None = None,
+    search: str = "all",
 ) -> list[statistics.Row]:
     """Runs methods and controls over seeds, and writes the results.
 
@@ -64,6 +66,11 @@ def compare(
             several must call this under `if __name__ == "__main__":`.
         generalists: the folder of an earlier run with the same source, whose
             generalists are used again.
+        search: `halving` finds the method to use with fewer trainings: each
+            seed drops the worse half of the methods; see
+            `experiment.halving`. Only the one that is left and its baseline
+            are then trained for all seeds; the others are in the folder
+            `OUT-search`. `all` trains all.
 
     Returns:
         The rows of the closing table.
@@ -91,12 +98,14 @@ def compare(
     ['scratch']
     """
     _check_jobs(jobs, config.strategy)
+    searching.check(search, config.strategy)
     with progress.alive(quiet):
         inputs.check(config)
         config, arrays = completion.framed(
             config, source=source, target=target, unlabelled=unlabelled
         )
-        return _compare(config, out, arrays, quiet, jobs, generalists)
+        halve = search == "halving"
+        return _compare(config, out, arrays, quiet, jobs, generalists, halve)
 
 
 def _compare(
@@ -106,16 +115,23 @@ def _compare(
     quiet: bool,
     jobs: int,
     generalists: str | os.PathLike | None,
+    halve: bool,
 ) -> list[statistics.Row]:
     """Does what `compare` does, with the data by their names there."""
     loaded = inputs.load(
         config, **arrays, quiet=quiet, new=not os.path.exists(out)
     )
     config, source, target = loaded.config, loaded.source, loaded.target
+    if halve:
+        config = searching.narrowed(config, out, loaded, quiet, _runner)
+        loaded = dataclasses.replace(loaded, config=config)
     chief = distribution.is_chief(distribution.strategy(config.strategy))
     with RunFolder(
         out, config, loaded.fingerprints, writes=chief, alone=True
     ) as folder:
+        if halve:
+            found = searching.folder_of(out)
+            reuse.take_results(folder, found, config.methods)
         seeds = [
             seed
             for seed in range(config.seeds)

@@ -12,10 +12,12 @@ from tf_transfer.config import Experiment
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.experiment.records.results import Scores
+from tf_transfer.experiment.stages.co_tuning_trainer import CoTuningTrainer
 from tf_transfer.experiment.stages.trainers import L2TLTrainer, State, Trainer
 from tf_transfer.l2tl.model import L2TL
 from tf_transfer.l2tl.policy import FixedPolicy, WeightPolicy
 from tf_transfer.models import class_relation, classifiers, copies, encoders
+from tf_transfer.models.co_tuning import CoTuning
 from tf_transfer.training import distribution
 
 
@@ -150,6 +152,21 @@ class CompiledModels:
         """Returns kernel and bias of a random target head."""
         features = self.source.model.layers[-1].input.shape[-1]
         return classifiers.fresh_head(features, self.num_target_classes)
+
+    @functools.cached_property
+    def co_tuned(self) -> CoTuningTrainer:
+        """Fine-tuning together with the source head."""
+        settings, source = self.config.finetuning, self.source.model
+        shape = (self.num_target_classes, self.num_source_classes)
+        with self.strategy.scope():
+            model = CoTuning(
+                source,
+                np.full(shape, 1 / self.num_source_classes),
+                weight=settings.source_loss,
+            )
+            return CoTuningTrainer(
+                model, [settings.steps], self.config.optimizer
+            )
 
     @functools.cached_property
     def joint(self) -> L2TLTrainer:

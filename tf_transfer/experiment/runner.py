@@ -111,6 +111,10 @@ class Runner:
             del run  # with its states, before the next one is trained
         self.progress.close()
 
+    def train_seed(self, seed: int, methods: Collection[str]) -> None:
+        """Trains those of some methods that a seed has not finished."""
+        self._train(self._seed_run(seed), methods)
+
     def _seed_run(self, seed: int, head: str = "related") -> SeedRun:
         return SeedRun(
             self.models,

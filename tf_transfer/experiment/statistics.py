@@ -132,7 +132,7 @@ def choose(results: Sequence[Result], methods: Sequence[str]) -> str:
     base = baseline(results, methods)
     candidates = [m for m in methods if METHODS[m].candidate] or methods
     if not base or len({r.seed for r in results}) < 2:
-        return most_accurate(results, candidates)
+        return ranking(results, candidates)[0]
     merits = dict.fromkeys(candidates, -np.inf) | {base: 0.0}
     for method in candidates:
         over_base = gain(results, method, base, "validation")
@@ -140,23 +140,23 @@ def choose(results: Sequence[Result], methods: Sequence[str]) -> str:
             # Rounded, so that equal merits stay equal.
             merits[method] = round(over_base.mean - over_base.error, 9)
     best = [m for m in candidates if merits[m] == max(merits.values())]
-    return min(best, key=lambda method: _mean_validation(results, method)[1])
+    return min(best, key=lambda method: mean_validation(results, method)[1])
 
 
-def most_accurate(results: Sequence[Result], methods: Sequence[str]) -> str:
-    """Returns the method with the largest mean validation accuracy.
+def ranking(results: Sequence[Result], methods: Sequence[str]) -> list[str]:
+    """Returns the methods, that with the best mean validation accuracy first.
 
-    Of equal methods it is the one with the smaller loss.
+    Of equal methods, the one with the smaller loss comes first.
     """
 
     def merit(method: str) -> tuple[float, float]:
-        accuracy, loss = _mean_validation(results, method)
-        return round(accuracy, 9), -loss  # equal accuracies stay equal
+        accuracy, loss = mean_validation(results, method)
+        return -round(accuracy, 9), loss  # equal accuracies stay equal
 
-    return max(methods, key=merit)
+    return sorted(methods, key=merit)
 
 
-def _mean_validation(
+def mean_validation(
     results: Sequence[Result], method: str
 ) -> tuple[float, float]:
     """Returns a method's mean accuracy and loss on validation images."""

@@ -9,8 +9,9 @@ from tf_transfer.experiment.methods import METHODS, base
 from tf_transfer.experiment.methods.base import planned_steps
 
 
-def test_the_default_experiment_runs_all_methods():
-    assert config_lib.Experiment().methods == tuple(METHODS)
+def test_the_default_experiment_runs_all_methods_but_co_tuning():
+    expected = [name for name in METHODS if "co_tuning" not in name]
+    assert list(config_lib.Experiment().methods) == expected
 
 
 def test_every_method_says_what_it_does_and_names_methods_that_exist():
@@ -29,6 +30,8 @@ def test_which_methods_can_be_chosen_and_which_learn_weights():
         "finetune_related",
         "datl",
         "l2tl",
+        "co_tuning",
+        "datl_co_tuning",
     }
     assert [name for name, m in METHODS.items() if m.learns_weights] == ["l2tl"]
     blind = [name for name, m in METHODS.items() if not m.uses_source]
@@ -41,16 +44,21 @@ def counted_steps(config, methods, has_generalist):
     runs = len(tuning.learning_rates) + 1
     tuned, heads = runs * tuning.steps, runs * tuning.head_steps
     jointly = {"joint", "l2tl", "l2tl_frozen"}
+    co_tuned = {"co_tuning", "co_tuning_shuffled", "datl_co_tuning"}
     steps = 0
     if methods - {"scratch"} and not has_generalist:
         steps += config.generalist.steps
-    steps += len(methods) * tuned + len(methods - jointly) * heads
+    steps += len(methods) * tuned + len(methods - jointly - co_tuned) * heads
     relabels = config.l2tl.relabel and methods & {"l2tl", "l2tl_frozen"}
     if relabels and "finetune_related" not in methods:
         steps += tuned + heads
     steps += config.l2tl.steps * ("l2tl" in methods)
-    shared = bool(methods & (jointly | {"finetune", "finetune_related"}))
-    weighted = sum(name.startswith("datl") for name in methods)
+    tuned_alone = {"finetune", "finetune_related"}
+    shared = bool(
+        methods & (jointly | tuned_alone | co_tuned - {"datl_co_tuning"})
+    )
+    weighted = len(methods & {"datl_uniform", "datl_reversed"})
+    weighted += bool(methods & {"datl", "datl_co_tuning"})
     return steps + config.pretraining.steps * (shared + weighted)
 
 

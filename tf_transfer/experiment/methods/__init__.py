@@ -3,7 +3,15 @@
 A new method is one module here and one line below.
 """
 
-from tf_transfer.experiment.methods import baselines, datl, l2tl
+from tf_transfer.experiment.methods import baselines, co_tuning, datl, l2tl
 from tf_transfer.experiment.methods.base import METHODS, Method, register
 
-__all__ = ["METHODS", "Method", "baselines", "datl", "l2tl", "register"]
+__all__ = [
+    "METHODS",
+    "Method",
+    "baselines",
+    "co_tuning",
+    "datl",
+    "l2tl",
+    "register",
+]

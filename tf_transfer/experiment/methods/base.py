@@ -113,6 +113,12 @@ def unweighted(config: Experiment) -> Stages:
     return whole_source(config) | {"unweighted/pretraining": steps}
 
 
+def weighted(config: Experiment) -> Stages:
+    """Returns the stages that train further on the weighted source."""
+    steps = config.pretraining.steps
+    return whole_source(config) | {"weighted/pretraining": steps}
+
+
 def tuning(config: Experiment, name: str, heads: bool = True) -> Stages:
     """Returns the stages that train on the target, once for each rate.
 

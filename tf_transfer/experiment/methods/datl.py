@@ -10,6 +10,7 @@ from tf_transfer.experiment.compiled_models import Outcome
 from tf_transfer.experiment.methods import base
 from tf_transfer.experiment.methods.base import register
 from tf_transfer.experiment.seed_run import SeedRun
+from tf_transfer.experiment.stages.trainers import State
 
 
 def _stages(name: str) -> Callable[[Experiment], base.Stages]:
@@ -22,13 +23,23 @@ def _stages(name: str) -> Callable[[Experiment], base.Stages]:
 
 
 @register(
-    stages=_stages("datl"),
+    stages=lambda config: base.weighted(config) | base.tuning(config, "datl"),
     candidate=True,
     controls=("finetune_related", "datl_uniform", "datl_reversed"),
 )
 def datl(run: SeedRun) -> Outcome:
     """Pre-trains on the source weighted by P_t / P_s, then fine-tunes."""
-    return run.finetune(run.pretrain(run.importance()))
+    return run.finetune(pretrain_weighted(run))
+
+
+def pretrain_weighted(run: SeedRun) -> State:
+    """Trains on the source weighted by P_t / P_s, once for all methods."""
+    importance = run.importance()
+    *state, weights = run.cache.share(
+        "weighted", lambda: [*run.pretrain(importance), importance.numpy()]
+    )
+    run.learned = {"weights": weights.tolist()}
+    return state
 
 
 @register(stages=_stages("datl_uniform"), family="datl")

@@ -3,14 +3,20 @@
 import dataclasses
 import os
 import shutil
+from collections.abc import Collection
 
 from tf_transfer.config import Experiment
 from tf_transfer.errors import InputError
 from tf_transfer.experiment.methods.base import GENERALIST
 from tf_transfer.experiment.records import stored_config
 from tf_transfer.experiment.records.run_data import Run
-from tf_transfer.experiment.records.run_folder import RunFolder, model_name
+from tf_transfer.experiment.records.run_folder import (
+    RunFolder,
+    model_name,
+    predictions_name,
+)
 from tf_transfer.experiment.stages import rates
+from tf_transfer.utils.storage.folders import Folder
 
 # What a generalist depends on.
 _SETTINGS = ("encoder", "generalist", "generalist_path", "optimizer")
@@ -62,10 +68,43 @@ def take_over(
             f"settings ({changes[0]}). Received: {run.path}"
         )
     models = [model_name(GENERALIST, seed) for seed in range(config.seeds)]
-    for name in (rates.NAME, *models):
-        if run.files.has(name) and not folder.has(name):
+    _copy(folder, run.files, rates.NAME, *models)
+
+
+def take_results(
+    folder: RunFolder, earlier: str | os.PathLike, methods: Collection[str]
+) -> None:
+    """Copies finished results, with their models, from another folder.
+
+    Args:
+        folder: of the new run. What is there already stays.
+        earlier: the folder of a run with the same data and settings, but more
+            methods.
+        methods: whose results are copied.
+    """
+    run = Run.read(earlier)
+    for result in run.results:
+        method, seed = result.method, result.seed
+        if method not in methods or folder.result(method, seed):
+            continue
+        folder.files.make("predictions")
+        _copy(
+            folder,
+            run.files,
+            rates.NAME,
+            model_name(GENERALIST, seed),
+            model_name(method, seed),
+            predictions_name(method, seed),
+        )
+        folder.add(result)
+
+
+def _copy(folder: RunFolder, files: Folder, *names: str) -> None:
+    """Copies the files that are there, and not in the run's folder yet."""
+    for name in names:
+        if files.has(name) and not folder.has(name):
             with folder.files.replacing(name) as partial:
-                shutil.copyfile(run.files.below(name), partial)
+                shutil.copyfile(files.below(name), partial)
 
 
 def _relevant(config: Experiment) -> dict:

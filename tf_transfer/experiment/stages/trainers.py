@@ -162,7 +162,7 @@ class Trainer:
                 steps_per_execution=steps_per_execution
                 or self.steps_per_execution,
             )
-        self._build_metrics(self.model.output_shape[-1])
+        self._build_metrics(self._classifier().output_shape[-1])
 
     def _build_metrics(self, num_classes: int) -> None:
         """Creates the metrics' variables, which a checkpoint may hold.
