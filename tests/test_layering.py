@@ -11,7 +11,7 @@ PACKAGE = helpers.REPOSITORY / "tf_transfer"
 GROUND = [{"errors", "rules"}, {"config"}, {"utils"}]
 FLOORS = [
     {"data", "models", "training"},
-    {"datl", "l2tl", "export"},
+    {"datl", "l2tl", "co_tuning", "export"},
     {"experiment"},
     {"report"},
     {"commands"},

@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Appearance": "data.framing",
-    "CoTuning": "models.co_tuning",
+    "CoTuning": "co_tuning.model",
     "DATL": "datl.callback",
     "DistributedTrainer": "training.distribution",
     "Experiment": "config",

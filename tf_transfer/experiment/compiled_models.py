@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tf_transfer.co_tuning.model import CoTuning
 from tf_transfer.config import Experiment
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
@@ -17,7 +18,6 @@ from tf_transfer.experiment.stages.trainers import L2TLTrainer, State, Trainer
 from tf_transfer.l2tl.model import L2TL
 from tf_transfer.l2tl.policy import FixedPolicy, WeightPolicy
 from tf_transfer.models import class_relation, classifiers, copies, encoders
-from tf_transfer.models.co_tuning import CoTuning
 from tf_transfer.training import distribution
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from tests import helpers
+from tf_transfer.co_tuning.model import CoTuning
 from tf_transfer.experiment.stages.co_tuning_trainer import CoTuningTrainer
-from tf_transfer.models.co_tuning import CoTuning
 
 
 def test_the_loss_of_equal_probabilities_and_the_target_classifier():

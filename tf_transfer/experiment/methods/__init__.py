@@ -3,8 +3,11 @@
 A new method is one module here and one line below.
 """
 
-from tf_transfer.experiment.methods import baselines, co_tuning, datl, l2tl
+from tf_transfer.experiment.methods import baselines, datl, l2tl
 from tf_transfer.experiment.methods.base import METHODS, Method, register
+
+# isort: split
+from tf_transfer.experiment.methods import co_tuning  # registered last
 
 __all__ = [
     "METHODS",

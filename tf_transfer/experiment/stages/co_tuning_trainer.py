@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
+from tf_transfer.co_tuning.model import CoTuning
 from tf_transfer.experiment.stages.trainers import State, Trainer
-from tf_transfer.models.co_tuning import CoTuning
 
 
 class CoTuningTrainer(Trainer):
