@@ -1,25 +1,32 @@
 """Packaging of tf_transfer."""
 
 import pathlib
+import re
 
 from setuptools import find_packages, setup
 
+_DOCS = ["mkdocs-material>=9.6,<10", "mkdocstrings[python]>=0.28,<2"]
 _HF = ["datasets>=3,<6"]
 _HUB = ["keras-hub>=0.25,<1"]
 _ONNX = ["onnx>=1.17,<2", "onnxruntime>=1.22,<2", "tf2onnx>=1.17,<2"]
 _TENSORBOARD = ["tensorboard>=2.20,<3"]
 _TFLITE = ["ai-edge-litert>=2.1,<3"]
 
+_HERE = pathlib.Path(__file__).parent
+_VERSION = re.search(
+    r'^__version__ = "(.+)"$',
+    (_HERE / "tf_transfer" / "__init__.py").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)[1]
+
 setup(
     name="tf_transfer",
-    version="0.1.0",
+    version=_VERSION,
     description=(
         "Which source data should a model learn from, and does it help? "
         "DATL and L2TL on Keras 3 and TensorFlow."
     ),
-    long_description=pathlib.Path(__file__)
-    .with_name("README.md")
-    .read_text(encoding="utf-8"),
+    long_description=(_HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["tf_transfer*"]),
@@ -43,12 +50,14 @@ setup(
         "wrapt>=1.15,<3",
     ],
     extras_require={
+        "docs": _DOCS,
         "hf": _HF,
         "hub": _HUB,
         "onnx": _ONNX,
         "tensorboard": _TENSORBOARD,
         "tflite": _TFLITE,
         "test": [
+            *_DOCS,
             *_HF,
             *_HUB,
             *_ONNX,

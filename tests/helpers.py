@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -428,3 +429,46 @@ def export_check(folder: pathlib.Path, names: list[str]) -> dict[str, float]:
     """Returns how a converted model compares with Keras; checks its names."""
     assert json.loads((folder / "class_names.json").read_text()) == names
     return json.loads((folder / "provenance.json").read_text())["check"]
+
+
+@contextlib.contextmanager
+def browser():
+    """A headless Chromium, or the reason why there is none."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    chromium, driver = map(shutil.which, ("chromium", "chromedriver"))
+    if not (chromium and driver):
+        pytest.skip("needs chromium and chromedriver, which are absent")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "disable-dev-shm-usage",
+    ):
+        options.add_argument(f"--{flag}")
+    logs = {"browser": "ALL", "performance": "ALL"}
+    options.set_capability("goog:loggingPrefs", logs)
+    service = webdriver.ChromeService(driver)
+    driver = webdriver.Chrome(options=options, service=service)
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def show(driver, path, width, scheme):
+    """Opens a page in a window of a width, and in light or dark."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1}
+    driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", size | {"mobile": False}
+    )
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    driver.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [feature]}
+    )
+    driver.get(path.as_uri())

@@ -163,7 +163,7 @@ class FineTuning:
     batch_size: int = from_data(0, not_negative)
     learning_rates: tuple[float, ...] = from_data((), positive_numbers)
     head: str = setting("chosen", one_of("chosen", "related", "fresh"))
-    source_loss: float = setting(1.0, not_negative)
+    source_loss: float = setting(0.3, not_negative)
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)

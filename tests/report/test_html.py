@@ -1,8 +1,6 @@
-import contextlib
 import dataclasses
 import itertools
 import json
-import shutil
 import warnings
 
 import numpy as np
@@ -227,49 +225,6 @@ def test_a_run_and_its_folder_give_the_same_report(whole):
     assert html.rewrite(whole).read_text() == first
 
 
-@contextlib.contextmanager
-def browser():
-    """A headless Chromium, or the reason why there is none."""
-    webdriver = pytest.importorskip("selenium.webdriver")
-    chromium, driver = map(shutil.which, ("chromium", "chromedriver"))
-    if not (chromium and driver):
-        pytest.skip("needs chromium and chromedriver, which are absent")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (
-        "headless",
-        "no-sandbox",
-        "disable-gpu",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        "disable-dev-shm-usage",
-    ):
-        options.add_argument(f"--{flag}")
-    logs = {"browser": "ALL", "performance": "ALL"}
-    options.set_capability("goog:loggingPrefs", logs)
-    service = webdriver.ChromeService(driver)
-    driver = webdriver.Chrome(options=options, service=service)
-    try:
-        yield driver
-    finally:
-        driver.quit()
-
-
-def show(driver, path, width, scheme):
-    """Opens a page in a window of a width, and in light or dark."""
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1}
-    driver.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", size | {"mobile": False}
-    )
-    feature = {"name": "prefers-color-scheme", "value": scheme}
-    driver.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia", {"features": [feature]}
-    )
-    driver.get(path.as_uri())
-
-
 PROBE = """
 const all = (query) => [...document.querySelectorAll(query)];
 const style = getComputedStyle(document.body);
@@ -296,11 +251,11 @@ return {
 @pytest.mark.slow
 def test_a_browser_shows_the_report(whole):
     path = whole / "report.html"
-    with browser() as driver:
+    with helpers.browser() as driver:
         probes = {}
         for width in (1280, 390):
             for scheme in ("light", "dark"):
-                show(driver, path, width, scheme)
+                helpers.show(driver, path, width, scheme)
                 probe = probes[width, scheme] = driver.execute_script(PROBE)
                 assert probe["width"] <= width, probe["width"]
         console = driver.get_log("browser")

@@ -11,7 +11,7 @@ import numpy as np
 from tf_transfer.config import Experiment
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
-from tf_transfer.experiment import statistics
+from tf_transfer.experiment import forecast, statistics
 from tf_transfer.experiment.compiled_models import CompiledModels
 from tf_transfer.experiment.methods import METHODS, Method, base
 from tf_transfer.experiment.methods.base import GENERALIST, planned_steps
@@ -110,6 +110,11 @@ class Runner:
             yield run
             del run  # with its states, before the next one is trained
         self.progress.close()
+
+    def facts(self, seed: int) -> forecast.Facts:
+        """Measures, by a seed's generalist, what can be expected."""
+        self.settle_rate()
+        return forecast.Facts.of(self._seed_run(seed))
 
     def train_seed(self, seed: int, methods: Collection[str]) -> None:
         """Trains those of some methods that a seed has not finished."""

@@ -1,0 +1,139 @@
+"""What the documents say is true, and their code runs."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import keras
+import pytest
+
+import tf_transfer as tt
+from tests import helpers
+from tf_transfer.commands import arguments
+from tf_transfer.experiment.methods import METHODS
+
+FOLDER = helpers.REPOSITORY / "docs"
+PAGES = {path.stem: path.read_text() for path in FOLDER.glob("*.md")}
+README = (helpers.REPOSITORY / "README.md").read_text()
+PACKAGE = helpers.REPOSITORY / "tf_transfer"
+
+
+def blocks(text, language):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def commands():
+    for page, text in PAGES.items():
+        for block in blocks(text, "sh"):
+            for line in block.replace("\\\n", " ").splitlines():
+                if line.startswith("tf-transfer "):
+                    yield pytest.param(line, id=f"{page}: {line[:60]}")
+
+
+@pytest.mark.parametrize("line", list(commands()))
+def test_commands_parse(line, monkeypatch):
+    monkeypatch.chdir(helpers.REPOSITORY)
+    words = shlex.split(line)
+    assert arguments.parse(words).command.name == words[1]
+
+
+def test_the_python_guide_begins_with_the_examples_of_the_readme():
+    examples = blocks(README, "python")
+    assert examples == blocks(PAGES["python"], "python")[: len(examples)]
+
+
+@pytest.mark.parametrize("page", sorted(PAGES))
+def test_names_in_the_code_exist(page):
+    for example in blocks(PAGES[page], "python"):
+        compile(example, page, "exec")
+    for name in re.findall(r"\btt\.(\w+)", PAGES[page]):
+        assert name in tt.__all__, name
+
+
+def test_there_is_one_version():
+    citation = (helpers.REPOSITORY / "CITATION.cff").read_text()
+    assert f"\nversion: {tt.__version__}\n" in citation
+
+
+def test_the_reference_holds_every_public_name():
+    found = re.findall(r"::: tf_transfer\.([\w.]+)", PAGES["reference"])
+    homes = {f"{home}.{name}" for name, home in tt._HOMES.items()}
+    inside = {h for h in homes if h.split(".")[0] in ("config", "errors")}
+    assert homes - inside <= set(found)
+    members = " ".join(re.findall(r"members: \[(.*)\]", PAGES["reference"]))
+    for home in inside:
+        assert re.search(rf"\b{home.split('.')[-1]}\b", members), home
+
+
+def test_every_method_is_explained():
+    for method in METHODS:
+        assert f"`{method}` |" in PAGES["comparison"], method
+
+
+def test_the_messages_that_are_explained_exist():
+    """In the source, where a message is split over lines and values."""
+    source = " ".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+    source = re.sub(r'"\s*f?"', "", source)
+    text = PAGES["troubleshooting"].split("## Messages")[1]
+    messages = re.findall(r"^\| \*(.+?)\*", text, re.MULTILINE)
+    assert len(messages) > 8
+    for message in messages:
+        for part in re.split(r"\s*\.\.\.,?\s*", message):
+            assert part.strip() in source, part
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
+def test_the_python_guide_runs(tmp_path, monkeypatch):
+    """As written, but for the number of steps."""
+    monkeypatch.chdir(tmp_path)
+    keras.utils.set_random_seed(0)
+    names = {}
+    for example in blocks(PAGES["python"], "python"):
+        for pattern, few in (
+            (r"steps_per_epoch=\d+", "steps_per_epoch=2"),
+            (r"epochs=10", "epochs=2"),
+            (r"policy_warmup=40", "policy_warmup=1"),
+            (r"\.take\(.*\)(?=,?$)", ".take(2)"),
+        ):
+            example = re.sub(pattern, few, example, flags=re.MULTILINE)
+        exec(compile(example, "python.md", "exec"), names)
+    assert names["weights"].updates.numpy() > 0
+    assert names["cut"].numpy().max() > 1
+    assert names["resume"].history()["loss"]
+    assert (tmp_path / "export" / "1" / "saved_model.pb").exists()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site, built with warnings as errors."""
+    pytest.importorskip("mkdocs")
+    folder = tmp_path_factory.mktemp("site")
+    finished = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", folder],
+        cwd=helpers.REPOSITORY,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [400, 1200])
+def test_a_browser_shows_the_site(site, width):
+    """Nothing is wider than the window, and every picture is drawn."""
+    with helpers.browser() as driver:
+        driver.set_window_size(width, 900)
+        for page in ("index", "comparison", "reference"):
+            helpers.show(driver, site / f"{page}.html", width, "light")
+            measured = "return document.documentElement.scrollWidth"
+            assert driver.execute_script(measured) <= width
+            missing = (
+                "return [...document.images].filter(i => i.offsetParent && "
+                "!i.naturalWidth).length"
+            )
+            assert driver.execute_script(missing) == 0
