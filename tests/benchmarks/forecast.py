@@ -69,7 +69,7 @@ def facts(config: Experiment) -> dict[str, float]:
         runner = Runner(
             config, run_folder, loaded.source, loaded.target, parts, quiet=True
         )
-        found = [runner.facts(seed) for seed in parts]
+        found = [runner.forecast(seed) for seed in parts]
     rows = [dataclasses.asdict(each) for each in found]
     return {
         name: float(np.mean([row[name] for row in rows])) for name in rows[0]

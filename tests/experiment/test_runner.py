@@ -45,6 +45,7 @@ def make_runner(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "SeedRun", SeedRun)
     monkeypatch.setattr(runner, "measure", measure)
     monkeypatch.setattr(runner.CompiledModels, "of", lambda *args: None)
+    monkeypatch.setattr(runner.Runner, "_tells_forecast", False)
     monkeypatch.setattr(
         runner.TensorBoardWriter,
         "result",

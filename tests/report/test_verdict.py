@@ -3,14 +3,24 @@ import pytest
 
 from tests import helpers
 from tf_transfer.datl import diagnostics
+from tf_transfer.experiment.records.forecast import Forecast
 from tf_transfer.report.verdict import verdict, weak_generalist
+
+FORECAST = Forecast(
+    passes=0.5,
+    ess=0.5,
+    repeats=1.0,
+    images_per_parameter=1.0,
+    labels=20.0,
+    neighbours=None,
+    chance=0.1,
+)
 
 
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ([2.0, 1.0, 1.0, 0.0], "worth a try"),
-        ([1.0, 1.0, 1.0, 1.0], "nearly equal"),
+        ([2.0, 1.0, 1.0, 0.0], "make sense to you?"),
         ([20.0] + [0.0] * 19, "Warning: The effective sample size"),
     ],
 )
@@ -19,26 +29,19 @@ def test_verdict(values, words):
     prior = np.full(len(values), 1 / len(values))
     diagnosis = diagnostics.diagnose(values, values * prior, prior)
     table = helpers.weight_table(values)
-    text = verdict(table, diagnosis, accuracy=0.9)
+    text = verdict(table, diagnosis, accuracy=0.9, forecast=FORECAST)
     assert words in text
     assert "accuracy on its own source images is 90%." in text
-    text = verdict(table, diagnosis, accuracy=1.1 / len(values))
+    text = verdict(
+        table, diagnosis, accuracy=1.1 / len(values), forecast=FORECAST
+    )
     assert words not in text
     assert "train it longer (`generalist.passes`)" in text
     least = text.splitlines()[2]
     assert f"class {len(values) - 1}" in least
     assert "class 0" not in least
     assert f"class 0 {values[0]:.1f}" in text
-
-
-def test_the_budget_tells_how_often_an_image_is_drawn():
-    weights, prior = np.array([2.0, 0.0]), np.array([0.5, 0.5])
-    table = helpers.weight_table(weights)
-    for passes, words in ((0.5, " 1.0 times on average"), (None, "")):
-        found = diagnostics.diagnose(weights, prior, prior, passes=passes)
-        text = verdict(table, found, accuracy=0.9)
-        assert ("draws each of these images" in text) == bool(words)
-        assert words in text
+    assert text.endswith("\n".join(FORECAST.sentences()))
 
 
 def test_a_generalist_is_weak_up_to_a_fifth_of_the_way_from_chance():

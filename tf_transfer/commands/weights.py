@@ -1,5 +1,6 @@
 """The command `weights`: a first look at the importance weights."""
 
+import dataclasses
 import os
 from typing import Any
 
@@ -7,8 +8,10 @@ from tf_transfer.commands.preparation import completion, inputs, resources
 from tf_transfer.config import Experiment
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
+from tf_transfer.experiment import facts
 from tf_transfer.experiment.compiled_models import CompiledModels
 from tf_transfer.experiment.records import reuse
+from tf_transfer.experiment.records.forecast import NAME
 from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.experiment.records.weights_file import WeightTable
 from tf_transfer.experiment.seed_run import SeedRun
@@ -100,6 +103,8 @@ def _estimate(
         accuracy = run.measure_source_accuracy()  # all workers take part
         folder.forget_stages(seed=0)
         progress.close()
+        forecast = facts.forecast(run)
+        folder.write(NAME, dataclasses.asdict(forecast))
         if chief:
             table.write_csv(folder.files)
             figures.write_weights(folder.files, table, source, split.for_prior)
@@ -108,4 +113,4 @@ def _estimate(
             run.source.prior,
             run.passes_drawn,
         )
-        return verdict(table, diagnostics, accuracy)
+        return verdict(table, diagnostics, accuracy, forecast)

@@ -11,18 +11,21 @@ import numpy as np
 from tf_transfer.config import Experiment
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
-from tf_transfer.experiment import forecast, statistics
+from tf_transfer.experiment import facts, statistics
 from tf_transfer.experiment.compiled_models import CompiledModels
 from tf_transfer.experiment.methods import METHODS, Method, base
 from tf_transfer.experiment.methods.base import GENERALIST, planned_steps
 from tf_transfer.experiment.methods.baselines import BY_HEAD
+from tf_transfer.experiment.records import forecast
+from tf_transfer.experiment.records.forecast import Forecast
 from tf_transfer.experiment.records.results import Predictions, Result, Scores
 from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.experiment.seed_run import SeedRun
 from tf_transfer.experiment.stages import rates
+from tf_transfer.training import distribution
 from tf_transfer.training.tensorboard import TensorBoardWriter
 from tf_transfer.utils import environment
-from tf_transfer.utils.progress import Progress
+from tf_transfer.utils.progress import Progress, note
 
 _PAUSE = 0.5
 
@@ -111,14 +114,35 @@ class Runner:
             del run  # with its states, before the next one is trained
         self.progress.close()
 
-    def facts(self, seed: int) -> forecast.Facts:
+    def forecast(self, seed: int) -> Forecast:
         """Measures, by a seed's generalist, what can be expected."""
         self.settle_rate()
-        return forecast.Facts.of(self._seed_run(seed))
+        return facts.forecast(self._seed_run(seed))
+
+    def _tell_forecast(self, run: SeedRun) -> None:
+        """Writes `forecast.json`, and prints what can be expected."""
+        found = facts.forecast(run)
+        self.folder.write(forecast.NAME, dataclasses.asdict(found))
+        if not self.progress.quiet:
+            self.progress.clear()
+            for sentence in found.sentences():
+                note(sentence)
 
     def train_seed(self, seed: int, methods: Collection[str]) -> None:
         """Trains those of some methods that a seed has not finished."""
         self._train(self._seed_run(seed), methods)
+
+    @property
+    def _tells_forecast(self) -> bool:
+        """Whether there is a source to choose from, and no forecast yet.
+
+        Several machines could see the file of the first one too late.
+        """
+        return (
+            base.use_source(self.config.methods)
+            and distribution.num_workers(self.models.strategy) == 1
+            and not self.folder.has(forecast.NAME)
+        )
 
     def _seed_run(self, seed: int, head: str = "related") -> SeedRun:
         return SeedRun(
@@ -137,6 +161,9 @@ class Runner:
         """Trains those of the methods that have no result yet."""
         config = self.config
         missing = unfinished(config, self.folder, run.seed)
+        if run.seed == 0 and missing and self._tells_forecast:
+            self.progress.start("generalist")
+            self._tell_forecast(run)
         for name in missing:
             if name in methods:
                 self.progress.start(

@@ -12,7 +12,7 @@ from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import statistics
 from tf_transfer.experiment.methods import METHODS, base
-from tf_transfer.experiment.records import loaded_data
+from tf_transfer.experiment.records import forecast, loaded_data
 from tf_transfer.experiment.records.results import Result
 from tf_transfer.experiment.records.run_data import FinishedRun
 from tf_transfer.experiment.statistics import Row
@@ -99,6 +99,7 @@ def _page(
         title=f"{stems(run.data.source)} \u2192 {stems(run.data.target)}",
         setting=_setting(config, results),
         verdict=_verdict(results, methods, chosen),
+        forecast=_forecast(run),
         rows=[_cells(row, run.config) for row in rows],
         seeds=config.seeds,
         gains=_gains(rows),
@@ -145,6 +146,15 @@ def _finalize(value: Any) -> Any:
     """Escapes characters that no page should hold, but in what is HTML."""
     is_text = isinstance(value, str) and not hasattr(value, "__html__")
     return printable(value) if is_text else value
+
+
+def _forecast(run: FinishedRun) -> list[str]:
+    """Returns what the forecast said before the training, if there was one."""
+    content = run.files.read_json(forecast.NAME, dict, forecast.MOST)
+    if content is None:
+        return []
+    path = run.path / forecast.NAME
+    return forecast.Forecast.from_json(content, path).sentences()
 
 
 def _setting(config: Experiment, results: Sequence[Result]) -> str:

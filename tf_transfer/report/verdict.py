@@ -1,10 +1,10 @@
 """A first look at DATL's weights, in a few sentences for the terminal."""
 
 from tf_transfer.datl.diagnostics import (
-    NEARLY_EQUAL,
     Diagnostics,
     effective_classes,
 )
+from tf_transfer.experiment.records.forecast import Forecast
 from tf_transfer.experiment.records.weights_file import WeightTable
 from tf_transfer.utils.escaping import printable
 
@@ -13,7 +13,10 @@ _ENOUGH = 0.2  # of the way from chance to an accuracy of 1
 
 
 def verdict(
-    table: WeightTable, diagnostics: Diagnostics, accuracy: float
+    table: WeightTable,
+    diagnostics: Diagnostics,
+    accuracy: float,
+    forecast: Forecast,
 ) -> str:
     """Describes which source classes the target resembles.
 
@@ -21,6 +24,7 @@ def verdict(
         table: the weights of one seed.
         diagnostics: of the same weights.
         accuracy: of the generalist on a sample of the source.
+        forecast: of what choosing may gain.
     """
     weight = table.mean("weight")
     names = [printable(name) for name in table.class_names]
@@ -31,12 +35,6 @@ def verdict(
     cut = ""
     if diagnostics.clipped:
         cut = f"; the clip cut off {diagnostics.clipped:.1%}"
-    repeats = ""
-    if diagnostics.repeats:
-        repeats = (
-            "\nThe planned pre-training draws each of these images "
-            f"{diagnostics.repeats:.1f} times on average."
-        )
     return "\n".join(
         [
             f"The target looks like about {classes:.0f} of {count} source "
@@ -44,8 +42,9 @@ def verdict(
             f"Most like it (weight):  {'  '.join(top)}",
             f"Least like it:          {'  '.join(bottom)}",
             f"Effective sample size: {diagnostics.ess:.1%} of the source; "
-            f"largest weight {diagnostics.largest:.1f}{cut}.{repeats}",
+            f"largest weight {diagnostics.largest:.1f}{cut}.",
             *_closing(diagnostics, accuracy, count),
+            *forecast.sentences(),
         ]
     )
 
@@ -57,19 +56,11 @@ def _closing(
     weak = weak_generalist(accuracy, classes)
     if weak:
         return [f"Warning: {weak}"]
-    if diagnostics.advice:
-        advice = f"Warning: {diagnostics.advice}"
-    elif diagnostics.ess > NEARLY_EQUAL:
-        advice = "The weights are nearly equal: weighting will change little."
-    else:
-        advice = (
-            "If these classes make sense to you, weighted pre-training is "
-            "worth a try: run `tf-transfer compare` with the same flags."
-        )
+    advice = [f"Warning: {diagnostics.advice}"] if diagnostics.advice else []
     return [
         "The generalist's accuracy on its own source images is "
-        f"{accuracy:.0%}.",
-        advice,
+        f"{accuracy:.0%}. Do the classes above make sense to you?",
+        *advice,
     ]
 
 

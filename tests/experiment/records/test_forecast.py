@@ -1,0 +1,87 @@
+import dataclasses
+import json
+import math
+
+import pytest
+
+from tf_transfer.errors import InputError
+from tf_transfer.experiment.records import forecast
+from tf_transfer.experiment.records.forecast import Forecast
+
+FACTS = {
+    "passes": 0.5,
+    "ess": 0.2,
+    "repeats": 1.75,
+    "images_per_parameter": 2.2,
+    "labels": 20.0,
+    "neighbours": 0.6,
+    "chance": 0.25,
+}
+
+
+def test_the_gain_is_what_the_docstring_says():
+    found = Forecast(**FACTS)
+    expected = forecast.GAIN * 0.8 * math.exp(-0.5 / forecast.PASSES)
+    assert found.gain == pytest.approx(expected)
+    assert found.helps
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "weighting is likely to help"),
+        ({"passes": 7.0}, "learned without weights"),
+        ({"ess": 0.95}, "as much as 95% of the source"),
+        ({"neighbours": 0.27}, "do not tell the target's classes apart"),
+    ],
+)
+def test_the_reason(changes, words):
+    found = Forecast(**FACTS | changes)
+    text = " ".join(found.sentences())
+    assert words in text
+    assert ("not likely" in text) == bool(changes) == (not found.helps)
+    assert "1.8 times" in text
+
+
+def test_chance_is_left_by_two_standard_errors():
+    """Of 80 guesses, sqrt(.25 * .75 / 80) = .0484."""
+    assert not Forecast(**FACTS | {"neighbours": 0.346}).sees_target
+    assert Forecast(**FACTS | {"neighbours": 0.347}).sees_target
+
+
+def test_without_labels_neither_neighbours_nor_a_head_are_spoken_of():
+    text = " ".join(Forecast(**FACTS | {"neighbours": None}).sentences())
+    assert "weighting is likely to help" in text
+    assert "neighbours" not in text
+    assert "related head" not in text
+
+
+def test_a_related_head_is_for_few_labels():
+    assert "related head" in " ".join(Forecast(**FACTS).sentences())
+    many = Forecast(**FACTS | {"labels": 500.0})
+    assert "related head" not in " ".join(many.sentences())
+
+
+@pytest.mark.parametrize("neighbours", [0.6, None])
+def test_it_is_read_as_it_was_written(neighbours):
+    found = Forecast(**FACTS | {"neighbours": neighbours})
+    content = json.loads(json.dumps(dataclasses.asdict(found)))
+    assert Forecast.from_json(content, "forecast.json") == found
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ess", 0.0),
+        ("chance", 0),
+        ("labels", 0),
+        ("passes", -1.0),
+        ("repeats", "many"),
+        ("neighbours", 1e13),
+        ("images_per_parameter", math.inf),
+        ("passes", None),
+    ],
+)
+def test_a_damaged_file_is_refused(name, value):
+    with pytest.raises(InputError, match=rf"`forecast\.{name}` must be"):
+        Forecast.from_json(FACTS | {name: value}, "forecast.json")

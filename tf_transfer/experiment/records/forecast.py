@@ -1,0 +1,146 @@
+"""What a comparison will probably find, before it is trained.
+
+The expected gain of DATL over `finetune_related` is `GAIN * (1 - ESS) *
+exp(-passes / PASSES)` points: weights that are nearly equal change nothing, and
+what is passed over often is learned without them (Byrd and Lipton 2019). Both
+constants and the error come from `tests/benchmarks/forecast.py`, which
+calibrates them on half of the cells that it has measured, and tests them on the
+others and on the published runs.
+"""
+
+import dataclasses
+import math
+import os
+from typing import Any
+
+from tf_transfer.utils.storage.json_fields import Fields
+
+NAME = "forecast.json"
+MOST = 2**12  # bytes
+GAIN = 6.0
+PASSES = 1.5
+ERROR = 1.5
+"""Standard deviation of measured around expected gains, in points."""
+LEAST_GAIN = 1.0
+"""Smaller gains are not significant with ten seeds."""
+_LARGEST = 1e12
+_FEW_LABELS = 60  # of a class, up to which a related head has gained
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """The facts that decide whether choosing source data can help.
+
+    Attributes:
+        passes: how often the budget, the generalist's part included, covers
+            the source.
+        ess: effective share of the source that DATL draws from, in (0, 1].
+        repeats: how often the weighted pre-training draws an image of that
+            share, on average.
+        images_per_parameter: source images of the budget per parameter.
+        labels: labelled target images of a class, on average.
+        neighbours: accuracy with which the nearest labelled target images by
+            the generalist's features tell the class of the others, in 0..1;
+            None if there is no label.
+        chance: the accuracy of guessing.
+    """
+
+    passes: float
+    ess: float
+    repeats: float
+    images_per_parameter: float
+    labels: float
+    neighbours: float | None
+    chance: float
+
+    @classmethod
+    def from_json(cls, content: Any, path: str | os.PathLike) -> "Forecast":
+        """Reads `forecast.json`; raises InputError for a damaged one."""
+        fields = Fields(content, "forecast", path)
+        names = [field.name for field in dataclasses.fields(cls)]
+        values = {
+            name: fields.number(name)
+            for name in names
+            if name != "neighbours" or content.get(name) is not None
+        }
+        for name, value in values.items():
+            if not 0 <= value < _LARGEST:
+                fields.refuse(name, "a number from 0")
+        for name in ("ess", "chance", "labels"):
+            if not values[name]:
+                fields.refuse(name, "positive")
+        return cls(**{"neighbours": None} | values)
+
+    @property
+    def sees_target(self) -> bool:
+        """Whether the generalist tells the target's classes better than chance.
+
+        By more than two standard errors of guessing; True without labels.
+        """
+        if self.neighbours is None:
+            return True
+        count = self.labels / self.chance
+        error = math.sqrt(self.chance * (1 - self.chance) / count)
+        return self.neighbours > self.chance + 2 * error
+
+    @property
+    def gain(self) -> float:
+        """The expected gain of DATL over `finetune_related`, in points."""
+        if not self.sees_target:
+            return 0.0
+        return GAIN * (1 - self.ess) * math.exp(-self.passes / PASSES)
+
+    @property
+    def helps(self) -> bool:
+        """Whether DATL is expected to gain significantly."""
+        return self.gain >= LEAST_GAIN
+
+    def sentences(self) -> list[str]:
+        """Returns the facts and the forecast in plain words."""
+        lines = [
+            f"Budget: {self.passes:.2g} passes over the source, "
+            f"{self.images_per_parameter:.2g} images for each parameter. "
+            "Weighted pre-training draws each image that it uses "
+            f"{self.repeats:.1f} times.",
+        ]
+        if self.neighbours is not None:
+            lines.append(
+                "Nearest neighbours by the generalist's features: "
+                f"{self.neighbours:.0%} of the labelled target images "
+                f"({self.chance:.0%} by chance)."
+            )
+        low, high = self.gain - 2 * ERROR, self.gain + 2 * ERROR
+        expected = (
+            f"expected {self.gain:+.1f} points over fine-tuning with the same "
+            f"head, from {low:+.1f} to {high:+.1f} in 95 of 100 cases"
+        )
+        likely = "likely" if self.helps else "not likely"
+        lines.append(
+            f"Forecast: weighting is {likely} to help ({expected}): "
+            f"{self._reason()}."
+        )
+        if self.neighbours is not None and self.labels <= _FEW_LABELS:
+            lines.append(
+                "With so few labels, a related head (the default) is likely to "
+                "help: it gained 1 to 9 points in eight of nine published "
+                "pairs."
+            )
+        return lines
+
+    def _reason(self) -> str:
+        if not self.sees_target:
+            return (
+                "the generalist's features do not tell the target's classes "
+                "apart, so that its weights mean little"
+            )
+        if self.helps:
+            return (
+                f"the budget covers the source {self.passes:.2g} times, and "
+                f"the weights choose {self.ess:.0%} of it"
+            )
+        if math.exp(-self.passes / PASSES) < 1 - self.ess:
+            return (
+                f"the budget covers the source {self.passes:.2g} times, and "
+                "what is seen often is learned without weights"
+            )
+        return f"the weights choose as much as {self.ess:.0%} of the source"
