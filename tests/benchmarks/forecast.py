@@ -7,8 +7,9 @@ with `datl` and `finetune_related`, it measures the facts that the forecast goes
 by (the mean of two seeds, which takes a generalist each), and writes them with
 the gain that was measured. What the file holds already is kept. Every other
 cell calibrates the forecast, the others and the published runs test it. Prints
-the coefficients of the calibration, which `experiment.forecast` holds, and how
-often the forecast is right. It needs `../shared/data`; run it from the
+the constants of the calibration, which `records.forecast` holds, and how often
+the forecast is right: "likely to help" where the gain is significant, "not
+likely" where it is not. It needs `../shared/data`; run it from the
 project's root.
 """
 
@@ -24,10 +25,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import regime
+import scipy.optimize
 
 from tf_transfer.commands.preparation import inputs
 from tf_transfer.config import Experiment
 from tf_transfer.experiment import statistics
+from tf_transfer.experiment.records import forecast
+from tf_transfer.experiment.records.forecast import Forecast
 from tf_transfer.experiment.records.run_data import Run
 from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.experiment.runner import Runner
@@ -44,7 +48,11 @@ def cases() -> Iterator[tuple[str, Experiment, float, float]]:
         cell, row = found["cell"], found["arms"]["ratio"]
         options = regime.parser().parse_args([])
         vars(options).update(cell)
-        name = "cell " + " ".join(map(str, cell.values()))
+        name = (
+            f"{options.target}, {options.labels} labels, "
+            f"{options.passes:g} passes, width {options.width}, "
+            f"share {options.share:g}, start {options.start}"
+        )
         yield name, regime.settings(options), row["gain"], row["interval"]
     for folder in sorted(
         path.parent for path in RESULTS.glob("*/results.json")
@@ -76,6 +84,56 @@ def facts(config: Experiment) -> dict[str, float]:
     }
 
 
+def is_cell(row: dict) -> bool:
+    return "labels," in row["name"]
+
+
+def expected(row: dict, gain: float, passes: float) -> float:
+    """Returns the gain in points that constants of the forecast would give."""
+    found = Forecast(**row["facts"])
+    if not found.sees_target:
+        return 0.0
+    return gain * (1 - found.ess) * np.exp(-found.passes / passes)
+
+
+def calibrated(rows: list[dict]) -> tuple[float, float, float]:
+    """Returns the constants that fit best, and the standard deviation left."""
+
+    def errors(constants):
+        return [expected(row, *constants) - row["gain"] for row in rows]
+
+    fit = scipy.optimize.least_squares(
+        errors, [forecast.GAIN, forecast.PASSES], bounds=([0, 0.1], [50, 50])
+    )
+    free = max(1, len(rows) - len(fit.x))
+    return *fit.x, float(np.sqrt(np.sum(fit.fun**2) / free))
+
+
+def is_right(row: dict) -> bool:
+    """Whether the forecast tells a significant gain from none."""
+    gains = row["gain"] > row["interval"]
+    return Forecast(**row["facts"]).helps == gains
+
+
+def verdict(rows: list[dict]) -> dict:
+    """Returns the calibration on every other cell, and the test on the rest."""
+    rows = sorted(rows, key=lambda row: row["name"])
+    cells = [row for row in rows if is_cell(row)]
+    groups = {
+        "calibration": cells[::2],
+        "held back": cells[1::2],
+        "published": [row for row in rows if not is_cell(row)],
+    }
+    gain, passes, error = calibrated(groups["calibration"])
+    return {
+        "calibrated": {"GAIN": gain, "PASSES": passes, "ERROR": error},
+        "right": {
+            name: [sum(map(is_right, group)), len(group)]
+            for name, group in groups.items()
+        },
+    }
+
+
 def main() -> None:
     flags = argparse.ArgumentParser(description=__doc__)
     flags.add_argument("--out", type=pathlib.Path, required=True)
@@ -92,6 +150,7 @@ def main() -> None:
         rows.append(row)
         options.out.write_text(json.dumps(rows, indent=1) + "\n")
         print(json.dumps(row), flush=True)
+    print(json.dumps(verdict(rows), indent=1))
 
 
 if __name__ == "__main__":
