@@ -9,8 +9,8 @@ share of the budget; the rest continues it on the whole source, or on a weighted
 part of it. All arms have the same number of source images, the generalist's
 included, and the related head. Prints a line of JSON: the test accuracies of
 each seed, the gains over the whole source with 95 % intervals, and the area
-under the ROC curve with which the weights tell the related classes. `--table
-FILE` makes a table of such lines.
+under the ROC curve with which the weights tell the related classes.
+`--page=FOLDER` makes a document of the lines in its `regime.jsonl`.
 
 It needs `../shared/data`; run it from the project's root.
 """
@@ -25,6 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import cells
 import numpy as np
+import regime_page
 
 import tf_transfer as tt
 from tf_transfer import config as config_lib
@@ -169,14 +170,6 @@ def fixed(run: SeedRun, scores: np.ndarray):
     return run.pretrain(importance, estimate=False)
 
 
-ARM_TITLES = {
-    "ratio": "P_t / P_s",
-    "cut": "best by P_t / P_s",
-    "lift_ratio": "`lift`",
-    "lift_cut": "best by `lift`",
-    "random_cut": "random classes",
-    "related": "related classes",
-}
 ARMS = (ratio, cut, lift_ratio, lift_cut, random_cut, related)
 
 
@@ -259,40 +252,24 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--growing", type=int, default=0, help="epochs")
     flags.add_argument("--jobs", type=int, default=2)
     flags.add_argument("--arms", nargs="+", default=[a.name for a in ARMS])
-    flags.add_argument("--table", type=pathlib.Path)
+    flags.add_argument("--page", type=pathlib.Path)
     flags.add_argument("--out", default="runs/regime")
     return flags
 
 
-def table(found: list[dict]) -> str:
-    """Returns the gains of all cells as a Markdown table."""
-    lines = [
-        f"| target | labels | passes | parameters | whole source | "
-        f"{' | '.join(ARM_TITLES.values())} |",
-        f"|---|---|---|---|---|{'---|' * len(ARM_TITLES)}",
-    ]
-    for cell in found:
-        what, arms = cell["cell"], cell["arms"]
-        size = {8: "28,000", 16: "90,000", 32: "317,000"}
-        values = [
-            cells.points(arms[name]) if name in arms else ""
-            for name in ARM_TITLES
-        ]
-        head = (
-            what["target"],
-            what["labels"],
-            f"{what['passes']:g}",
-            size.get(what["width"], what["width"]),
-            f"{100 * arms[WHOLE]['mean']:.1f}",
-        )
-        lines.append(f"| {' | '.join(map(str, [*head, *values]))} |")
-    return "\n".join(lines) + "\n"
+def write_page(folder: pathlib.Path) -> None:
+    """Writes `regime.md` and its figure from the cells of `regime.jsonl`."""
+    lines = (folder / "regime.jsonl").read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    regime_page.draw(found, folder / "regime.png")
+    text = regime_page.page(found, "regime.png")
+    (folder / "regime.md").write_text(text)
 
 
 def main() -> None:
     options = parser().parse_args()
-    if options.table:
-        cells.print_table(options.table, table)
+    if options.page:
+        write_page(options.page)
         return
     cell = (
         f"{options.target}_{options.labels}_{options.passes:g}"

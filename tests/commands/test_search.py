@@ -34,6 +34,7 @@ def test_halving_ends_with_the_results_of_a_full_comparison(tmp_path):
     for result in found:
         assert result.test == full[result.method, result.seed]
     assert (out / "export" / "1").is_dir()
+    assert "What was to be expected" in (out / "report.html").read_text()
     # The same command again trains and changes nothing.
     before = (out / "results.json").read_bytes()
     tt.compare(config, out, quiet=True, search="halving", **domains)

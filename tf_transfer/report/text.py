@@ -218,6 +218,8 @@ def _heads(results: Sequence[Result]) -> list[str]:
         return [f"All methods{but} start from a fresh head."]
     if heads == {"related"}:
         fresh = [name for name, head in own.items() if head == "fresh"]
+        if not fresh:
+            return ["All methods start from a related head."]
         return [
             f"{' and '.join(fresh)} {'start' if len(fresh) > 1 else 'starts'} "
             "from a fresh head, the other methods from a related one."

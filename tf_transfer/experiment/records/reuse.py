@@ -8,7 +8,7 @@ from collections.abc import Collection
 from tf_transfer.config import Experiment
 from tf_transfer.errors import InputError
 from tf_transfer.experiment.methods.base import GENERALIST
-from tf_transfer.experiment.records import stored_config
+from tf_transfer.experiment.records import forecast, stored_config
 from tf_transfer.experiment.records.run_data import Run
 from tf_transfer.experiment.records.run_folder import (
     RunFolder,
@@ -92,6 +92,7 @@ def take_results(
             folder,
             run.files,
             rates.NAME,
+            forecast.NAME,
             model_name(GENERALIST, seed),
             model_name(method, seed),
             predictions_name(method, seed),
