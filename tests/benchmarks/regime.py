@@ -261,8 +261,9 @@ def write_page(folder: pathlib.Path) -> None:
     """Writes `regime.md` and its figure from the cells of `regime.jsonl`."""
     lines = (folder / "regime.jsonl").read_text().splitlines()
     found = [json.loads(line) for line in lines]
-    regime_page.draw(found, folder / "regime.png")
-    text = regime_page.page(found, "regime.png")
+    picture = pathlib.Path("docs/pictures/regime.png")
+    regime_page.draw(found, picture)
+    text = regime_page.page(found, f"../../{picture}")
     (folder / "regime.md").write_text(text)
 
 

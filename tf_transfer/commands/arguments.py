@@ -31,7 +31,7 @@ class _Parser(argparse_flags.ArgumentParser):
     def __init__(self, **settings):
         super().__init__(
             formatter_class=lambda prog: RawDescriptionHelpFormatter(
-                prog, max_help_position=16, width=help_text.WIDTH
+                prog, max_help_position=22, width=help_text.WIDTH
             ),
             add_help=False,
             allow_abbrev=False,

@@ -14,11 +14,12 @@ Data sets: glyphs, digits, npz:PATH, npy:PATH, folder:PATH, csv:PATH,
 tfrecord:GLOB, hf:PATH, tfds:NAME; + joins sources."""
 
 CONFIG = """\
---config=FILE   a Python file whose get_config() returns an Experiment; by
-                default the built-in glyphs -> digits
+--config=FILE       a Python file with get_config(); by default the built-in
+                    glyphs -> digits
 --config.FIELD=VALUE
-                changes a field of the experiment; can be given many times.
-                `tf-transfer --helpfull` explains all fields"""
+                    sets one field of the experiment"""
+
+_MORE = "Every field, all data sets, exit statuses: tf-transfer --helpfull"
 
 _STATUS = """\
 Exit status:
@@ -37,19 +38,17 @@ def overview(commands: Iterable) -> dict[str, str]:
     """Returns what the help says before and after the list of commands."""
     examples = [each.examples.splitlines()[0] for each in commands]
     more = (
-        "`tf-transfer COMMAND --help` explains a command and its flags. "
-        "`tf-transfer --helpfull` explains every field of --config. "
-        "`tf-transfer --version` prints the version."
+        "`tf-transfer COMMAND --help` explains a command, `tf-transfer "
+        "--helpfull` every field of --config, the data sets and the exit "
+        "statuses; `--version` prints the version."
     )
     return {
         "description": "Which source data should a model learn from, and does "
         "it help?",
         "epilog": "\n\n".join(
             [
+                _examples("\n".join(examples[:2])),
                 textwrap.fill(more, WIDTH),
-                _examples("\n".join(examples)),
-                _DATA,
-                _STATUS,
             ]
         ),
     }
@@ -57,25 +56,23 @@ def overview(commands: Iterable) -> dict[str, str]:
 
 def of_command(command) -> dict[str, str]:
     """Returns what a command's help says before and after its flags."""
-    parts = [_examples(command.examples)]
-    if command.takes_config:
-        lines = "\n".join(_defaults())
-        parts.append(f"Fields of --config and their defaults:\n{lines}")
-        parts.append(_DATA)
     summary = f"{command.summary[0].upper()}{command.summary[1:]}."
     return {
         "description": summary,
-        "epilog": "\n\n".join([*parts, _STATUS]),
+        "epilog": f"{_examples(command.examples)}\n\n{_MORE}",
     }
 
 
 def fields() -> str:
-    """Returns what every field of `--config` means, and its default."""
+    """Returns what every field of `--config` means, and its default.
+
+    Then follow the data sets and the exit statuses.
+    """
     parts = ["The fields of --config: --config.FIELD=VALUE"]
     for prefix, group in _groups():
         explanation = inspect.getdoc(type(group))
         parts.append("\n".join([explanation, "", *_defaults(prefix)]))
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, _DATA, _STATUS])
 
 
 def settings() -> dict[str, object]:
@@ -101,13 +98,13 @@ def _groups() -> Iterator[tuple[str, object]]:
             yield f"{field.name}.", group
 
 
-def _defaults(only: str | None = None) -> list[str]:
-    """Returns `--config.FIELD=DEFAULT` of all groups, or of one."""
+def _defaults(only: str) -> list[str]:
+    """Returns `--config.FIELD=DEFAULT` of the group with a prefix."""
     lines = []
     for prefix, group in _groups():
         for field in dataclasses.fields(group):
             default = getattr(group, field.name)
-            if only in (None, prefix) and not dataclasses.is_dataclass(default):
+            if prefix == only and not dataclasses.is_dataclass(default):
                 text = default if isinstance(default, str) else repr(default)
                 line = f"--config.{prefix}{field.name}={text}"
                 lines.append(

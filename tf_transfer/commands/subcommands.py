@@ -15,12 +15,8 @@ from tf_transfer.utils.escaping import printable
 from tf_transfer.utils.messages import shell_word
 from tf_transfer.utils.processes import silenced
 
-_QUIET = "print no progress on standard error; warnings are still printed"
-_TARGETS = (
-    "names of several targets, as in 'folder:one folder:two'; each gets a "
-    "folder below that of the run, and all share the stored source and the "
-    "generalists"
-)
+_QUIET = "print warnings alone"
+_TARGETS = "several targets of one source: 'folder:one folder:two'"
 _RUN = "the folder of a finished run of `compare`"
 
 
@@ -72,25 +68,17 @@ def _command(summary: str, **facts) -> Callable:
     "run methods and controls, print and write a table",
     takes_config=True,
     flags={
-        "out": "the folder of the run, by default runs/NAME for a config file "
-        "NAME.py; the same command continues an interrupted run",
+        "out": "the folder of the run, by default runs/NAME for NAME.py; the "
+        "same command continues an interrupted run",
         "quiet": _QUIET,
         "targets": _TARGETS,
-        "jobs": "how many seeds are trained at the same time, each in its own "
-        "process; by default 1",
-        "search": "all (the default) trains all methods; halving drops the "
-        "worse half of them with each seed, and takes about a third of the "
-        "time",
+        "jobs": "seeds trained at the same time, by default 1",
+        "search": "all, or halving: each seed drops the worse half",
     },
     examples="""\
-tf-transfer compare --config=configs/glyphs_to_digits.py
-tf-transfer compare --config.data.labels_per_class=5 --config.seeds=3 \\
-    --out=runs/five_labels
-tf-transfer compare --jobs=2 --quiet
-tf-transfer compare --search=halving
+tf-transfer compare --config=configs/glyphs_to_digits.py --jobs=2
 tf-transfer compare --config.data.source=folder:photos \\
-    --config.data.target=npz:mine.npz --config.data.image_size=32 \\
-    --config.data.channels=3""",
+    --config.data.target=folder:mine --search=halving""",
 )
 def compare(values: flags.FlagValues, files: list[str]) -> None:
     """Prints the table of the methods and what it suggests."""
@@ -158,17 +146,14 @@ def report(values: flags.FlagValues, files: list[str]) -> None:
     "estimate the importance weights only, without labels of the target",
     takes_config=True,
     flags={
-        "out": "the folder of the results, by default runs/NAME-weights for a "
-        "config file NAME.py",
+        "out": "the folder of the results, by default runs/NAME-weights",
         "quiet": _QUIET,
         "targets": _TARGETS,
     },
     examples="""\
-tf-transfer weights
-tf-transfer weights --config.data.source=folder:labelled_photos \\
-    --config.data.unlabelled=folder:my_photos
-tf-transfer weights --config=configs/glyphs_to_digits.py \\
-    --config.datl.estimator=em --out=runs/look""",
+tf-transfer weights --config=configs/glyphs_to_digits.py
+tf-transfer weights --config.data.source=folder:photos \\
+    --config.data.unlabelled=folder:mine""",
 )
 def weights(values: flags.FlagValues, files: list[str]) -> None:
     """Prints the most and least important classes, and a verdict."""
@@ -213,22 +198,16 @@ def results(values: flags.FlagValues, files: list[str]) -> None:
         "method": "the method whose model is exported, by default the one "
         "that `compare` marks as chosen",
         "format": "saved_model (the default), tflite or onnx",
-        "int8": "with --format=tflite: use 8 bit integers, calibrated on the "
-        "target's data",
-        "ensemble": "export the mean of all seeds' models as one, which takes "
-        "as many times longer to serve; by default the first seed's model",
-        "refit_on_all": "train the model again with all labelled images, those "
-        "of the test part too; it takes as long as one seed of the method",
+        "int8": "with tflite: 8-bit integers, calibrated on the target's data",
+        "ensemble": "the mean of all seeds' models, slower to serve",
+        "refit_on_all": "train again with all labels, the test part too",
         "out": "the folder of the versions, by default export, tflite or onnx "
         "in the run; an existing version is never overwritten",
     },
     needs="run",
     examples="""\
-tf-transfer export --run=runs/five_labels
 tf-transfer export --run=runs/five_labels --method=datl --out=served
-tf-transfer export --run=runs/five_labels --refit-on-all
-tf-transfer export --run=runs/five_labels --format=tflite --int8
-tf-transfer export --run=runs/five_labels --format=onnx""",
+tf-transfer export --run=runs/five_labels --format=tflite --int8""",
 )
 def export(values: flags.FlagValues, files: list[str]) -> None:
     """Exports a model and prints where it is."""
