@@ -93,7 +93,7 @@ def expected(row: dict, gain: float, passes: float) -> float:
     found = Forecast(**row["facts"])
     if not found.sees_target:
         return 0.0
-    return gain * (1 - found.ess) * np.exp(-found.passes / passes)
+    return gain * (1 - found.ess) * np.exp(-((found.passes / passes) ** 2))
 
 
 def calibrated(rows: list[dict]) -> tuple[float, float, float]:

@@ -21,7 +21,7 @@ FACTS = {
 
 def test_the_gain_is_what_the_docstring_says():
     found = Forecast(**FACTS)
-    expected = forecast.GAIN * 0.8 * math.exp(-0.5 / forecast.PASSES)
+    expected = forecast.GAIN * 0.8 * math.exp(-((0.5 / forecast.PASSES) ** 2))
     assert found.gain == pytest.approx(expected)
     assert found.helps
 
@@ -32,7 +32,7 @@ def test_the_gain_is_what_the_docstring_says():
         ({}, "weighting is likely to help"),
         ({"passes": 7.0}, "learned without weights"),
         ({"ess": 0.95}, "as much as 95% of the source"),
-        ({"neighbours": 0.27}, "do not tell the target's classes apart"),
+        ({"neighbours": 0.27}, "hardly tell the target's classes apart"),
     ],
 )
 def test_the_reason(changes, words):
@@ -43,10 +43,10 @@ def test_the_reason(changes, words):
     assert "1.8 times" in text
 
 
-def test_chance_is_left_by_two_standard_errors():
-    """Of 80 guesses, sqrt(.25 * .75 / 80) = .0484."""
-    assert not Forecast(**FACTS | {"neighbours": 0.346}).sees_target
-    assert Forecast(**FACTS | {"neighbours": 0.347}).sees_target
+def test_chance_is_left_by_a_tenth_of_the_way_to_certainty():
+    """.25 + .1 * .75 = .325."""
+    assert not Forecast(**FACTS | {"neighbours": 0.324}).sees_target
+    assert Forecast(**FACTS | {"neighbours": 0.326}).sees_target
 
 
 def test_without_labels_neither_neighbours_nor_a_head_are_spoken_of():
