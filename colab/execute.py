@@ -6,22 +6,35 @@ Each takes up to ten minutes on two cores. A test checks that the outputs are of
 the present code: its hash is stored beside them.
 """
 
+import base64
 import hashlib
+import io
 import pathlib
 import sys
 
 import nbclient
 import nbformat
+from PIL import Image
 
 FOLDER = pathlib.Path(__file__).parent
 KEY = "tf_transfer"
-_KEPT = ("image/png", "text/plain", "text/html")
+PNG = "image/png"
+_KEPT = (PNG, "text/plain", "text/html")
+_COLOURS = 32
 
 
 def code_hash(notebook: nbformat.NotebookNode) -> str:
     """Returns the hash of a notebook's code cells."""
     code = [c.source for c in notebook.cells if c.cell_type == "code"]
     return hashlib.sha256("\n\n".join(code).encode()).hexdigest()
+
+
+def smaller(picture: str) -> str:
+    """Returns a PNG file of few colours, in base 64 as it was."""
+    image = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
+    file = io.BytesIO()
+    image.quantize(_COLOURS).save(file, "PNG", optimize=True)
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def small(notebook: nbformat.NotebookNode) -> None:
@@ -34,7 +47,9 @@ def small(notebook: nbformat.NotebookNode) -> None:
         for output in cell.outputs:
             if "data" in output:
                 output.data = {
-                    k: v for k, v in output.data.items() if k in _KEPT
+                    kind: smaller(value) if kind == PNG else value
+                    for kind, value in output.data.items()
+                    if kind in _KEPT
                 }
 
 

@@ -121,7 +121,7 @@ class Training:
     steps and falls to zero along a half cosine.
 
     Attributes:
-        steps: optimizer steps; 0 for about four passes over the source, and
+        steps: optimizer steps; 0 for about three passes over the source, and
             fewer if it is large; see `experiment.defaults`.
         passes: instead of steps, how often the source is passed over; .25
             takes a quarter of its images. 0 for a number of steps.

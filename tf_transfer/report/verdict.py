@@ -77,6 +77,7 @@ def weak_generalist(accuracy: float, classes: int) -> str | None:
     return (
         "The generalist's accuracy on its own source images is only "
         f"{accuracy:.0%} ({chance:.0%} by chance), so its weights mean little, "
-        "though their order may tell: train it longer (`generalist.passes`), "
-        "or take the best classes alone (`datl.shape=cut`, `datl.repeats=4`)."
+        "though their order may be right: train it longer "
+        "(`generalist.passes`), start from a trained encoder, or try "
+        "`datl.estimator=lift`."
     )

@@ -117,6 +117,11 @@ class Forecast:
                 f"{self.neighbours:.0%} of the labelled target images "
                 f"({self.chance:.0%} by chance)."
             )
+        else:
+            lines.append(
+                "Without labels it is not known whether the generalist tells "
+                "the target's classes apart, as the forecast assumes."
+            )
         low, high = self.gain - 2 * ERROR, self.gain + 2 * ERROR
         expected = (
             f"expected {self.gain:+.1f} points over fine-tuning with the same "
