@@ -10,7 +10,9 @@ import base64
 import hashlib
 import io
 import pathlib
+import re
 import sys
+import tempfile
 
 import nbclient
 import nbformat
@@ -21,6 +23,7 @@ KEY = "tf_transfer"
 PNG = "image/png"
 _KEPT = (PNG, "text/plain", "text/html")
 _COLOURS = 32
+_TEMPORARY = re.compile(re.escape(tempfile.gettempdir()) + r"/\w+")
 
 
 def code_hash(notebook: nbformat.NotebookNode) -> str:
@@ -45,6 +48,8 @@ def small(notebook: nbformat.NotebookNode) -> None:
             continue
         cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
         for output in cell.outputs:
+            if "text" in output:
+                output.text = _TEMPORARY.sub("FOLDER", output.text)
             if "data" in output:
                 output.data = {
                     kind: smaller(value) if kind == PNG else value
@@ -68,6 +73,7 @@ def execute(name: str) -> None:
 
 
 def main() -> None:
+    """Runs the notebooks that are named, or all."""
     names = sys.argv[1:] or sorted(p.stem for p in FOLDER.glob("*.ipynb"))
     for name in names:
         print(name, flush=True)

@@ -85,22 +85,18 @@ def facts(config: Experiment) -> dict[str, float]:
 
 
 def is_cell(row: dict) -> bool:
+    """Whether a row is a cell of the regime, not a published run."""
     return "labels," in row["name"]
-
-
-def expected(row: dict, gain: float, passes: float) -> float:
-    """Returns the gain in points that constants of the forecast would give."""
-    found = Forecast(**row["facts"])
-    if not found.sees_target:
-        return 0.0
-    return gain * (1 - found.ess) * np.exp(-((found.passes / passes) ** 2))
 
 
 def calibrated(rows: list[dict]) -> tuple[float, float, float]:
     """Returns the constants that fit best, and the standard deviation left."""
 
     def errors(constants):
-        return [expected(row, *constants) - row["gain"] for row in rows]
+        return [
+            Forecast(**row["facts"]).expected(*constants) - row["gain"]
+            for row in rows
+        ]
 
     fit = scipy.optimize.least_squares(
         errors, [forecast.GAIN, forecast.PASSES], bounds=([0, 0.1], [50, 50])

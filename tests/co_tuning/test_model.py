@@ -105,6 +105,53 @@ def test_the_source_model_is_left_alone_and_can_be_started_from_again():
     assert helpers.equal_states(model.get_weights(), start)
 
 
+def test_labels_in_a_column_are_class_numbers_and_one_hot_ones_refused():
+    images = np.ones((4, 2), np.float32)
+    losses = []
+    for labels in (np.arange(4) % 2, np.arange(4)[:, None] % 2):
+        model = tt.CoTuning(linear(np.ones((2, 3))), RELATION)
+        model.compile("sgd")
+        losses += model.fit(images, labels, verbose=0).history["loss"]
+    assert losses[0] == pytest.approx(losses[1])
+    model.compile("sgd", keras.losses.CategoricalCrossentropy(True))
+    with pytest.raises(InputError, match="not one-hot"):
+        model.fit(images, np.eye(2)[[0, 1, 0, 1]], verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "relation"),
+    [(4, RELATION), (2, np.full((3, 3), 1 / 3))],
+)
+def test_a_restart_from_other_layers_or_classes_is_refused(encoder, relation):
+    model = tt.CoTuning(linear(np.ones((2, 3))), RELATION)
+    start = model.get_weights()
+    other = keras.Sequential(
+        [
+            keras.Input((2,)),
+            keras.layers.Dense(encoder, use_bias=False),
+            keras.layers.Dense(3),
+        ]
+    )
+    with pytest.raises(InputError, match="must have this model's encoder"):
+        model.restart(other, relation)
+    assert helpers.equal_states(model.get_weights(), start)
+
+
+def test_a_restart_takes_what_layers_hold_outside_weights():
+    images = np.random.default_rng(0).normal(size=(8, 2)).astype(np.float32)
+    models = []
+    for scale in (1, 50):
+        norm = keras.layers.Normalization()
+        norm.adapt(scale * images + scale)
+        model = keras.Sequential([keras.Input((2,)), norm])
+        model.add(keras.layers.Dense(3))
+        models.append(model)
+    tuned = tt.CoTuning(models[0], RELATION)
+    tuned.restart(models[1], RELATION)
+    expected = models[1].layers[0](images)
+    np.testing.assert_allclose(tuned.encoder(images), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("relation", "settings", "message"),
     [

@@ -1,4 +1,6 @@
+import copy
 import json
+import pathlib
 
 import pytest
 
@@ -7,6 +9,7 @@ from tests import helpers
 from tf_transfer.commands import search
 from tf_transfer.errors import InputError
 from tf_transfer.experiment.records import results
+from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.utils.storage.folders import Folder
 
 
@@ -41,6 +44,38 @@ def test_halving_ends_with_the_results_of_a_full_comparison(tmp_path):
     assert (out / "results.json").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ("a file", "no run of `compare`"),
+        ("other settings", "no search has begun"),
+        ("all methods", "no search has begun"),
+    ],
+)
+def test_a_folder_of_something_else_is_refused_before_the_search(
+    tmp_path, found, message
+):
+    methods = ("finetune_related", "scratch", "datl")
+    config = helpers.tiny_experiment(methods=methods, seeds=2)
+    config.finetuning.head = "related"
+    out = tmp_path / "run"
+    if found == "a file":
+        out.mkdir()
+        (out / "notes.txt").write_text("mine")
+    else:
+        other = copy.deepcopy(config)
+        if found == "other settings":
+            other.seeds, other.methods = 3, methods[:2]
+        RunFolder(out, other, {})
+    before = sorted(path.name for path in out.iterdir())
+    with pytest.raises(InputError, match=message):
+        tt.compare(
+            config, out, quiet=True, search="halving", **helpers.domains()
+        )
+    assert sorted(path.name for path in out.iterdir()) == before
+    assert not (tmp_path / "run-search").exists()
+
+
 def test_refuses_an_unknown_search(tmp_path):
     config = helpers.tiny_experiment()
     with pytest.raises(InputError, match=r"all, halving\. Received: 'half'"):
@@ -54,4 +89,6 @@ def test_refuses_to_search_with_several_machines():
 
 
 def test_the_folder_of_the_search_lies_beside_the_run():
-    assert search.folder_of("runs/one/") == "runs/one-search"
+    here = pathlib.Path.cwd()
+    assert search.folder_of("runs/one/") == here / "runs" / "one-search"
+    assert search.folder_of(".") == here.with_name(f"{here.name}-search")

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+import tf_transfer as tt
 from tests import helpers
-from tf_transfer.experiment import facts
+from tf_transfer import config as config_lib
+from tf_transfer.experiment import compiled_models, facts
 from tf_transfer.models import classifiers
 
 
@@ -19,12 +21,6 @@ def test_the_facts_by_hand(tmp_path):
     ess = weights.sum() ** 2 / (8 * (weights**2).sum())  # equal shares
     assert found.ess == pytest.approx(ess, rel=1e-5)
     assert found.repeats == pytest.approx(4 * 16 / 160 / ess, rel=1e-5)
-
-
-def test_a_given_generalist_costs_nothing(tmp_path):
-    run, _ = helpers.seed_run(tmp_path)
-    run.config.generalist_path = "given.keras"
-    assert facts.forecast(run).passes == pytest.approx(4 * 16 / 160)
 
 
 def test_the_neighbours_are_those_of_brute_force(tmp_path):
@@ -45,11 +41,37 @@ def test_the_neighbours_are_those_of_brute_force(tmp_path):
     assert found > 0.4
 
 
-@pytest.mark.parametrize("count", [0, 5])
-def test_without_labels_or_neighbours_there_is_nothing_to_tell(tmp_path, count):
+@pytest.mark.parametrize("per_class", [2, 3, 4, 8])
+def test_few_labels_are_enough_to_tell_what_is_apart(tmp_path, per_class):
+    """Squares in different places, without noise."""
     run, _ = helpers.seed_run(tmp_path)
-    images = run.target.test.take(np.arange(count or 16))
-    if not count:  # as unlabelled images are loaded
-        images = images.take(np.flatnonzero(images.labels == 0))
-        images = type(images)(images.images, images.labels, ["all"])
-    assert facts.nearest_neighbours(run, images) is None
+    images = run.target.test
+    few = np.concatenate(
+        [np.flatnonzero(images.labels == c)[:1] for c in range(4)]
+    )
+    copies = images.take(np.repeat(few, per_class))
+    assert facts.nearest_neighbours(run, copies) == 1.0
+
+
+def test_features_of_half_precision_are_compared(tmp_path):
+    changes = {
+        "encoder": config_lib.Encoder(
+            width=4, form="flat", precision="mixed_bfloat16"
+        )
+    }
+    models = compiled_models.CompiledModels(
+        helpers.tiny_experiment(**changes), (8, 8, 1), 8, 4
+    )
+    run, _ = helpers.seed_run(tmp_path, models=models, **changes)
+    assert 0 <= facts.nearest_neighbours(run, run.target.test) <= 1
+
+
+def test_without_labels_or_neighbours_there_is_nothing_to_tell(tmp_path):
+    run, _ = helpers.seed_run(tmp_path)
+    images = run.target.test
+    first = np.flatnonzero(images.labels == 0)
+    alone = np.concatenate([first, np.flatnonzero(images.labels == 1)[:1]])
+    assert facts.nearest_neighbours(run, images.take(alone)) is None
+    unlabelled = images.take(first)
+    unlabelled = tt.ImageData(unlabelled.images, unlabelled.labels, ["all"])
+    assert facts.nearest_neighbours(run, unlabelled) is None

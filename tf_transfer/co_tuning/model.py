@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_transfer.errors import InputError
-from tf_transfer.models import classifiers
+from tf_transfer.models import classifiers, copies
 from tf_transfer.training.distribution import DistributedTrainer
 
 _SUM_ERROR = 1e-3
@@ -104,17 +104,25 @@ class CoTuning(DistributedTrainer, keras.Model):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
+        """Returns the target's loss, in training that of both heads."""
         source = None
         if isinstance(y_pred, dict):
             y_pred, source = y_pred["target"], y_pred["source"]
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
         if source is None:
             return loss
-        shares = tf.gather(self.relation.value, tf.cast(y, tf.int32))
+        if len(y.shape) > 1 and y.shape[-1] != 1:
+            raise InputError(
+                "Labels must be class numbers [B], not one-hot. "
+                f"Received: labels of shape {tuple(y.shape)}"
+            )
+        labels = tf.reshape(tf.cast(y, tf.int32), [-1])
+        shares = tf.gather(self.relation.value, labels)
         source_loss = self._source_loss(shares, source, sample_weight)
         return loss + self.weight * source_loss
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Returns the metrics of the target head."""
         if isinstance(y_pred, dict):
             y_pred = y_pred["target"]
         return super().compute_metrics(x, y, y_pred, sample_weight)
@@ -125,12 +133,28 @@ class CoTuning(DistributedTrainer, keras.Model):
         Args:
             source: gives encoder and source head.
             relation: as in the constructor.
+
+        Raises:
+            InputError: if layers or classes are others, or the encoder then
+                computes something else.
         """
-        relation = _checked(relation)
-        self.encoder.set_weights(classifiers.encoder_of(source).get_weights())
+        relation, body = _checked(relation), classifiers.encoder_of(source)
+        shapes = [
+            [w.shape for w in each.get_weights()]
+            for each in (body, self.encoder)
+        ]
+        if shapes[0] != shapes[1] or relation.shape != self.relation.shape:
+            raise InputError(
+                "The source model must have this model's encoder, and the "
+                f"relation the shape {tuple(self.relation.shape)}. Received: "
+                f"weights of {shapes[0]}, a relation of {relation.shape}"
+            )
         head = classifiers.head_of(source)
-        self._set_source_head(head)
         mixed = classifiers.mixed_head(head, len(relation), relation)
+        self.encoder.set_weights(body.get_weights())
+        copies.copy_state(body, self.encoder)
+        copies.check_same(body, self.encoder)
+        self._set_source_head(head)
         self.target_head.set_weights(mixed)
         self.relation.assign(relation)
 

@@ -1,6 +1,7 @@
 """Whole experiments: methods and controls compared over seeds."""
 
 import dataclasses
+import functools
 import os
 import sys
 import warnings
@@ -70,7 +71,7 @@ def compare(
             seed drops the worse half of the methods; see
             `experiment.halving`. Only the one that is left and its baseline
             are then trained for all seeds; the others are in the folder
-            `OUT-search`. `all` trains all.
+            `OUT-search`. `jobs` counts from then on. `all` trains all.
 
     Returns:
         The rows of the closing table.
@@ -121,10 +122,19 @@ def _compare(
     loaded = inputs.load(
         config, **arrays, quiet=quiet, new=not os.path.exists(out)
     )
-    config, source, target = loaded.config, loaded.source, loaded.target
+    source, target, parts = loaded.source, loaded.target, None
     if halve:
-        config = searching.narrowed(config, out, loaded, quiet, _runner)
+        resources.check(loaded.config, source, target)
+        parts = prepare(loaded, quiet)
+        config = searching.narrowed(
+            loaded,
+            out,
+            parts,
+            functools.partial(_runner, quiet=quiet),
+            generalists,
+        )
         loaded = dataclasses.replace(loaded, config=config)
+    config = loaded.config
     chief = distribution.is_chief(distribution.strategy(config.strategy))
     with RunFolder(
         out, config, loaded.fingerprints, writes=chief, alone=True
@@ -144,7 +154,7 @@ def _compare(
                     folder, generalists, config, loaded.fingerprints
                 )
             needed = resources.check(config, source, target)
-            parts = prepare(loaded, quiet)
+            parts = parts or prepare(loaded, quiet)
             if not folder.has(check.NAME):
                 check_data(folder, source, parts[0], quiet)
             runner = _runner(config, folder, source, target, parts, quiet)

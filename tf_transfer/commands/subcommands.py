@@ -15,7 +15,7 @@ from tf_transfer.utils.escaping import printable
 from tf_transfer.utils.messages import shell_word
 from tf_transfer.utils.processes import silenced
 
-_QUIET = "print warnings alone"
+_QUIET = "print only warnings"
 _TARGETS = "several targets of one source: 'folder:one folder:two'"
 _RUN = "the folder of a finished run of `compare`"
 

@@ -103,8 +103,10 @@ def _estimate(
         accuracy = run.measure_source_accuracy()  # all workers take part
         folder.forget_stages(seed=0)
         progress.close()
-        forecast = facts.forecast(run)
-        folder.write(NAME, dataclasses.asdict(forecast))
+        forecast = None
+        if not config.generalist_path:  # else its passes are not known
+            forecast = facts.forecast(run)
+            folder.write(NAME, dataclasses.asdict(forecast))
         if chief:
             table.write_csv(folder.files)
             figures.write_weights(folder.files, table, source, split.for_prior)

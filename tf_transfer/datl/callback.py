@@ -123,26 +123,30 @@ class DATL(keras.callbacks.Callback):
                 "weights.draw. Received: weights that no dataset uses"
             )
         if self.generalist is not None and self.estimate is None:
-            self._estimate(self.generalist)
+            self._estimate(self.generalist, 0)
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch < self.growing and self.weights.updates.numpy():
-            self.weights.update(
-                self.weights.target_prior.numpy(),
-                self.source_prior,
-                strength=(epoch + 1) / self.growing,
-            )
+            self._update(self.weights.target_prior.numpy(), epoch)
+
+    def _update(self, target_prior: np.ndarray, epoch: int) -> None:
+        """Sets the weights for an epoch."""
+        strength = 1.0
+        if self.growing:
+            strength = min(1.0, (epoch + 1) / self.growing)
+        self.weights.update(target_prior, self.source_prior, strength=strength)
 
     def on_epoch_end(self, epoch, logs=None):
         if self.every and (epoch + 1) % self.every == 0:
-            self._estimate(self.model)
+            self._estimate(self.model, epoch + 1)
         if logs is not None:
             summary = self._diagnostics()
             logs["datl_ess"] = summary.ess
             logs["datl_largest_weight"] = summary.largest
             logs["datl_entropy"] = summary.entropy
 
-    def _estimate(self, model: keras.Model) -> None:
+    def _estimate(self, model: keras.Model, epoch: int) -> None:
+        """Estimates the weights for an epoch."""
         self.estimate = estimate_target_prior(
             model,
             self.target_images,
@@ -150,7 +154,7 @@ class DATL(keras.callbacks.Callback):
             bootstrap=0,
             **self.estimation,
         )
-        self.weights.update(self.estimate.prior, self.source_prior)
+        self._update(self.estimate.prior, epoch)
         advice = self._diagnostics().advice
         if advice:
             warnings.warn(advice, stacklevel=2)

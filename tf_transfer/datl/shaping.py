@@ -84,6 +84,8 @@ def importance_weights(
 def softened(shaping: dict, strength: float) -> dict:
     """Returns settings whose weights lie between equal and full strength.
 
+    Equal among the classes that `top_k` leaves.
+
     The exponent is multiplied by `strength`; if it is infinite, the largest
     weight `most` is raised to that power instead, so that more classes have
     it.

@@ -135,18 +135,21 @@ class CompiledModels:
         Raises:
             InputError: for a model from which no head can be mixed.
         """
-        source = self.source.model
-        last = source.layers[-1]
+        self.check_mixes_heads()
+        source, count = self.source.model, self.num_target_classes
+        relation = class_relation.class_relation(source, target, count)
+        return classifiers.mixed_head(source.layers[-1], count, relation)
+
+    def check_mixes_heads(self) -> None:
+        """Raises InputError for a model from which no head can be mixed."""
         if not self.mixes_heads:
+            last = self.source.model.layers[-1]
             raise InputError(
                 "A related target head needs a generalist that ends in a "
                 "Dense layer; set `finetuning.head=fresh`, and leave out "
-                "the method finetune_related. "
+                "finetune_related and the methods of co-tuning. "
                 f"Received: {type(last).__name__} {last.name!r}"
             )
-        count = self.num_target_classes
-        relation = class_relation.class_relation(source, target, count)
-        return classifiers.mixed_head(last, count, relation)
 
     def fresh_head(self) -> list[np.ndarray]:
         """Returns kernel and bias of a random target head."""

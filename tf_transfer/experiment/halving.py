@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tf_transfer.experiment import statistics
-from tf_transfer.experiment.methods import METHODS, base
+from tf_transfer.experiment.methods import METHODS
 from tf_transfer.experiment.records.results import Result
 
 if TYPE_CHECKING:
@@ -73,15 +73,14 @@ def search(runner: "Runner") -> tuple[tuple[str, ...], list[Round]]:
         runner: of all seeds, in a folder that may hold results of rounds.
 
     Returns:
-        The method that is left, after the baseline if there is one; and the
+        The method that is left and the baseline, if there is one; and the
         rounds. If the seeds end first, the last one keeps the best method.
     """
     runner.settle_rate()
     methods, rounds = tuple(runner.config.methods), []
     for seed in runner.splits:
-        runner.progress.planned += base.planned_steps(runner.config, methods)
         runner.train_seed(seed, methods)
-        results = runner.folder.results
+        results = [r for r in runner.folder.results if r.seed <= seed]
         first = statistics.baseline(results, methods)
         rivals = [m for m in methods if m != first]
         if not rivals:

@@ -74,11 +74,12 @@ class Runner:
         self._source_rate = 0.0
         self.progress = Progress(0, quiet or not folder.writes)
 
-    def _planned_steps(self, seed: int) -> int:
+    def _planned_steps(self, seed: int, methods: Collection[str]) -> int:
         """Returns the optimizer steps of what a seed has not finished."""
+        missing = unfinished(self.config, self.folder, seed)
         return planned_steps(
             self.config,
-            unfinished(self.config, self.folder, seed),
+            [name for name in missing if name in methods],
             self.folder.model_path(GENERALIST, seed).exists(),
         )
 
@@ -99,8 +100,10 @@ class Runner:
     def run(self) -> Iterator[SeedRun]:
         """Yields the run of every seed when all its methods are finished."""
         self.settle_rate()
-        self.progress.planned = sum(map(self._planned_steps, self.splits))
         methods, head = self.config.methods, self.config.finetuning.head
+        self.progress.planned = sum(
+            self._planned_steps(seed, methods) for seed in self.splits
+        )
         if head == "chosen":
             head = "related"
             follows = any(METHODS[name].head is None for name in methods)
@@ -130,16 +133,21 @@ class Runner:
 
     def train_seed(self, seed: int, methods: Collection[str]) -> None:
         """Trains those of some methods that a seed has not finished."""
-        self._train(self._seed_run(seed), methods)
+        self.progress.planned += self._planned_steps(seed, methods)
+        head = self.config.finetuning.head
+        self._train(self._seed_run(seed, head), methods)
+        self.folder.forget_stages(seed)
 
     @property
     def _tells_forecast(self) -> bool:
         """Whether there is a source to choose from, and no forecast yet.
 
-        Several machines could see the file of the first one too late.
+        How often a given generalist has seen the source is not known. Several
+        machines could see the file of the first one too late.
         """
         return (
             base.use_source(self.config.methods)
+            and not self.config.generalist_path
             and distribution.num_workers(self.models.strategy) == 1
             and not self.folder.has(forecast.NAME)
         )

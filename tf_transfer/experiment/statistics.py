@@ -144,7 +144,7 @@ def choose(results: Sequence[Result], methods: Sequence[str]) -> str:
 
 
 def ranking(results: Sequence[Result], methods: Sequence[str]) -> list[str]:
-    """Returns the methods, that with the best mean validation accuracy first.
+    """Returns the methods by mean validation accuracy, the best first.
 
     Of equal methods, the one with the smaller loss comes first.
     """
@@ -228,6 +228,7 @@ def against_controls(results: Sequence[Result], method: str) -> dict[str, Gain]:
     gains = {
         control: gain(results, method, control)
         for control in METHODS[method].controls
-        if METHODS[control].head in (None, *heads)
+        if heads
+        >= {r.head or "related" for r in results if r.method == control}
     }
     return {control: each for control, each in gains.items() if each}

@@ -16,7 +16,7 @@ def verdict(
     table: WeightTable,
     diagnostics: Diagnostics,
     accuracy: float,
-    forecast: Forecast,
+    forecast: Forecast | None,
 ) -> str:
     """Describes which source classes the target resembles.
 
@@ -24,7 +24,7 @@ def verdict(
         table: the weights of one seed.
         diagnostics: of the same weights.
         accuracy: of the generalist on a sample of the source.
-        forecast: of what choosing may gain.
+        forecast: of what choosing may gain, if there is one.
     """
     weight = table.mean("weight")
     names = [printable(name) for name in table.class_names]
@@ -44,7 +44,7 @@ def verdict(
             f"Effective sample size: {diagnostics.ess:.1%} of the source; "
             f"largest weight {diagnostics.largest:.1f}{cut}.",
             *_closing(diagnostics, accuracy, count),
-            *forecast.sentences(),
+            *(forecast.sentences() if forecast else ()),
         ]
     )
 

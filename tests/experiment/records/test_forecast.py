@@ -62,9 +62,22 @@ def test_a_related_head_is_for_few_labels():
     assert "related head" not in " ".join(many.sentences())
 
 
+def test_a_target_of_one_class_is_no_fault():
+    found = Forecast.from_json(FACTS | {"chance": 1}, "forecast.json")
+    assert found.helps
+
+
+def test_large_budgets_are_written_out():
+    many = Forecast(**FACTS | {"passes": 86.4, "images_per_parameter": 1234.0})
+    text = " ".join(many.sentences())
+    assert "86 passes over the source, 1,234 images for each" in text
+
+
 @pytest.mark.parametrize("neighbours", [0.6, None])
-def test_it_is_read_as_it_was_written(neighbours):
-    found = Forecast(**FACTS | {"neighbours": neighbours})
+@pytest.mark.parametrize("repeats", [2.0, None])
+def test_it_is_read_as_it_was_written(neighbours, repeats):
+    found = Forecast(**FACTS | {"neighbours": neighbours, "repeats": repeats})
+    assert ("draws each image" in found.sentences()[0]) == bool(repeats)
     content = json.loads(json.dumps(dataclasses.asdict(found)))
     assert Forecast.from_json(content, "forecast.json") == found
 
@@ -73,6 +86,9 @@ def test_it_is_read_as_it_was_written(neighbours):
     ("name", "value"),
     [
         ("ess", 0.0),
+        ("ess", 50.0),
+        ("chance", 2.0),
+        ("neighbours", 1.5),
         ("chance", 0),
         ("labels", 0),
         ("passes", -1.0),

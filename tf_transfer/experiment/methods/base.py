@@ -107,16 +107,16 @@ def whole_source(config: Experiment) -> Stages:
     return {GENERALIST: config.generalist.steps}
 
 
-def unweighted(config: Experiment) -> Stages:
-    """Returns the stages that train further on the whole source."""
-    steps = config.pretraining.steps
-    return whole_source(config) | {"unweighted/pretraining": steps}
+def pretrained(config: Experiment, name: str) -> Stages:
+    """Returns the stages that train further on the source.
 
-
-def weighted(config: Experiment) -> Stages:
-    """Returns the stages that train further on the weighted source."""
+    Args:
+        config: the experiment.
+        name: of the method, or of what methods share: `unweighted` for the
+            whole source, `weighted` for DATL's weights.
+    """
     steps = config.pretraining.steps
-    return whole_source(config) | {"weighted/pretraining": steps}
+    return whole_source(config) | {f"{name}/pretraining": steps}
 
 
 def tuning(config: Experiment, name: str, heads: bool = True) -> Stages:

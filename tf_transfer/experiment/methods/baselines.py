@@ -18,7 +18,7 @@ def scratch(run: SeedRun) -> Outcome:
 
 @register(
     stages=lambda config: (
-        base.unweighted(config) | base.tuning(config, "finetune")
+        base.pretrained(config, "unweighted") | base.tuning(config, "finetune")
     ),
     candidate=True,
     head="fresh",
@@ -30,7 +30,8 @@ def finetune(run: SeedRun) -> Outcome:
 
 @register(
     stages=lambda config: (
-        base.unweighted(config) | base.tuning(config, "finetune_related")
+        base.pretrained(config, "unweighted")
+        | base.tuning(config, "finetune_related")
     ),
     candidate=True,
     head="related",

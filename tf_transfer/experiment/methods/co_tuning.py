@@ -19,7 +19,8 @@ from tf_transfer.models import class_relation
 def _stages(name: str) -> Callable[[Experiment], base.Stages]:
     """Returns the stages of fine-tuning from the whole source."""
     return lambda config: (
-        base.unweighted(config) | base.tuning(config, name, heads=False)
+        base.pretrained(config, "unweighted")
+        | base.tuning(config, name, heads=False)
     )
 
 
@@ -39,13 +40,15 @@ def co_tuning(run: SeedRun) -> Outcome:
 )
 def co_tuning_shuffled(run: SeedRun) -> Outcome:
     """Control: co-tuning to source classes that are drawn at random."""
-    order = np.random.default_rng(run.seed).permutation(run.source.num_classes)
+    places = np.random.default_rng(run.seed).permutation(run.source.num_classes)
+    order = np.empty_like(places)
+    order[places] = np.roll(places, 1)  # no class keeps its own place
     return co_tune(run, run.pretrain_unweighted(), order)
 
 
 @register(
     stages=lambda config: (
-        base.weighted(config)
+        base.pretrained(config, "weighted")
         | base.tuning(config, "datl_co_tuning", heads=False)
     ),
     candidate=True,
@@ -66,9 +69,10 @@ def co_tune(
     Args:
         run: the seed's run.
         state: of the source model.
-        order: of the source classes, `[C_s]`, in which the source head is
-            told what target classes look like; by default the right one.
+        order: the order in which the source head gets the source classes,
+            `[C_s]`; by default unchanged.
     """
+    run.models.check_mixes_heads()
     settings, trainer = run.config.finetuning, run.models.co_tuned
 
     def train(part: Part, rate: float) -> State:
@@ -77,7 +81,7 @@ def co_tune(
             relation = class_relation.class_relation(
                 source, target.batches(), target.num_classes
             )
-            trainer.model.restart(source, relation)
+            trainer.restart(source, relation)
         if order is not None:
             trainer.model.relation.assign(relation[:, order])
         stage = Training(steps=settings.steps, learning_rate=rate)

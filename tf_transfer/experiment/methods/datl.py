@@ -16,14 +16,14 @@ from tf_transfer.experiment.stages.trainers import State
 def _stages(name: str) -> Callable[[Experiment], base.Stages]:
     """Returns the stages of pre-training by weights of a method's own."""
     return lambda config: (
-        base.whole_source(config)
-        | {f"{name}/pretraining": config.pretraining.steps}
-        | base.tuning(config, name)
+        base.pretrained(config, name) | base.tuning(config, name)
     )
 
 
 @register(
-    stages=lambda config: base.weighted(config) | base.tuning(config, "datl"),
+    stages=lambda config: (
+        base.pretrained(config, "weighted") | base.tuning(config, "datl")
+    ),
     candidate=True,
     controls=("finetune_related", "datl_uniform", "datl_reversed"),
 )

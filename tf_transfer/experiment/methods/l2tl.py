@@ -43,7 +43,9 @@ def _stages(
     """
 
     def stages(config: Experiment) -> base.Stages:
-        steps = base.unweighted(config) | base.tuning(config, name, heads=False)
+        steps = base.pretrained(config, "unweighted") | base.tuning(
+            config, name, heads=False
+        )
         if relabels and config.l2tl.relabel:
             steps |= base.tuning(config, finetune_related.name)
         if learns:

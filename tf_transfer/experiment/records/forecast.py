@@ -26,6 +26,7 @@ ERROR = 1.5
 LEAST_GAIN = 1.0
 """Smaller gains are not significant with ten seeds."""
 _LARGEST = 1e12
+_OPTIONAL = ("repeats", "neighbours")
 _LEAST_SKILL = 0.1
 _FEW_LABELS = 60  # of a class, up to which a related head has gained
 
@@ -39,7 +40,7 @@ class Forecast:
             the source.
         ess: effective share of the source that DATL draws from, in (0, 1].
         repeats: how often the weighted pre-training draws an image of that
-            share, on average.
+            share, on average; None if it draws none by weight.
         images_per_parameter: source images of the budget per parameter.
         labels: labelled target images of a class, on average.
         neighbours: accuracy with which the nearest labelled target images by
@@ -50,7 +51,7 @@ class Forecast:
 
     passes: float
     ess: float
-    repeats: float
+    repeats: float | None
     images_per_parameter: float
     labels: float
     neighbours: float | None
@@ -64,7 +65,7 @@ class Forecast:
         values = {
             name: fields.number(name)
             for name in names
-            if name != "neighbours" or content.get(name) is not None
+            if name not in _OPTIONAL or content.get(name) is not None
         }
         for name, value in values.items():
             if not 0 <= value < _LARGEST:
@@ -72,16 +73,19 @@ class Forecast:
         for name in ("ess", "chance", "labels"):
             if not values[name]:
                 fields.refuse(name, "positive")
-        return cls(**{"neighbours": None} | values)
+        for name in ("ess", "chance", "neighbours"):
+            if values.get(name, 0) > 1:
+                fields.refuse(name, "at most 1")
+        return cls(**dict.fromkeys(_OPTIONAL) | values)
 
     @property
     def sees_target(self) -> bool:
         """Whether the generalist's features tell the target's classes apart.
 
-        By more than a tenth of the way from chance to certainty; True without
-        labels.
+        Their accuracy must be more than a tenth of the way from chance to
+        certainty. Without labels this is assumed.
         """
-        if self.neighbours is None:
+        if self.neighbours is None or self.chance == 1:
             return True
         skill = (self.neighbours - self.chance) / (1 - self.chance)
         return skill > _LEAST_SKILL
@@ -89,14 +93,13 @@ class Forecast:
     @property
     def gain(self) -> float:
         """The expected gain of DATL over `finetune_related`, in points."""
+        return self.expected(GAIN, PASSES)
+
+    def expected(self, gain: float, passes: float) -> float:
+        """Returns the gain that other constants would give, in points."""
         if not self.sees_target:
             return 0.0
-        return GAIN * (1 - self.ess) * self._early
-
-    @property
-    def _early(self) -> float:
-        """How much of the gain is left after the passes, from 1 to 0."""
-        return math.exp(-((self.passes / PASSES) ** 2))
+        return gain * (1 - self.ess) * math.exp(-((self.passes / passes) ** 2))
 
     @property
     def helps(self) -> bool:
@@ -106,11 +109,14 @@ class Forecast:
     def sentences(self) -> list[str]:
         """Returns the facts and the forecast in plain words."""
         lines = [
-            f"Budget: {self.passes:.2g} passes over the source, "
-            f"{self.images_per_parameter:.2g} images for each parameter. "
-            "Weighted pre-training draws each image that it uses "
-            f"{self.repeats:.1f} times.",
+            f"Budget: {_short(self.passes)} passes over the source, "
+            f"{_short(self.images_per_parameter)} images for each parameter."
         ]
+        if self.repeats is not None:
+            lines[0] += (
+                " Weighted pre-training draws each image that it uses "
+                f"{self.repeats:.1f} times."
+            )
         if self.neighbours is not None:
             lines.append(
                 "Nearest neighbours by the generalist's features: "
@@ -134,9 +140,8 @@ class Forecast:
         )
         if self.neighbours is not None and self.labels <= _FEW_LABELS:
             lines.append(
-                "With so few labels, a related head (the default) is likely to "
-                "help: it gained 1 to 9 points in eight of nine published "
-                "pairs."
+                "With so few labels, a related head is likely to help: it "
+                "gained 1 to 9 points in eight of nine published pairs."
             )
         return lines
 
@@ -148,12 +153,21 @@ class Forecast:
             )
         if self.helps:
             return (
-                f"the budget covers the source {self.passes:.2g} times, and "
-                f"the weights choose {self.ess:.0%} of it"
+                f"the budget covers the source {_short(self.passes)} times, "
+                f"and the weights choose {self.ess:.0%} of it"
             )
-        if self._early < 1 - self.ess:
+        if self.passes > PASSES * self.ess:
             return (
-                f"the budget covers the source {self.passes:.2g} times, and "
-                "what is seen often is learned without weights"
+                f"the budget covers the source {_short(self.passes)} times, "
+                "and what is seen often is learned without weights"
             )
         return f"the weights choose as much as {self.ess:.0%} of the source"
+
+
+def _short(number: float) -> str:
+    """Returns a number with two digits, or all of those before the point.
+
+    >>> _short(0.456), _short(123.4)
+    ('0.46', '123')
+    """
+    return f"{number:.2g}" if number < 10 else f"{number:,.0f}"

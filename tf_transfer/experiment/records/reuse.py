@@ -85,18 +85,14 @@ def take_results(
     run = Run.read(earlier)
     for result in run.results:
         method, seed = result.method, result.seed
+        own = model_name(method, seed), predictions_name(method, seed)
         if method not in methods or folder.result(method, seed):
             continue
+        if not all(map(run.files.has, own)):
+            continue  # it is trained again
+        shared = rates.NAME, forecast.NAME, model_name(GENERALIST, seed)
         folder.files.make("predictions")
-        _copy(
-            folder,
-            run.files,
-            rates.NAME,
-            forecast.NAME,
-            model_name(GENERALIST, seed),
-            model_name(method, seed),
-            predictions_name(method, seed),
-        )
+        _copy(folder, run.files, *shared, *own)
         folder.add(result)
 
 

@@ -26,6 +26,7 @@ class CoTuningTrainer(Trainer):
     ):
         self._target = model.classifier()
         super().__init__(model, stages, optimizer)
+        self._initial = self.state()
 
     def _trained_model(self) -> keras.Model:
         return self.model
@@ -40,6 +41,16 @@ class CoTuningTrainer(Trainer):
         # The loss is a sum over both heads.
         target, source = self.model.relation.shape
         return float(np.log(target) + self.model.weight * np.log(source))
+
+    def restart(self, source: keras.Model, relation: np.ndarray) -> None:
+        """Resets everything, and starts from a trained source classifier.
+
+        Args:
+            source: gives encoder and source head.
+            relation: p(y_s | y_t), `[C_t, C_s]`.
+        """
+        with self.loaded(self._initial):
+            self.model.restart(source, relation)
 
     def target_state(self) -> State:
         """Returns the values of the target classifier's variables."""
