@@ -91,7 +91,7 @@ def test_every_figure_is_as_by_hand(tmp_path):
         '"finetune_related","datl","l2tl")\' --config.seeds=3`',
         "",
         "| method | accuracy | gain over finetune_related | "
-        "gain over finetune | area | min |",
+        "gain over finetune | ROC AUC | min |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
         "| finetune | 85.0 +- 12.4 | -1.7 +- 1.4 | - | - | 2.0 |",
         "| finetune_related | 86.7 +- 13.7 | - | +1.7 +- 1.4 | - | 2.0 |",
@@ -125,6 +125,40 @@ def test_what_is_added_over_all_experiments_by_hand(tmp_path):
     assert f"| datl | datl_reversed | 2 | +2.0 +- {100 * half:.1f} |" in text
     assert "| datl | finetune" not in text  # no experiment has both
     assert "## Over all" not in markdown.document(runs[:1], "")
+
+
+def test_it_begins_with_what_to_conclude(tmp_path):
+    """Gains of .0233 and -.0167, +- .0143, and of half of that."""
+    half = {
+        m: [
+            (a + b) / 2
+            for a, b in zip(v, ACCURACY["finetune_related"], strict=True)
+        ]
+        for m, v in ACCURACY.items()
+    }
+    runs = [
+        run(tmp_path / "whole"),
+        run(tmp_path / "half", results_of(half)),
+    ]
+    lines = markdown.document(runs, "gains.png").splitlines()
+    assert lines[2] == (
+        "- `datl` is significantly better than its baseline in 2 of 2 "
+        "experiments, and worse in 0. The mean gain is +1.7 +- 7.4 points. The "
+        "largest is +2.3 +- 1.4 (whole)."
+    )
+    assert lines[3].startswith(
+        "- `l2tl` is significantly better than its baseline in 0 of 2 "
+        "experiments, and worse in 2. The mean gain is -1.3"
+    )
+    (line,) = [
+        line
+        for line in markdown.document(runs[:1], "gains.png").splitlines()
+        if line.startswith("- `datl`")
+    ]
+    assert line == (
+        "- `datl` is significantly better than its baseline in 1 of 1 "
+        "experiment, and worse in 0. The largest is +2.3 +- 1.4 (whole)."
+    )
 
 
 def test_columns_without_figures_are_left_out(tmp_path):
