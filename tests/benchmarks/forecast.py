@@ -99,7 +99,7 @@ def calibrated(rows: list[dict]) -> tuple[float, float, float]:
         ]
 
     fit = scipy.optimize.least_squares(
-        errors, [forecast.GAIN, forecast.PASSES], bounds=([0, 0.1], [50, 50])
+        errors, [forecast.GAIN, forecast.POWER], bounds=([0, 0.5], [50, 20])
     )
     free = max(1, len(rows) - len(fit.x))
     return *fit.x, float(np.sqrt(np.sum(fit.fun**2) / free))
@@ -120,9 +120,9 @@ def verdict(rows: list[dict]) -> dict:
         "held back": cells[1::2],
         "published": [row for row in rows if not is_cell(row)],
     }
-    gain, passes, error = calibrated(groups["calibration"])
+    gain, power, error = calibrated(groups["calibration"])
     return {
-        "calibrated": {"GAIN": gain, "PASSES": passes, "ERROR": error},
+        "calibrated": {"GAIN": gain, "POWER": power, "ERROR": error},
         "right": {
             name: [sum(map(is_right, group)), len(group)]
             for name, group in groups.items()

@@ -10,6 +10,7 @@ FORECAST = Forecast(
     passes=0.5,
     ess=0.5,
     repeats=1.0,
+    source_accuracy=0.1,
     images_per_parameter=1.0,
     labels=20.0,
     neighbours=None,

@@ -12,6 +12,7 @@ FACTS = {
     "passes": 0.5,
     "ess": 0.2,
     "repeats": 1.75,
+    "source_accuracy": 0.1,
     "images_per_parameter": 2.2,
     "labels": 20.0,
     "neighbours": 0.6,
@@ -21,7 +22,7 @@ FACTS = {
 
 def test_the_gain_is_what_the_docstring_says():
     found = Forecast(**FACTS)
-    expected = forecast.GAIN * 0.8 * math.exp(-((0.5 / forecast.PASSES) ** 2))
+    expected = forecast.GAIN * 0.8 * 0.9**forecast.POWER
     assert found.gain == pytest.approx(expected)
     assert found.helps
 
@@ -30,7 +31,7 @@ def test_the_gain_is_what_the_docstring_says():
     ("changes", "words"),
     [
         ({}, "weighting is likely to help"),
-        ({"passes": 7.0}, "learned without weights"),
+        ({"source_accuracy": 0.9}, "learned without weights"),
         ({"ess": 0.95}, "as much as 95% of the source"),
         ({"neighbours": 0.27}, "hardly tell the target's classes apart"),
     ],
@@ -89,6 +90,7 @@ def test_it_is_read_as_it_was_written(neighbours, repeats):
         ("ess", 50.0),
         ("chance", 2.0),
         ("neighbours", 1.5),
+        ("source_accuracy", 1.1),
         ("chance", 0),
         ("labels", 0),
         ("passes", -1.0),

@@ -2,16 +2,17 @@
 
 The expected gain of DATL over `finetune_related` is, in points,
 
-    GAIN * (1 - ESS) * exp(-(passes / PASSES)**2)
+    GAIN * (1 - ESS) * (1 - source accuracy)**POWER
 
-Weights that are nearly equal change nothing, and what is passed over often is
-learned without them (Byrd and Lipton 2019). The constants and the error come
-from `tests/benchmarks/forecast.py`, which calibrates them on half of the cells
-that it has measured, and tests them on the others and on the published runs.
+Weights that are nearly equal change nothing. Weights act early, and fade as the
+network learns to separate its training data (Byrd and Lipton 2019): the source
+accuracy of the generalist says how far it has come. The constants and the error
+come from `tests/benchmarks/forecast.py`, which calibrates them on half of the
+cells that it has measured, and tests them on the others and on the published
+runs.
 """
 
 import dataclasses
-import math
 import os
 from typing import Any
 
@@ -20,7 +21,7 @@ from tf_transfer.utils.storage.json_fields import Fields
 NAME = "forecast.json"
 MOST = 2**12  # bytes
 GAIN = 6.0
-PASSES = 1.5
+POWER = 3.0
 ERROR = 1.5
 """Standard deviation of measured around expected gains, in points."""
 LEAST_GAIN = 1.0
@@ -41,6 +42,7 @@ class Forecast:
         ess: effective share of the source that DATL draws from, in (0, 1].
         repeats: how often the weighted pre-training draws an image of that
             share, on average; None if it draws none by weight.
+        source_accuracy: of the generalist on a sample of its source, in 0..1.
         images_per_parameter: source images of the budget per parameter.
         labels: labelled target images of a class, on average.
         neighbours: accuracy with which the nearest labelled target images by
@@ -52,6 +54,7 @@ class Forecast:
     passes: float
     ess: float
     repeats: float | None
+    source_accuracy: float
     images_per_parameter: float
     labels: float
     neighbours: float | None
@@ -73,7 +76,7 @@ class Forecast:
         for name in ("ess", "chance", "labels"):
             if not values[name]:
                 fields.refuse(name, "positive")
-        for name in ("ess", "chance", "neighbours"):
+        for name in ("ess", "chance", "neighbours", "source_accuracy"):
             if values.get(name, 0) > 1:
                 fields.refuse(name, "at most 1")
         return cls(**dict.fromkeys(_OPTIONAL) | values)
@@ -93,13 +96,13 @@ class Forecast:
     @property
     def gain(self) -> float:
         """The expected gain of DATL over `finetune_related`, in points."""
-        return self.expected(GAIN, PASSES)
+        return self.expected(GAIN, POWER)
 
-    def expected(self, gain: float, passes: float) -> float:
+    def expected(self, gain: float, power: float) -> float:
         """Returns the gain that other constants would give, in points."""
         if not self.sees_target:
             return 0.0
-        return gain * (1 - self.ess) * math.exp(-((self.passes / passes) ** 2))
+        return gain * (1 - self.ess) * (1 - self.source_accuracy) ** power
 
     @property
     def helps(self) -> bool:
@@ -153,13 +156,13 @@ class Forecast:
             )
         if self.helps:
             return (
-                f"the budget covers the source {_short(self.passes)} times, "
-                f"and the weights choose {self.ess:.0%} of it"
+                f"the weights choose {self.ess:.0%} of the source, of which "
+                f"the generalist has learned {self.source_accuracy:.0%}"
             )
-        if self.passes > PASSES * self.ess:
+        if (1 - self.source_accuracy) ** POWER < 1 - self.ess:
             return (
-                f"the budget covers the source {_short(self.passes)} times, "
-                "and what is seen often is learned without weights"
+                f"the generalist has learned {self.source_accuracy:.0%} of its "
+                "source, and what is learned is learned without weights"
             )
         return f"the weights choose as much as {self.ess:.0%} of the source"
 
