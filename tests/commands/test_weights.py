@@ -19,7 +19,9 @@ def test_warns_of_a_weak_generalist(tmp_path):
         methods=("finetune",),
         generalist=config_lib.Training(steps=1, learning_rate=1e-6),
     )
-    warning = "its weights mean little, though their order may tell: train it"
+    warning = (
+        "its weights mean little, though their order may be right: train it"
+    )
     assert warning in weights.estimate_weights(
         config, tmp_path / "weights", quiet=True, **helpers.domains()
     )

@@ -126,14 +126,9 @@ def _compare(
     if halve:
         resources.check(loaded.config, source, target)
         parts = prepare(loaded, quiet)
-        config = searching.narrowed(
-            loaded,
-            out,
-            parts,
-            functools.partial(_runner, quiet=quiet),
-            generalists,
-        )
-        loaded = dataclasses.replace(loaded, config=config)
+        make = functools.partial(_runner, quiet=quiet)
+        found = searching.narrowed(loaded, out, parts, make, generalists)
+        loaded = dataclasses.replace(loaded, config=found)
     config = loaded.config
     chief = distribution.is_chief(distribution.strategy(config.strategy))
     with RunFolder(
