@@ -10,7 +10,7 @@ from tf_transfer.experiment.methods import METHODS
 from tf_transfer.experiment.records.results import Result
 from tf_transfer.experiment.records.weights_file import WeightTable
 from tf_transfer.experiment.statistics import Row
-from tf_transfer.report import charts
+from tf_transfer.report import charts, fonts
 from tf_transfer.report.charts import DotChart, LineChart, shortened
 from tf_transfer.utils.storage.folders import Folder
 
@@ -111,7 +111,7 @@ def plot_weights(
     axes.set_ylabel("importance weight")
     kind = f"Learned ({method.upper()})" if method else "Importance"
     axes.set_title(f"{kind} {title}; seed {table.seeds[0]}")
-    figure.savefig(path, dpi=120)
+    fonts.save(figure, path)
 
 
 def plot_side_by_side(
@@ -145,7 +145,7 @@ def plot_side_by_side(
         axes.set_xticks([])
         axes.tick_params(length=0)
         axes.set_anchor("N")
-    figure.savefig(path, dpi=120)
+    fonts.save(figure, path)
 
 
 def _sheet(
@@ -187,7 +187,7 @@ def write_gains(
         "red: the choice, if not the baseline",
         fontsize=9,
     )
-    figure.savefig(path, dpi=120)
+    fonts.save(figure, path)
 
 
 def _has_place(row: Row) -> bool:
@@ -232,7 +232,7 @@ def write_curves(folder: Folder, results: Sequence[Result]) -> None:
         _lines(axes, chart, styles)
     _legend(figure, styles)
     with folder.replacing("learning_curves.png") as partial:
-        figure.savefig(partial, dpi=120)
+        fonts.save(figure, partial)
 
 
 def _style(colour: str, dash: str) -> dict[str, str | float]:
