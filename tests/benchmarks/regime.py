@@ -117,6 +117,12 @@ def cut(run: SeedRun):
 
 
 @arm
+def sharp(run: SeedRun):
+    """The paper's weights to the third power, at most four repeats."""
+    return run.pretrain(run.importance(temper=3.0, most=most(run)))
+
+
+@arm
 def lift_ratio(run: SeedRun):
     """The weights of the estimator `lift`."""
     importance = run.importance()
@@ -170,7 +176,7 @@ def fixed(run: SeedRun, scores: np.ndarray):
     return run.pretrain(importance, estimate=False)
 
 
-ARMS = (ratio, cut, lift_ratio, lift_cut, random_cut, related)
+ARMS = (ratio, sharp, cut, lift_ratio, lift_cut, random_cut, related)
 
 
 def data(options: argparse.Namespace) -> config_lib.Data:

@@ -9,6 +9,7 @@ from tf_transfer.report import figures
 WHOLE = "finetune_related"
 ARM_TITLES = {
     "ratio": "P_t / P_s",
+    "sharp": "(P_t / P_s)^3",
     "cut": "best by P_t / P_s",
     "lift_ratio": "`lift`",
     "lift_cut": "best by `lift`",
