@@ -25,6 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import regime
+import regime_page
 import scipy.optimize
 
 from tf_transfer.commands.preparation import inputs
@@ -43,9 +44,10 @@ BASELINE = regime.WHOLE
 
 def cases() -> Iterator[tuple[str, Experiment, float, float]]:
     """Yields name, experiment, gain and interval in points of every case."""
-    for line in (RESULTS / "regime.jsonl").read_text().splitlines():
-        found = json.loads(line)
-        cell, row = found["cell"], found["arms"]["ratio"]
+    for found in regime_page.read(RESULTS / "regime.jsonl"):
+        cell, row = found["cell"], found["arms"].get("ratio")
+        if row is None:
+            continue
         options = regime.parser().parse_args([])
         vars(options).update(cell)
         name = (

@@ -265,8 +265,7 @@ def parser() -> argparse.ArgumentParser:
 
 def write_page(folder: pathlib.Path) -> None:
     """Writes `regime.md` and its figure from the cells of `regime.jsonl`."""
-    lines = (folder / "regime.jsonl").read_text().splitlines()
-    found = [json.loads(line) for line in lines]
+    found = regime_page.read(folder / "regime.jsonl")
     picture = pathlib.Path("docs/pictures/regime.png")
     regime_page.draw(found, picture)
     text = regime_page.page(found, f"../../{picture}")

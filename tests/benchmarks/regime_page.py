@@ -1,5 +1,6 @@
 """The figure and the table of the cells that `regime.py` has measured."""
 
+import json
 import pathlib
 
 import cells
@@ -31,12 +32,31 @@ def settings(cell: dict) -> dict:
     return _EARLIER | cell["cell"]
 
 
+def read(path: pathlib.Path) -> list[dict]:
+    """Returns the cells of a file; lines of one cell hold different arms."""
+    merged: dict[tuple, dict] = {}
+    for line in path.read_text().splitlines():
+        cell = json.loads(line)
+        cell["cell"] = {
+            name: value
+            for name, value in settings(cell).items()
+            if name not in ("arms", "jobs")
+        }
+        key = tuple(sorted(cell["cell"].items()))
+        arms = merged.setdefault(key, cell)["arms"]
+        merged[key]["arms"] = cell["arms"] | arms
+    return list(merged.values())
+
+
 def table(found: list[dict]) -> str:
     """Returns the gains of all cells as a Markdown table."""
     heads = ["target", "labels", "passes", "parameters", "generalist", "start"]
     heads += ["seeds", "whole source", *ARM_TITLES.values()]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-    for cell in sorted(found, key=lambda c: [*map(str, settings(c).values())]):
+    order = ("target", "labels", "width", "start", "share", "passes")
+    for cell in sorted(
+        found, key=lambda cell: [settings(cell)[name] for name in order]
+    ):
         what, arms = settings(cell), cell["arms"]
         values = [
             cells.points(arms[name]) if name in arms else ""
