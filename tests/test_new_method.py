@@ -62,7 +62,7 @@ class Progress:
 
     def __init__(self, planned, quiet):
         Progress.last = self
-        self.planned, self.done = planned, 0
+        self.planned, self.done, self.quiet = planned, 0, quiet
 
     def advance(self, steps):
         self.done += steps
@@ -101,7 +101,7 @@ def test_it_is_planned_run_judged_and_reported(config, tmp_path, monkeypatch):
     assert page.count("specialist") > 3
     assert METHODS["specialist"].about in page
     assert "series-violet" in page
-    assert charts.look("specialist") == ("violet", "")
+    assert charts.look("specialist") == ("teal", "")
     assert "| specialist" in markdown.document([folder], "gains.png")
 
 

@@ -27,7 +27,7 @@ def files(folder):
 
 @pytest.mark.slow
 def test_compare_writes_all_files_and_repeats_nothing(tmp_path):
-    config = helpers.tiny_experiment()
+    config = helpers.tiny_experiment(methods=tuple(METHODS))
     out = tmp_path / "run"
     rows = tt.compare(config, out, quiet=True, **helpers.domains())
     assert [row.method for row in rows] == list(METHODS)
@@ -41,6 +41,7 @@ def test_compare_writes_all_files_and_repeats_nothing(tmp_path):
         "l2tl_weights.png",
         "learning_curves.png",
         "data_check.json",
+        "forecast.json",
         "report.html",
         "predictions/datl-0.npz",
         "checkpoints/generalist-0.keras",
@@ -102,6 +103,7 @@ def test_an_interrupted_comparison_continues_to_the_same_result(
 @pytest.mark.parametrize("credit", ["feature", "gradient", "reinforce"])
 def test_every_method_trains_in_mixed_precision(tmp_path, credit):
     config = helpers.tiny_experiment(
+        methods=tuple(METHODS),
         encoder=config_lib.Encoder(width=4, precision="mixed_bfloat16"),
         l2tl=config_lib.L2tl(steps=4, policy_warmup=1, credit=credit),
     )
@@ -124,7 +126,7 @@ def test_warns_of_a_weak_generalist(tmp_path, capsys):
         generalist=config_lib.Training(steps=1, learning_rate=1e-6),
     )
     tt.compare(config, tmp_path / "run", quiet=True, **helpers.domains())
-    warning = "its weights mean little, though their order may tell"
+    warning = "its weights mean little, though their order may be right"
     assert warning in capsys.readouterr().err
 
 
