@@ -91,8 +91,8 @@ def is_cell(row: dict) -> bool:
     return "labels," in row["name"]
 
 
-def calibrated(rows: list[dict]) -> tuple[float, float, float]:
-    """Returns the constants that fit best, and the standard deviation left."""
+def calibrated(rows: list[dict]) -> tuple[float, float]:
+    """Returns the constants that fit best."""
 
     def errors(constants):
         return [
@@ -103,8 +103,7 @@ def calibrated(rows: list[dict]) -> tuple[float, float, float]:
     fit = scipy.optimize.least_squares(
         errors, [forecast.GAIN, forecast.POWER], bounds=([0, 0.5], [50, 20])
     )
-    free = max(1, len(rows) - len(fit.x))
-    return *fit.x, float(np.sqrt(np.sum(fit.fun**2) / free))
+    return tuple(fit.x)
 
 
 def is_right(row: dict) -> bool:
@@ -122,7 +121,13 @@ def verdict(rows: list[dict]) -> dict:
         "held back": cells[1::2],
         "published": [row for row in rows if not is_cell(row)],
     }
-    gain, power, error = calibrated(groups["calibration"])
+    gain, power = calibrated(groups["calibration"])
+    rest = groups["held back"] + groups["published"]
+    errors = [
+        Forecast(**row["facts"]).expected(gain, power) - row["gain"]
+        for row in rest
+    ]
+    error = float(np.sqrt(np.mean(np.square(errors))))
     return {
         "calibrated": {"GAIN": gain, "POWER": power, "ERROR": error},
         "right": {

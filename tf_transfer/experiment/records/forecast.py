@@ -20,9 +20,9 @@ from tf_transfer.utils.storage.json_fields import Fields
 
 NAME = "forecast.json"
 MOST = 2**12  # bytes
-GAIN = 6.0
-POWER = 3.0
-ERROR = 1.5
+GAIN = 8.5
+POWER = 4.8
+ERROR = 1.1
 """Standard deviation of measured around expected gains, in points."""
 LEAST_GAIN = 1.0
 """Smaller gains are not significant with ten seeds."""
