@@ -186,3 +186,12 @@ def test_the_table_of_look_alikes():
     *_, line = lookalikes.table([cell]).splitlines()
     assert line.startswith("| vehicles | 5 | 85.0 | +1.2 +- 0.3 |")
     assert line.endswith("| -0.6 +- 0.1 | 0.50, 0.50 |")
+
+
+def test_the_experiment_of_co_tuning():
+    script = load("co_tuning")
+    options = script.parser().parse_args(["--pair=mnist_to_mnist_m"])
+    config = script.experiment(options, 0.3)
+    config_checks.check(config)
+    assert config.methods == ("finetune_related", "co_tuning")
+    assert config.finetuning.source_loss == options.weights[1]
