@@ -1,10 +1,12 @@
 """Co-tuning: fine-tuning that keeps the source head (You et al. 2020).
 
-relation = class_relation(source_model, target, num_target_classes)
-model = CoTuning(source_model, relation)
-model.compile("sgd", metrics=["accuracy"])
-model.fit(target)
-model.classifier()
+With a trained source model and a few labelled target images:
+
+    relation = class_relation(source_model, target, num_target_classes)
+    model = CoTuning(source_model, relation)
+    model.compile("sgd", metrics=["accuracy"])
+    model.fit(target)
+    model.classifier()
 """
 
 import keras
@@ -151,9 +153,7 @@ class CoTuning(DistributedTrainer, keras.Model):
             )
         head = classifiers.head_of(source)
         mixed = classifiers.mixed_head(head, len(relation), relation)
-        self.encoder.set_weights(body.get_weights())
-        copies.copy_state(body, self.encoder)
-        copies.check_same(body, self.encoder)
+        copies.take_over(self.encoder, body)
         self._set_source_head(head)
         self.target_head.set_weights(mixed)
         self.relation.assign(relation)

@@ -290,7 +290,7 @@ def train(runner: Runner) -> WeightTable | None:
             tables.append(WeightTable.from_run(run, _learned(folder, run.seed)))
             if run.seed == 0:
                 # All workers take part.
-                accuracy = run.measure_source_accuracy()
+                accuracy = run.source_accuracy
                 weak = weak_generalist(accuracy, run.source.num_classes)
                 if weak and folder.writes:
                     warn(weak)

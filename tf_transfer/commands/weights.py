@@ -100,7 +100,7 @@ def _estimate(
             source_rate=rate,
         )
         table = WeightTable.from_run(run)
-        accuracy = run.measure_source_accuracy()  # all workers take part
+        accuracy = run.source_accuracy  # all workers take part
         folder.forget_stages(seed=0)
         progress.close()
         forecast = None

@@ -25,7 +25,7 @@ def forecast(run: SeedRun) -> Forecast:
         passes=images / len(run.source.labels),
         ess=found.ess,
         repeats=found.repeats if run.passes_drawn else None,
-        source_accuracy=run.measure_source_accuracy(),
+        source_accuracy=run.source_accuracy,
         images_per_parameter=images / run.models.source.model.count_params(),
         labels=len(labelled.labels) / labelled.num_classes,
         neighbours=nearest_neighbours(run, labelled),

@@ -1,6 +1,7 @@
 """The stages of one seed's run, from which the methods are composed."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -44,8 +45,7 @@ class SeedRun:
         advance: called with the number of optimizer steps taken.
         head: `related` or `fresh`, for methods without a head of their own.
         tensorboard: writes the logs of the stages; by default none are.
-        source_rate: the learning rate of stages on the source that have none
-            of their own.
+        source_rate: the learning rate of source stages that have none.
 
     Attributes:
         parts: of the source.
@@ -144,8 +144,9 @@ class SeedRun:
         images = self.source if on_source else self.target.labelled
         self._fitter.fit(name, trainer, images, batches, *args, **kwargs)
 
-    def measure_source_accuracy(self) -> float:
-        """Returns the accuracy of the generalist on a sample of the source."""
+    @functools.cached_property
+    def source_accuracy(self) -> float:
+        """The accuracy of the generalist on a sample of the source."""
         with self.models.generalist.loaded(self.train_generalist()) as model:
             outputs = stream_outputs(model, self.parts.sample)
             right = [rows.argmax(axis=1) == labels for rows, labels in outputs]

@@ -312,11 +312,8 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
                     f"{self.num_source_classes} classes. "
                     f"Received: {generalist.name!r} with weights of {shapes}"
                 )
-        for own, trained in parts:
-            own.set_weights(trained.get_weights())
-        body = parts[0][1]
-        copies.copy_state(body, self.encoder)
-        copies.check_same(body, self.encoder)
+        self.source_head.set_weights(parts[1][1].get_weights())
+        copies.take_over(*parts[0])
 
     def classifier(self) -> keras.Model:
         """Returns encoder and target head as one model, which outputs logits.

@@ -54,6 +54,17 @@ def fresh_copy_of(model: keras.Model) -> keras.Model:
     return copy
 
 
+def take_over(model: keras.Model, trained: keras.Model) -> None:
+    """Copies weights and state of a trained model of the same layers.
+
+    Raises:
+        InputError: if the model then computes something else.
+    """
+    model.set_weights(trained.get_weights())
+    copy_state(trained, model)
+    check_same(trained, model)
+
+
 def _clone(model: keras.Model) -> keras.Model:
     """Returns a model of the same layers, with random weights."""
     # Inside a nested model, Keras' own way neither knows unregistered layers

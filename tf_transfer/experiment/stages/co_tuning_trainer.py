@@ -6,10 +6,10 @@ import keras
 import numpy as np
 
 from tf_transfer.co_tuning.model import CoTuning
-from tf_transfer.experiment.stages.trainers import State, Trainer
+from tf_transfer.experiment.stages.trainers import State, TwoHeadTrainer
 
 
-class CoTuningTrainer(Trainer):
+class CoTuningTrainer(TwoHeadTrainer):
     """A `CoTuning` model that is trained again and again.
 
     Args:
@@ -26,13 +26,6 @@ class CoTuningTrainer(Trainer):
     ):
         self._target = model.classifier()
         super().__init__(model, stages, optimizer)
-        self._initial = self.state()
-
-    def _trained_model(self) -> keras.Model:
-        return self.model
-
-    def _heads(self) -> list[keras.Layer]:
-        return [self.model.source_head, self.model.target_head]
 
     def _classifier(self) -> keras.Model:
         return self._target

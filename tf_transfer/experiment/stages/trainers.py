@@ -268,7 +268,21 @@ class Trainer:
         return np.concatenate([rows for rows, _ in outputs])
 
 
-class L2TLTrainer(Trainer):
+class TwoHeadTrainer(Trainer):
+    """Trains a model with a source and a target head; base of such trainers."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._initial = self.state()
+
+    def _trained_model(self) -> keras.Model:
+        return self.model
+
+    def _heads(self) -> list[keras.Layer]:
+        return [self.model.source_head, self.model.target_head]
+
+
+class L2TLTrainer(TwoHeadTrainer):
     """An `L2TL` model that is trained again and again.
 
     Args:
@@ -287,13 +301,6 @@ class L2TLTrainer(Trainer):
     ):
         self.policy_learning_rate = policy_learning_rate
         super().__init__(model, stages, optimizer)
-        self._initial = self.state()
-
-    def _trained_model(self) -> keras.Model:
-        return self.model
-
-    def _heads(self) -> list[keras.Layer]:
-        return [self.model.source_head, self.model.target_head]
 
     def chance_loss(self) -> float:
         model = self.model
