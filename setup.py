@@ -5,7 +5,11 @@ import re
 
 from setuptools import find_packages, setup
 
-_DOCS = ["mkdocs-material>=9.6,<10", "mkdocstrings[python]>=0.28,<2"]
+_DOCS = [
+    "latex2mathml>=3.77,<4",
+    "mkdocs-material>=9.6,<10",
+    "mkdocstrings[python]>=0.28,<2",
+]
 _HF = ["datasets>=3,<6"]
 _HUB = ["keras-hub>=0.25,<1"]
 _ONNX = ["onnx>=1.17,<2", "onnxruntime>=1.22,<2", "tf2onnx>=1.17,<2"]

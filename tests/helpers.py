@@ -472,3 +472,19 @@ def show(driver, path, width, scheme):
         "Emulation.setEmulatedMedia", {"features": [feature]}
     )
     driver.get(path.as_uri())
+
+
+def requests(driver) -> set[str]:
+    """Returns the addresses that the browser asked for since the last call.
+
+    Of an address that holds its data, the beginning.
+    """
+    messages = (
+        json.loads(entry["message"])["message"]
+        for entry in driver.get_log("performance")
+    )
+    return {
+        message["params"]["request"]["url"].split(",")[0]
+        for message in messages
+        if message["method"] == "Network.requestWillBeSent"
+    }

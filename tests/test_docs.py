@@ -1,5 +1,6 @@
 """What the documents say is true, and their code runs."""
 
+import importlib.util
 import os
 import re
 import shlex
@@ -125,15 +126,54 @@ def site(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [400, 1200])
 def test_a_browser_shows_the_site(site, width):
-    """Nothing is wider than the window, and every picture is drawn."""
+    """Nothing is wider than the window, every picture and equation is drawn.
+
+    No other host is asked for anything.
+    """
+    equations = (
+        "return [...document.querySelectorAll('math')]"
+        ".map(e => e.getBoundingClientRect().height)"
+    )
+    missing = (
+        "return [...document.images].filter(i => i.offsetParent && "
+        "!i.naturalWidth).length"
+    )
+    heights = {}
     with helpers.browser() as driver:
         driver.set_window_size(width, 900)
-        for page in ("index", "comparison", "reference"):
+        for page in ("index", "how_it_works", "comparison", "reference"):
             helpers.show(driver, site / f"{page}.html", width, "light")
             measured = "return document.documentElement.scrollWidth"
             assert driver.execute_script(measured) <= width
-            missing = (
-                "return [...document.images].filter(i => i.offsetParent && "
-                "!i.naturalWidth).length"
-            )
             assert driver.execute_script(missing) == 0
+            heights[page] = driver.execute_script(equations)
+        requests = helpers.requests(driver)
+    count = PAGES["how_it_works"].count("$") - PAGES["how_it_works"].count("$$")
+    assert len(heights["how_it_works"]) == count / 2
+    assert min(heights["how_it_works"]) > 5
+    assert max(heights["how_it_works"]) > 40  # the fonts' large operators
+    assert any(r.endswith("fonts/noto_sans_math.woff2") for r in requests)
+    assert {r.split(":")[0] for r in requests} <= {"file", "data"}
+
+
+def test_equations_become_mathml():
+    """By the words of MathML; the pages hold no other notation of TeX."""
+    pytest.importorskip("latex2mathml")
+    path = FOLDER / "mathml.py"
+    spec = importlib.util.spec_from_file_location("mathml", path)
+    mathml = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(mathml)
+    text = r'a <span class="arithmatex">\(x &lt; P_s\)</span> b'
+    assert mathml.on_page_content(text, page=None) == (
+        'a <span class="arithmatex">'
+        '<math xmlns="http://www.w3.org/1998/Math/MathML" display="inline">'
+        "<mrow><mi>x</mi><mo>&#x0003C;</mo>"
+        "<msub><mi>P</mi><mi>s</mi></msub></mrow></math></span> b"
+    )
+    for page, content in PAGES.items():
+        for one, other in re.findall(
+            r"\$\$(.+?)\$\$|(?<!\$)\$([^$\n]+)\$(?!\$)", content, re.S
+        ):
+            block = f'<div class="arithmatex">\\[{one or other}\\]</div>'
+            drawn = mathml.on_page_content(block)
+            assert "\\" not in drawn, (page, one or other)

@@ -259,16 +259,8 @@ def test_a_browser_shows_the_report(whole):
                 probe = probes[width, scheme] = driver.execute_script(PROBE)
                 assert probe["width"] <= width, probe["width"]
         console = driver.get_log("browser")
-        traffic = [
-            json.loads(entry["message"])["message"]
-            for entry in driver.get_log("performance")
-        ]
+        requests = helpers.requests(driver)
     assert console == []
-    requests = {
-        message["params"]["request"]["url"].split(",")[0]
-        for message in traffic
-        if message["method"] == "Network.requestWillBeSent"
-    }
     assert requests == {path.as_uri(), "data:image/png;base64"}
     assert probe["images"] > 10
     assert probe["charts"] >= 6
