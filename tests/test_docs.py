@@ -1,24 +1,30 @@
 """What the documents say is true, and their code runs."""
 
 import importlib.util
+import inspect
+import operator
 import os
 import re
 import shlex
 import subprocess
 import sys
+import types
 
 import keras
 import pytest
 
 import tf_transfer as tt
 from tests import helpers
+from tf_transfer import config
 from tf_transfer.commands import arguments
+from tf_transfer.commands.subcommands import COMMANDS
 from tf_transfer.experiment.methods import METHODS
 
 FOLDER = helpers.REPOSITORY / "docs"
 PAGES = {path.stem: path.read_text() for path in FOLDER.glob("*.md")}
 README = (helpers.REPOSITORY / "README.md").read_text()
 PACKAGE = helpers.REPOSITORY / "tf_transfer"
+PUBLIC = {name: getattr(tt, name) for name in tt.__all__} | {"config": config}
 
 
 def blocks(text, language):
@@ -68,6 +74,48 @@ def test_the_reference_holds_every_public_name():
         assert re.search(rf"\b{home.split('.')[-1]}\b", members), home
 
 
+def test_the_reference_summarises_every_public_name():
+    """By the first lines of the docstrings."""
+    rows = re.findall(r"^\| `([\w.]+)` \| (.+) \|$", PAGES["reference"], re.M)
+    rows = dict(rows)
+    assert set(tt.__all__) <= set(rows)
+    for name, summary in rows.items():
+        item = operator.attrgetter(name)(types.SimpleNamespace(**PUBLIC))
+        assert summary == inspect.getdoc(item).splitlines()[0], name
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_flag_is_explained(name):
+    pages = [*PAGES.values()]
+    (section,) = re.findall(
+        rf"^## {name}\n(.*?)(?=^## |\Z)", PAGES["commands"], re.M | re.S
+    )
+    assert blocks(section, "sh")
+    assert re.search("^- Reads.*: ", section, re.M)
+    assert re.search("^- (Writes|Prints).*: ", section, re.M)
+    for flag in COMMANDS[name].flags:
+        shown = re.escape("--" + flag).replace("_", "[-_]")
+        assert any(re.search(shown, page) for page in pages), flag
+
+
+def test_citations_agree():
+    """The BibTeX entries, and the citation file beside the README."""
+    citation = (helpers.REPOSITORY / "CITATION.cff").read_text()
+    (bibtex,) = blocks(PAGES["index"], "bibtex")
+    entries = re.findall(r"@\w+\{.*?\n\}", bibtex, re.DOTALL)
+    fields = [dict(re.findall(r"(\w+) += \{(.*)\}", e)) for e in entries]
+    assert [entry["title"] for entry in fields] == re.findall(
+        r'title: "(.+)"', citation
+    )
+    names = re.findall(r"family-names: ([^,]+), given-names: (.+)\}", citation)
+    written = " and ".join(entry["author"] for entry in fields[1:])
+    expected = [f"{family}, {given}" for family, given in names]
+    assert written.split(" and ") == expected
+    assert fields[0]["version"] == tt.__version__
+    years = [entry["year"] for entry in fields[1:]]
+    assert years == re.findall(r"year: (\d+)", citation)
+
+
 def test_every_method_is_explained():
     for method in METHODS:
         assert f"`{method}` |" in PAGES["comparison"], method
@@ -96,6 +144,7 @@ def test_the_python_guide_runs(tmp_path, monkeypatch):
         for pattern, few in (
             (r"steps_per_epoch=\d+", "steps_per_epoch=2"),
             (r"epochs=10", "epochs=2"),
+            (r"passes=2\b", "passes=0.1"),
             (r"policy_warmup=40", "policy_warmup=1"),
             (r"\.take\(.*\)(?=,?$)", ".take(2)"),
         ):
@@ -103,6 +152,8 @@ def test_the_python_guide_runs(tmp_path, monkeypatch):
         exec(compile(example, "python.md", "exec"), names)
     assert names["weights"].updates.numpy() > 0
     assert names["cut"].numpy().max() > 1
+    assert names["own_weights"].updates.numpy() > 0
+    assert names["estimate"].weights.shape == (335,)
     assert names["resume"].history()["loss"]
     assert (tmp_path / "export" / "1" / "saved_model.pb").exists()
 

@@ -1,5 +1,6 @@
 import json
 
+import keras
 import numpy as np
 import PIL.Image
 import pytest
@@ -22,9 +23,10 @@ def test_warns_of_a_weak_generalist(tmp_path):
     warning = (
         "its weights mean little, though their order may be right: train it"
     )
-    assert warning in weights.estimate_weights(
+    estimate = weights.estimate_weights(
         config, tmp_path / "weights", quiet=True, **helpers.domains()
     )
+    assert warning in estimate.verdict
 
 
 def test_keeps_out_of_a_folder_where_a_command_is_at_work(tmp_path):
@@ -41,13 +43,13 @@ def test_keeps_out_of_a_folder_where_a_command_is_at_work(tmp_path):
 
 
 def test_stops_after_the_weights(tmp_path):
-    text = weights.estimate_weights(
+    estimate = weights.estimate_weights(
         helpers.tiny_experiment(),
         tmp_path / "weights",
         quiet=True,
         **helpers.domains(),
     )
-    assert "of 8 source classes" in text
+    assert "of 8 source classes" in str(estimate)
     assert not (tmp_path / "weights" / "results.json").exists()
     assert (tmp_path / "weights" / "side_by_side.png").exists()
 
@@ -59,19 +61,27 @@ def test_weights_put_the_right_classes_on_top(tmp_path):
             steps=200, batch_size=32, learning_rate=0.05
         )
     )
-    weights.estimate_weights(
+    estimate = tt.estimate_weights(
         config, tmp_path / "weights", quiet=True, **helpers.domains()
     )
     lines = (tmp_path / "weights" / "weights.csv").read_text().splitlines()[1:]
     weight = np.array([float(line.split(",")[-1]) for line in lines])
     assert weight[:4].min() > weight[4:].max()
+    np.testing.assert_array_equal(estimate.weights, weight)
+    # Its classes are equally frequent, so P_t / P_s is 8 times P_t.
+    np.testing.assert_allclose(8 * estimate.target_prior, weight, rtol=1e-6)
+    assert estimate.class_names == [f"class {c}" for c in range(8)]
+    assert estimate.source_accuracy > 0.9
+    expected = f"expected {estimate.expected_gain:+.1f} points"
+    assert expected in estimate.verdict
 
 
 def test_needs_no_method_that_uses_the_source(tmp_path):
     config = helpers.tiny_experiment(methods=("scratch",))
-    assert "classes" in weights.estimate_weights(
+    estimate = tt.estimate_weights(
         config, tmp_path / "weights", quiet=True, **helpers.domains()
     )
+    assert len(estimate.weights) == 8
 
 
 def test_a_source_class_without_examples_is_a_warning(tmp_path):
@@ -181,3 +191,31 @@ def test_a_target_of_one_class_does_not_hide_the_unlabelled_images(tmp_path):
     )
     table = weights_file.WeightTable.read_csv(Folder(tmp_path / "weights"))
     assert table.mean("target_prior")[3] > 0.2
+
+
+def test_labels_of_unlabelled_images_are_not_used(tmp_path):
+    """Neither for the weights nor for the forecast."""
+    data = helpers.domains()
+    target = data["target"]
+    renamed = tt.ImageData(target.images, 0 * target.labels, ["any"])
+    one, other = (
+        tt.estimate_weights(
+            helpers.tiny_experiment(),
+            tmp_path / name,
+            source=data["source"],
+            unlabelled=images,
+            quiet=True,
+        )
+        for name, images in (("labels", target), ("none", renamed))
+    )
+    assert "Without labels it is not known" in one.verdict
+    assert one.verdict == other.verdict
+    np.testing.assert_array_equal(one.weights, other.weights)
+
+
+def test_a_second_call_trains_nothing_again(tmp_path, monkeypatch):
+    config, data = helpers.tiny_experiment(), helpers.domains()
+    one = tt.estimate_weights(config, tmp_path / "w", quiet=True, **data)
+    monkeypatch.setattr(keras.Model, "fit", None)
+    other = tt.estimate_weights(config, tmp_path / "w", quiet=True, **data)
+    assert one.verdict == other.verdict

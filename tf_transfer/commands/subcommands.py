@@ -163,10 +163,10 @@ def weights(values: flags.FlagValues, files: list[str]) -> None:
     default, earlier = f"runs/{_config_name(values)}-weights", None
     for config, out in targets.each(values, default, labels=False):
         with failures.explained(config.strategy, out):
-            verdict = weights.estimate_weights(
+            estimate = weights.estimate_weights(
                 config, out, quiet=values.quiet, generalists=earlier
             )
-        print(verdict)
+        print(estimate.verdict)
         _print_contents(out)
         earlier = earlier or out
 

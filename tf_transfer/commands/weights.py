@@ -2,7 +2,10 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from tf_transfer.commands.preparation import completion, inputs, resources
 from tf_transfer.config import Experiment
@@ -22,6 +25,43 @@ from tf_transfer.training import distribution
 from tf_transfer.utils.progress import Progress, alive
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class WeightEstimate:
+    """The importance weights of C source classes, and what they promise.
+
+    Printed, it is the text of the command `tf-transfer weights`.
+
+    Attributes:
+        class_names: of the source, C of them.
+        weights: of the classes, `[C]` float64; the mean over the source's
+            images is 1.
+        target_prior: P_t, the estimated share of each source class among the
+            target images, `[C]`, sum 1.
+        source_accuracy: of the generalist on a sample of its source, in 0..1.
+        expected_gain: of DATL over `finetune_related`, in points of accuracy;
+            None for a generalist from a file, whose training is not known.
+        verdict: the text.
+
+    Example:
+
+    >>> estimate = WeightEstimate(
+    ...     ["cat", "car"], np.array([0.2, 1.8]), np.array([0.1, 0.9]),
+    ...     source_accuracy=0.6, expected_gain=0.1, verdict="Like a car.")
+    >>> estimate.class_names[estimate.weights.argmax()], str(estimate)
+    ('car', 'Like a car.')
+    """
+
+    class_names: Sequence[str]
+    weights: np.ndarray
+    target_prior: np.ndarray
+    source_accuracy: float
+    expected_gain: float | None
+    verdict: str
+
+    def __str__(self) -> str:
+        return self.verdict
+
+
 def estimate_weights(
     config: Experiment,
     out: str | os.PathLike,
@@ -31,15 +71,51 @@ def estimate_weights(
     unlabelled: ImageData | None = None,
     quiet: bool = False,
     generalists: str | os.PathLike | None = None,
-) -> str:
-    """Estimates the importance weights for the first seed, and no more.
+) -> WeightEstimate:
+    """Estimates the importance weights of the source classes, and no more.
 
-    It needs no labels of the target: the images of `unlabelled`, or of
-    `config.data.unlabelled`, do. Labelled images are used if there are some;
-    `config.data.target` may be empty. For arguments and errors, see `compare`.
+    It trains one model on the source, the generalist, with the first seed, and
+    shows it the target's images. These need no labels; labelled ones are used
+    with the others if there are some, and `config.data.target` may be empty.
+    The folder then holds `weights.csv`, figures and `forecast.json`. A second
+    call with the same folder and configuration trains nothing again.
+
+    Args:
+        config: the experiment; methods and seeds are not used.
+        out: the folder of the results.
+        source: labelled source images instead of `config.data.source`:
+            `ImageData`, a `tf.data.Dataset`, or a source with `__len__` and
+            `__getitem__`, of any size; see `from_dataset`.
+        target: labelled target images instead of `config.data.target`,
+            likewise.
+        unlabelled: target images without labels instead of
+            `config.data.unlabelled`; their class numbers are ignored.
+        quiet: print no progress.
+        generalists: the folder of an earlier run with the same source, whose
+            generalist is used again.
 
     Returns:
-        A verdict of a few lines.
+        The weights, one for each source class, with a verdict and a forecast.
+
+    Raises:
+        InputError: if the settings, the data or the folder cannot be used.
+
+    Example:
+
+    >>> from tf_transfer import config
+    >>> images = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 1))
+    >>> source = ImageData(
+    ...     images.astype(np.uint8), np.arange(24) % 2, ["cat", "car"])
+    >>> target = source.take(np.arange(1, 24, 2))  # the cars
+    >>> settings = Experiment(
+    ...     encoder=config.Encoder(width=4),
+    ...     generalist=config.Training(steps=4, learning_rate=0.01))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     estimate = estimate_weights(
+    ...         settings, f"{folder}/weights", source=source,
+    ...         unlabelled=target, quiet=True)
+    >>> estimate.class_names, estimate.weights.shape
+    (['cat', 'car'], (2,))
     """
     with alive(quiet):
         inputs.check(config)
@@ -61,7 +137,7 @@ def _estimate(
     out: str | os.PathLike,
     quiet: bool,
     generalists: str | os.PathLike | None,
-) -> str:
+) -> WeightEstimate:
     """Does what `estimate_weights` does, with the data loaded."""
     config, source, target = loaded.config, loaded.source, loaded.target
     resources.check(config, source, target)
@@ -115,4 +191,11 @@ def _estimate(
             run.source.prior,
             run.passes_drawn,
         )
-        return verdict(table, diagnostics, accuracy, forecast)
+        return WeightEstimate(
+            table.class_names,
+            table.mean("weight"),
+            table.mean("target_prior"),
+            accuracy,
+            forecast and forecast.gain,
+            verdict(table, diagnostics, accuracy, forecast),
+        )

@@ -28,7 +28,7 @@ _MANY = 20
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TargetPrior:
-    """An estimate of P_t.
+    """An estimate of P_t, the share of each source class in the target.
 
     Attributes:
         prior: P_t, `[C]`, sum 1.

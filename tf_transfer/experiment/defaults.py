@@ -13,6 +13,7 @@ from tf_transfer.config import Experiment
 from tf_transfer.data.raw.survey import Survey
 from tf_transfer.errors import InputError
 from tf_transfer.experiment.stages import optimizers
+from tf_transfer.utils.messages import short_number
 
 _SIDES = {"small": (12, 64), "other": (32, 224)}
 _CENTRED_SIDE = 32  # up to which a dense layer learns each place
@@ -139,7 +140,7 @@ def _source_stages(config: Experiment, count: int) -> list[str]:
         passes = stage.steps * stage.batch_size / max(count, 1)
         lines.append(
             f"{name}: {stage.steps:,} steps of {stage.batch_size} images, "
-            f"{passes:.2g} passes over the source"
+            f"{short_number(passes)} passes over the source"
         )
     return lines
 

@@ -82,10 +82,10 @@ def expected(
     ]
     if taught:
         sentences = [
-            f"The exported model has learned from {taught[0]} seeds of "
-            f"{row.method}: expect an accuracy of {accuracy} or more on new "
-            "images like the test images (mean over seeds); on these it has "
-            f"{100 * taught[1]:.1f} %."
+            f"The exported model has learned from the models of {taught[0]} "
+            f"seeds of {row.method}: expect an accuracy of {accuracy}, their "
+            "mean, on new images like the test images. On these, its own "
+            f"accuracy is {100 * taught[1]:.1f} %."
         ]
     if tested and tested < _FEW_TESTED:
         right = binomtest(round(row.accuracy * tested), tested)

@@ -19,6 +19,15 @@ def summary(error: Exception) -> str:
     return f"{type(error).__name__}: {message}"
 
 
+def short_number(number: float) -> str:
+    """Returns a number with two digits, or all of those before the point.
+
+    >>> short_number(0.456), short_number(1234.5)
+    ('0.46', '1,234')
+    """
+    return f"{number:.2g}" if number < 10 else f"{number:,.0f}"
+
+
 def shell_word(name: str) -> str:
     r"""Returns a file's name as a word that can be pasted into a shell.
 

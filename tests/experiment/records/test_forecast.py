@@ -31,7 +31,7 @@ def test_the_gain_is_what_the_docstring_says():
     ("changes", "words"),
     [
         ({}, "weighting is likely to help"),
-        ({"source_accuracy": 0.9}, "learned without weights"),
+        ({"source_accuracy": 0.9}, "leaves little for weights"),
         ({"ess": 0.95}, "as much as 95% of the source"),
         ({"neighbours": 0.27}, "hardly tell the target's classes apart"),
     ],

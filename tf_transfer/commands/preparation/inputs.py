@@ -11,6 +11,7 @@ import numpy as np
 from tf_transfer.commands.preparation import completion, resources
 from tf_transfer.config import Experiment
 from tf_transfer.data import splits
+from tf_transfer.data import unlabelled as unlabelled_images
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
 from tf_transfer.datl import shaping
@@ -114,7 +115,7 @@ def load(
     )
     source = loaded_data.whole(settings, "source", source or settings.source)
     if target is None and not labels:
-        target, unlabelled = unlabelled, None
+        target, unlabelled = _without_labels(unlabelled), None
     _check_target(target, labels)
     _check_source(config, source, [target, unlabelled])
     fingerprints = fingerprints_of(config, source, target, unlabelled)
@@ -127,6 +128,13 @@ def load(
         METHODS[name].check(config, target)
     _warn_of_empty_classes(source)
     return Inputs(config, source, target, unlabelled, fingerprints)
+
+
+def _without_labels(data: ImageData | None) -> ImageData | None:
+    """Returns images as one class, as their labels are not to be used."""
+    if data is None or data.num_classes == 1:
+        return data
+    return unlabelled_images.of_images(data.images, data.frame)
 
 
 def _tell(chosen: Sequence[str], quiet: bool) -> None:

@@ -16,6 +16,7 @@ import dataclasses
 import os
 from typing import Any
 
+from tf_transfer.utils.messages import short_number
 from tf_transfer.utils.storage.json_fields import Fields
 
 NAME = "forecast.json"
@@ -112,8 +113,9 @@ class Forecast:
     def sentences(self) -> list[str]:
         """Returns the facts and the forecast in plain words."""
         lines = [
-            f"Budget: {_short(self.passes)} passes over the source, "
-            f"{_short(self.images_per_parameter)} images for each parameter."
+            f"Budget: {short_number(self.passes)} passes over the source, "
+            f"{short_number(self.images_per_parameter)} images for each "
+            "parameter."
         ]
         if self.repeats is not None:
             lines[0] += (
@@ -162,15 +164,6 @@ class Forecast:
         if (1 - self.source_accuracy) ** POWER < 1 - self.ess:
             return (
                 f"the generalist has learned {self.source_accuracy:.0%} of its "
-                "source, and what is learned is learned without weights"
+                "source, which leaves little for weights to do"
             )
         return f"the weights choose as much as {self.ess:.0%} of the source"
-
-
-def _short(number: float) -> str:
-    """Returns a number with two digits, or all of those before the point.
-
-    >>> _short(0.456), _short(123.4)
-    ('0.46', '123')
-    """
-    return f"{number:.2g}" if number < 10 else f"{number:,.0f}"
