@@ -192,7 +192,7 @@ def test_a_browser_shows_the_site(site, width):
     heights = {}
     with helpers.browser() as driver:
         driver.set_window_size(width, 900)
-        for page in ("index", "how_it_works", "comparison", "reference"):
+        for page in PAGES:
             helpers.show(driver, site / f"{page}.html", width, "light")
             measured = "return document.documentElement.scrollWidth"
             assert driver.execute_script(measured) <= width

@@ -65,7 +65,36 @@ def _command(summary: str, **facts) -> Callable:
 
 
 @_command(
-    "run methods and controls, print and write a table",
+    "estimate the importance weights; needs no labels of the target",
+    takes_config=True,
+    flags={
+        "out": "the folder of the results, by default runs/NAME-weights",
+        "quiet": _QUIET,
+        "targets": _TARGETS,
+    },
+    examples="""\
+tf-transfer weights --config=configs/glyphs_to_digits.py
+tf-transfer weights --config.data.source=folder:photos \\
+    --config.data.unlabelled=folder:mine""",
+)
+def weights(values: flags.FlagValues, files: list[str]) -> None:
+    """Prints the most and least important classes, and a verdict."""
+    from tf_transfer.commands import weights
+    from tf_transfer.commands.preparation import targets
+
+    default, earlier = f"runs/{_config_name(values)}-weights", None
+    for config, out in targets.each(values, default, labels=False):
+        with failures.explained(config.strategy, out):
+            estimate = weights.estimate_weights(
+                config, out, quiet=values.quiet, generalists=earlier
+            )
+        print(estimate.verdict)
+        _print_contents(out)
+        earlier = earlier or out
+
+
+@_command(
+    "compare methods over seeds; write a report and a model",
     takes_config=True,
     flags={
         "out": "the folder of the run, by default runs/NAME for NAME.py; the "
@@ -140,35 +169,6 @@ def report(values: flags.FlagValues, files: list[str]) -> None:
 
     with failures.explained("none", pathlib.Path(values.run)):
         _print_written(html.rewrite(values.run))
-
-
-@_command(
-    "estimate the importance weights only, without labels of the target",
-    takes_config=True,
-    flags={
-        "out": "the folder of the results, by default runs/NAME-weights",
-        "quiet": _QUIET,
-        "targets": _TARGETS,
-    },
-    examples="""\
-tf-transfer weights --config=configs/glyphs_to_digits.py
-tf-transfer weights --config.data.source=folder:photos \\
-    --config.data.unlabelled=folder:mine""",
-)
-def weights(values: flags.FlagValues, files: list[str]) -> None:
-    """Prints the most and least important classes, and a verdict."""
-    from tf_transfer.commands import weights
-    from tf_transfer.commands.preparation import targets
-
-    default, earlier = f"runs/{_config_name(values)}-weights", None
-    for config, out in targets.each(values, default, labels=False):
-        with failures.explained(config.strategy, out):
-            estimate = weights.estimate_weights(
-                config, out, quiet=values.quiet, generalists=earlier
-            )
-        print(estimate.verdict)
-        _print_contents(out)
-        earlier = earlier or out
 
 
 @_command(
