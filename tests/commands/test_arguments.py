@@ -114,7 +114,7 @@ def test_bad_input_is_one_sentence_and_status_2(
     assert status == 2
     assert message in err
     *notes, sentence = err.splitlines()
-    assert all(line.startswith("[  0%] ") for line in notes)
+    assert all(line.startswith(("[  0%] ", "[note] ")) for line in notes)
     assert sentence.startswith("tf-transfer: ")
     assert "Received: " in sentence
     assert out == ""
