@@ -5,6 +5,7 @@ import re
 
 from setuptools import find_packages, setup
 
+_COMPLETION = ["argcomplete>=3.5,<4"]
 _DOCS = ["mkdocs-material>=9.6,<10", "mkdocstrings[python]>=0.28,<2"]
 _HF = ["datasets>=3,<6"]
 _HUB = ["keras-hub>=0.25,<1"]
@@ -50,6 +51,7 @@ setup(
         "wrapt>=1.15,<3",
     ],
     extras_require={
+        "completion": _COMPLETION,
         "docs": _DOCS,
         "hf": _HF,
         "hub": _HUB,
@@ -57,6 +59,7 @@ setup(
         "tensorboard": _TENSORBOARD,
         "tflite": _TFLITE,
         "test": [
+            *_COMPLETION,
             *_DOCS,
             *_HF,
             *_HUB,

@@ -20,6 +20,7 @@ from tf_transfer.utils.terminal import filled
 
 def main() -> None:
     """Entry point of the `tf-transfer` command."""
+    arguments.complete()
     before = signal.signal(signal.SIGTERM, _stop)
     # Names of classes and files may not fit the terminal's encoding.
     if hasattr(sys.stdout, "reconfigure"):
