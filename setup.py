@@ -5,6 +5,7 @@ import re
 
 from setuptools import find_packages, setup
 
+_COMPLETION = ["argcomplete>=3.5,<4"]
 _DOCS = [
     "latex2mathml>=3.77,<4",
     "mkdocs-material>=9.6,<10",
@@ -54,6 +55,7 @@ setup(
         "wrapt>=1.15,<3",
     ],
     extras_require={
+        "completion": _COMPLETION,
         "docs": _DOCS,
         "hf": _HF,
         "hub": _HUB,
@@ -61,6 +63,7 @@ setup(
         "tensorboard": _TENSORBOARD,
         "tflite": _TFLITE,
         "test": [
+            *_COMPLETION,
             *_DOCS,
             *_HF,
             *_HUB,

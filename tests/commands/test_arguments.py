@@ -1,4 +1,6 @@
+import os
 import pickle
+import subprocess
 import sys
 
 import pytest
@@ -114,7 +116,7 @@ def test_bad_input_is_one_sentence_and_status_2(
     assert status == 2
     assert message in err
     *notes, sentence = err.splitlines()
-    assert all(line.startswith("[  0%] ") for line in notes)
+    assert all(line.startswith(("[  0%] ", "[note] ")) for line in notes)
     assert sentence.startswith("tf-transfer: ")
     assert "Received: " in sentence
     assert out == ""
@@ -228,3 +230,32 @@ def test_settings_are_written_as_absl_allows(words, align, seeds):
     experiment = arguments.parse(["tf-transfer", *words.split()]).flags.config
     assert experiment.data.align is align
     assert experiment.seeds == seeds
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("tf-transfer co", ["compare"]),
+        ("tf-transfer export --in", ["--int8"]),
+        ("tf-transfer compare --config.see", ["--config.seeds"]),
+        ("tf-transfer export --config.see", []),
+    ],
+)
+def test_a_shell_completes_commands_flags_and_fields(tmp_path, line, expected):
+    pytest.importorskip("argcomplete")
+    asked = {
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_IFS": "\n",
+        "_ARGCOMPLETE_SUPPRESS_SPACE": "1",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(tmp_path / "answer"),
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+        "PYTHONPATH": str(helpers.REPOSITORY),
+    }
+    subprocess.run(
+        [sys.executable, "-m", "tf_transfer.cli"],
+        env=os.environ | asked,
+        cwd=tmp_path,
+        check=True,
+    )
+    assert (tmp_path / "answer").read_text().split() == expected

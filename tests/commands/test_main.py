@@ -10,6 +10,7 @@ import pytest
 import tf_transfer as tt
 from tests import helpers
 from tf_transfer.commands import arguments, help_text, main
+from tf_transfer.utils import progress
 
 
 @pytest.mark.slow
@@ -65,9 +66,14 @@ def test_a_closed_standard_output_is_no_crash():
 
 def test_a_closing_sentence_stands_below_the_progress_line(monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    status, _, err = helpers.call_command(monkeypatch, capsys, "train")
-    assert status == 2
-    assert err.startswith("\ntf-transfer: Give one command")
+    for begun in (False, True):
+        if begun:
+            progress.Progress(planned=2).start("datl")
+        status, _, err = helpers.call_command(monkeypatch, capsys, "train")
+        assert status == 2
+        assert "\n".join(err.split("\n")[begun:]).startswith(
+            "tf-transfer: Give one command"
+        )
 
 
 def test_an_interruption_is_one_line_and_status_130(monkeypatch, capsys):

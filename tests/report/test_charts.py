@@ -78,6 +78,41 @@ def test_families_share_a_colour_and_controls_have_broken_lines():
     assert len(set(looks.values())) == len(looks)
 
 
-def test_long_names_are_cut():
-    assert charts.shortened("abc", 3) == "abc"
-    assert charts.shortened("abcd", 3) == "ab\u2026"
+def test_methods_that_share_a_stage_share_a_line():
+    results = [
+        result("finetune", 3.0, 1.0, stage="pretraining"),
+        result("datl", 3.0, 2.0, stage="pretraining"),
+        result("joint", 3.0, 1.0, stage="pretraining"),
+    ]
+    (chart,) = charts.learning_curves(results, ["finetune", "datl", "joint"])
+    shared, alone = chart.series
+    assert shared.name == "finetune, joint"
+    assert (shared.colour, shared.dash) == charts.look("finetune")
+    assert alone.name == "datl"
+
+
+def test_no_two_methods_differ_in_colour_alone():
+    looks = [charts.look(name) for name in METHODS]
+    assert len({(charts.MARKERS[c], dash) for c, dash in looks}) == len(looks)
+
+
+@pytest.mark.parametrize(
+    ("points", "short"), [(1, True), (2, True), (3, False)]
+)
+def test_a_curve_has_at_least_three_points(points, short):
+    series = [charts.Series("a", range(points), range(points), "blue")]
+    assert charts.LineChart(series, "a", "x", "y").is_short is short
+
+
+def test_lines_have_their_markers_at_different_points():
+    many = [charts.Series(c, range(90), [0.0] * 90, c) for c in charts.MARKERS]
+    many.append(charts.Series("soft", range(90), [0.0] * 90))
+    chart = charts.LineChart(many, "equal lines", "x", "y")
+    *marked, none = [chart.marked(i) for i in range(len(many))]
+    assert none == []
+    assert {len(places) for places in marked} == {4}
+    assert len({place for places in marked for place in places}) == 24
+    few = charts.LineChart(
+        [charts.Series("a", [0, 1], [2, 3], "red")], "", "", ""
+    )
+    assert few.marked(0) == [0, 1]

@@ -13,7 +13,7 @@ def drawn(path, title):
     return np.asarray(Image.open(path).convert("L"))
 
 
-@pytest.mark.parametrize("title", ["cat", "caf\u00e9", "\u03b1 \u2192 \u03b2"])
+@pytest.mark.parametrize("title", ["cat", "caf\u00e9", "\u03b1 \u2192\n\u03b2"])
 def test_what_a_font_has_is_drawn_as_it_is(title):
     assert fonts.drawable(title) == title
 
@@ -26,6 +26,19 @@ def test_a_character_without_a_font_is_a_question_mark_with_a_note(tmp_path):
     assert plain.shape == noted.shape
     assert (noted[-20:] < 200).any()  # the note
     assert not np.array_equal(plain, noted)
+
+
+def test_a_name_at_a_tick_is_drawn_with_question_marks_too(tmp_path):
+    """An axis writes its names anew; a missing glyph would warn."""
+    pictures = []
+    for name in ("a?", "a\ue000"):
+        figure = figures.new_figure(2, 2)
+        figure.add_subplot().set_xticks([0, 1], [name, "b"])
+        fonts.save(figure, tmp_path / "ticks.png")
+        texts = [each.get_text() for each in figure.axes[0].get_xticklabels()]
+        assert texts == ["a?", "b"]
+        pictures.append(np.asarray(Image.open(tmp_path / "ticks.png")))
+    assert not np.array_equal(*pictures)  # the note
 
 
 def test_a_further_font_is_used_where_there_is_one(monkeypatch):

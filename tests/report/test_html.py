@@ -24,7 +24,7 @@ STRANGE = [
     "\u2192 \u00e4\u00f6\u00fc",
     "</script><script>alert(1)</script>",
     "f",
-    "g",
+    "\u975e\u5e38\u306b\u9577\u3044\u540d\u524d" * 6,
 ]
 METHODS = ("finetune", "datl", "l2tl")
 
@@ -117,6 +117,46 @@ def test_the_report_shows_what_is_odd_about_the_data(run):
     (run / "data_check.json").write_text('{"source": 1}')
     with pytest.raises(InputError, match=r"`data_check.source` must be"):
         html.write(run)
+
+
+def test_the_report_asks_for_a_look_at_the_classes_and_says_why_to_doubt(run):
+    page = html.write(run).read_text()
+    assert "do they resemble the target?" in page
+    assert "no better than chance" not in page
+    content = {
+        **{"passes": 1, "ess": 0.5, "source_accuracy": 0.9, "labels": 5},
+        **{"images_per_parameter": 1, "neighbours": 0.35, "chance": 0.33},
+    }
+    (run / "forecast.json").write_text(json.dumps(content))
+    page = html.write(run).read_text()
+    assert "order of the classes may be no better than chance" in page
+    assert "35% of the labelled" in page
+    (run / "forecast.json").write_text(json.dumps(content | {"neighbours": 1}))
+    assert "no better than chance" not in html.write(run).read_text()
+
+
+def test_few_losses_are_a_table_and_more_are_a_curve(run):
+    page = html.write(run).read_text()
+    assert '<td>finetune, datl, l2tl</td><td class="number">2.000</td>' in page
+    assert "Training loss, Training on the target" not in page
+    results = json.loads((run / "results.json").read_text())
+    for each in results:
+        each["history"]["finetuning"]["loss"] = [3.0, 2.0, 1.0]
+    (run / "results.json").write_text(json.dumps(results))
+    page = html.write(run).read_text()
+    assert "Training loss, Training on the target" in page
+    assert "<span>finetune, datl, l2tl</span>" in page
+
+
+def test_the_columns_of_a_matrix_have_numbers_where_names_are_long(run):
+    page = html.write(run).read_text()
+    assert '<span class="place">2</span> <bdi>&#34;double&#34;' in page
+    data = json.loads((run / "data.json").read_text())
+    data["class_names"] = [f"class {c}" for c in range(8)]
+    (run / "data.json").write_text(json.dumps(data))
+    page = html.write(run).read_text()
+    assert 'class="turned"><span>class 1</span>' in page
+    assert 'class="place">' not in page
 
 
 def test_no_control_characters_reach_the_page(run):
@@ -227,6 +267,7 @@ def test_a_run_and_its_folder_give_the_same_report(whole):
 
 PROBE = """
 const all = (query) => [...document.querySelectorAll(query)];
+const charts = all("figure svg:not([aria-hidden])");
 const style = getComputedStyle(document.body);
 const light = (colour) => {
   const [r, g, b] = colour.match(/[\\d.]+/g).map(Number);
@@ -239,8 +280,15 @@ return {
   images: all("img").length,
   broken: all("img").filter((i) => !i.naturalWidth).length,
   mute: all("img:not([alt]), img[alt='']").length
-    + all("figure svg").filter((s) => !s.getAttribute("aria-label")).length,
-  charts: all("figure svg").length,
+    + charts.filter((s) => !s.getAttribute("aria-label")).length,
+  charts: charts.length,
+  cut: all("body *").filter((e) => e.scrollWidth > e.clientWidth
+    && getComputedStyle(e).overflowX == "hidden").length,
+  outside: all("svg text").filter((t) => {
+    const [box, svg] = [t.getBBox(), t.ownerSVGElement.viewBox.baseVal];
+    return box.x < 0 || box.x + box.width > svg.width
+      || box.y < 0 || box.y + box.height > svg.height;
+  }).map((t) => t.textContent),
   bare: all("figure").filter((f) => !f.querySelector("figcaption")).length,
   bold: all("b").filter((b) => b.textContent == "bold").length,
   text: document.body.innerText,
@@ -256,17 +304,38 @@ def test_a_browser_shows_the_report(whole):
         for width in (1280, 390):
             for scheme in ("light", "dark"):
                 helpers.show(driver, path, width, scheme)
+                opened = "document.querySelectorAll('details')"
+                driver.execute_script(f"{opened}.forEach(d => d.open = true)")
                 probe = probes[width, scheme] = driver.execute_script(PROBE)
                 assert probe["width"] <= width, probe["width"]
+                assert probe["cut"] == 0
+                assert probe["outside"] == []
         console = driver.get_log("browser")
         requests = helpers.requests(driver)
     assert console == []
     assert requests == {path.as_uri(), "data:image/png;base64"}
     assert probe["images"] > 10
-    assert probe["charts"] >= 6
+    assert probe["charts"] == 5
     for name in ("broken", "mute", "bare", "bold"):
         assert probe[name] == 0, name
     assert STRANGE[0] in probe["text"]
     light, dark = probes[390, "light"], probes[390, "dark"]
     assert light["paper"] > 200 > 100 > light["ink"]
     assert dark["paper"] < 60 < 150 < dark["ink"]
+
+
+@pytest.mark.slow
+def test_on_paper_the_report_is_light_and_nothing_needs_scrolling(whole):
+    """At the width of A4, with the screen set to dark."""
+    with helpers.browser() as driver:
+        helpers.show(driver, whole / "report.html", 720, "dark")
+        scheme = {"name": "prefers-color-scheme", "value": "dark"}
+        driver.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia",
+            {"media": "print", "features": [scheme]},
+        )
+        probe = driver.execute_script(PROBE)
+    assert probe["paper"] > 200 > 100 > probe["ink"]
+    assert probe["width"] <= 720
+    assert probe["cut"] == 0
+    assert "pretraining.learning_rate" in probe["text"]  # of a closed part

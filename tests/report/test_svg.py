@@ -5,8 +5,9 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image
 
+from tf_transfer.report import charts, names
 from tf_transfer.report.charts import Dot, DotChart, LineChart, Series
-from tf_transfer.report.svg import dots, lines, picture
+from tf_transfer.report.svg import dots, key, lines, picture
 
 
 def texts(svg):
@@ -32,7 +33,11 @@ def test_dots_lie_where_their_values_are():
         elements(svg, "g", "other"),
         elements(svg, "g", "chosen"),
     )
-    places = [float(g.find("circle").get("cx")) for g in (worse, better)]
+    diamond = better.find("path").get("transform")
+    places = [
+        float(worse.find("circle").get("cx")),
+        float(diamond.removeprefix("translate(").split(",")[0]),
+    ]
     assert places[0] < float(zero.get("x1")) < places[1]
     reach = better.find("line")
     ends = float(reach.get("x1")), float(reach.get("x2"))
@@ -50,9 +55,9 @@ def test_a_dot_without_an_interval_is_drawn():
 
 
 def test_lines_rise_where_their_values_rise():
-    series = [Series("up", [0, 1, 2], [0.0, np.nan, 1.0], "datl", "dashed")]
+    series = [Series("up", [0, 1, 2], [0.0, np.nan, 1.0], "blue", "dashed")]
     svg = lines(LineChart(series, "rises", "step", "weight"))
-    (group,) = elements(svg, "g", "series-datl")
+    (group,) = elements(svg, "g", "series-blue")
     assert "dashed" in group.get("class").split()
     first, last = group.find("polyline").get("points").split()
     assert float(first.split(",")[0]) < float(last.split(",")[0])
@@ -60,9 +65,9 @@ def test_lines_rise_where_their_values_rise():
 
 
 def test_names_beside_lines_are_apart_and_not_below_the_axis():
-    series = [Series(f"line {i}", [0, 1], [0, 0.0], "up") for i in range(5)]
+    series = [Series(f"line {i}", [0, 1], [0, 0.0], "teal") for i in range(5)]
     svg = lines(LineChart(series, "five equal lines", "x", "y", named=True))
-    named = elements(svg, "text", "series-up")
+    named = elements(svg, "text", "series-teal")
     heights = sorted(float(text.get("y")) for text in named)
     assert len(heights) == 5
     assert min(np.diff(heights)) >= 15
@@ -85,6 +90,66 @@ def test_names_are_escaped():
     assert "<b>" not in svg
     assert name in texts(svg)
     assert ElementTree.fromstring(svg).get("aria-label") == name
+
+
+LONG = (
+    "a_method_of_the_whole_source_with_a_long_name",
+    "\u975e\u5e38\u306b\u9577\u3044\u30af\u30e9\u30b9\u540d" * 3,
+    "\u041e\u0447\u0435\u043d\u044c "
+    "\u0434\u043b\u0438\u043d\u043d\u043e\u0435 "
+    "\u043d\u0430\u0437\u0432\u0430\u043d\u0438\u0435 "
+    "\u043a\u043b\u0430\u0441\u0441\u0430",
+)
+
+
+def test_long_names_beside_dots_are_broken_and_inside_the_picture():
+    svg = dots(DotChart([Dot(n, 1.0, 0.5) for n in LONG], "long", "points"))
+    for group, name in zip(elements(svg, "g", "other"), LONG, strict=True):
+        labels = list(group.iter("text"))
+        text = "".join(each.text for each in labels)
+        assert text.replace(" ", "") == name.replace(" ", "")
+        assert len(labels) > 1
+        for each in labels:
+            assert each.get("text-anchor") == "end"
+            assert float(each.get("x")) > 7 * names.columns(each.text)
+        (circle,) = group.iter("circle")
+        middle = np.mean([float(each.get("y")) for each in labels])
+        assert abs(middle - float(circle.get("cy"))) < 6
+    tops = [float(e.get("y")) for e in ElementTree.fromstring(svg).iter("text")]
+    assert float(svg.split("viewBox")[1].split()[3].split('"')[0]) > max(tops)
+
+
+def test_long_names_of_lines_are_numbered_and_listed_in_full():
+    series = [Series(n, [0, 1], [i, i], "red") for i, n in enumerate(LONG)]
+    svg = lines(LineChart(series, "long", "x", "y", named=True))
+    labels = [each.text for each in elements(svg, "text", "series-red")]
+    assert {"1", "2", "3"} < set(labels)
+    listed = "".join(labels[3:]).replace(" ", "")
+    expected = (f"{i}{name}" for i, name in enumerate(LONG, 1))
+    assert listed == "".join(expected).replace(" ", "")
+    height = float(ElementTree.fromstring(svg).get("viewBox").split()[3])
+    below = elements(svg, "text", "series-red")
+    assert max(float(each.get("y")) for each in below) < height
+
+
+def test_short_names_stand_beside_their_lines():
+    svg = lines(
+        LineChart([Series("datl", [0, 1], [0, 1], "blue")], *"axy", named=True)
+    )
+    (label,) = elements(svg, "text", "series-blue")
+    assert label.text == "datl"
+
+
+def test_a_line_is_known_without_its_colour():
+    for colour, kind in charts.MARKERS.items():
+        series = [Series("a", [0, 1], [0, 1], colour)]
+        svg = lines(LineChart(series, "two points", "x", "y"))
+        tag = "circle" if kind == "circle" else "path"
+        for drawn, count in ((svg, 2), (key(series[0]), 1)):
+            (group,) = elements(drawn, "g", f"series-{colour}")
+            marks = group.findall(tag)
+            assert len(marks) == count
+            assert all(mark.get("class", "circle") == kind for mark in marks)
 
 
 def test_pictures_stand_side_by_side():

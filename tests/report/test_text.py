@@ -30,13 +30,43 @@ def test_table_of_two_seeds():
         "method             target accuracy %           gain    min",
         "finetune                85.0 +- 63.5              -   1.00",
         "datl                    88.0 +- 63.5    +3.0 +- 0.0   1.00  chosen",
-        "2 seeds; +- is a 95 % interval over seeds; gain is the paired",
-        "difference to finetune in points; min is minutes per",
-        "seed, without the generalist that all but scratch share; chosen by "
-        "the",
-        "validation images.",
+        "2 seeds; +- is a 95 % interval over seeds; gain is the paired "
+        "difference to finetune in points; min is minutes per seed, without "
+        "the generalist that all but scratch share; chosen by the validation "
+        "images.",
     ]
-    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("width", "columns", "explained"),
+    [
+        (None, ["gain", "seen", "min"], ["gain is", "seen counts", "min is"]),
+        (80, ["gain", "seen", "min"], ["gain is", "seen counts", "min is"]),
+        (70, ["gain", "min"], ["gain is", "min is"]),
+        (60, ["gain"], ["gain is"]),
+    ],
+)
+def test_a_narrow_terminal_gets_fewer_columns(width, columns, explained):
+    results = results_of("finetune", 0.80, 0.90)
+    results += results_of("datl", 0.83, 0.93)
+    rows = statistics.summary(results, ["finetune", "datl"])
+    seen = {"finetune": 1_234_567, "datl": 10}
+    head, *lines, legend = table(rows, 2, seen, width).splitlines()
+    assert head.split() == ["method", "target", "accuracy", "%", *columns]
+    assert all(len(line) <= (width or 80) for line in [head, *lines])
+    assert lines[1].endswith("chosen")
+    for words in ("gain is", "seen counts", "min is"):
+        assert (words in legend) is (words in explained)
+
+
+def test_a_long_method_name_moves_all_columns():
+    results = results_of("finetune", 0.80, 0.90)
+    (row,) = statistics.summary(results, ["finetune"])
+    rows = [row, dataclasses.replace(row, method="a_method_with_a_long_name")]
+    head, *lines, _ = table(rows, 2).splitlines()
+    assert lines[1].startswith("a_method_with_a_long_name ")
+    ends = [line.index(".00") for line in lines]
+    assert ends[0] == ends[1] == head.index("min")
 
 
 def test_the_interim_table_holds_what_is_there():

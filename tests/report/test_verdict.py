@@ -1,10 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from tests import helpers
 from tf_transfer.datl import diagnostics
 from tf_transfer.experiment.records.forecast import Forecast
-from tf_transfer.report.verdict import verdict, weak_generalist
+from tf_transfer.report.verdict import doubts, verdict, weak_generalist
 
 FORECAST = Forecast(
     passes=0.5,
@@ -49,3 +51,14 @@ def test_a_generalist_is_weak_up_to_a_fifth_of_the_way_from_chance():
     assert weak_generalist(0.4, classes=4) is not None  # .25 + .2 * .75
     assert weak_generalist(0.41, classes=4) is None
     assert weak_generalist(1.0, classes=1) is None
+
+
+def test_the_order_of_classes_is_doubted_where_it_may_be_chance():
+    learned = dataclasses.replace(FORECAST, source_accuracy=0.9)
+    assert doubts(learned, classes=8) == []
+    (blind,) = doubts(dataclasses.replace(learned, neighbours=0.15), classes=8)
+    assert "may be no better than chance" in blind
+    assert "15% of the labelled target images" in blind
+    assert "(10% by chance)" in blind
+    assert doubts(dataclasses.replace(learned, neighbours=0.5), classes=8) == []
+    assert doubts(FORECAST, classes=8) == [weak_generalist(0.1, classes=8)]

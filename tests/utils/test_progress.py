@@ -1,5 +1,7 @@
 import time
 
+import pytest
+
 from tf_transfer.utils import progress
 
 
@@ -70,3 +72,47 @@ def test_quiet_repeats_nothing(capsys):
         progress.note("loading the data")
         time.sleep(0.2)
     assert capsys.readouterr().err == "[  0%] loading the data\n"
+
+
+@pytest.mark.parametrize("columns", [40, 70, 120])
+def test_a_line_in_place_never_reaches_the_end_of_a_terminal(
+    capsys, monkeypatch, columns
+):
+    """There it would go on below, and each update would leave a line."""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    line = progress.Progress(planned=4)
+    for activity in ("a long name of what is done " * 5, "short"):
+        line.start(activity)
+    line.clear()
+    *drawn, after = capsys.readouterr().err.split("\r")[1:]
+    assert [len(each) for each in drawn] == [columns - 1] * 3
+    assert drawn[0].endswith("\u2026")
+    assert drawn[1].startswith("[  0%] short, estimating")
+    assert (drawn[2].strip(), after) == ("", "")
+
+
+def test_warnings_and_facts_take_the_place_of_a_line_in_place(
+    capsys, monkeypatch
+):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    line = progress.Progress(planned=2)
+    line.start("datl")
+    progress.warn("the weights of this run mean very little here")
+    progress.fact("chosen: grey images of 12x12 pixels, as the source has")
+    line.close()  # there is nothing to end
+    output = capsys.readouterr().err.split("\r")[-1]
+    assert output.splitlines() == [
+        "Warning: the weights of this run mean",
+        "       very little here",
+        "[note] chosen: grey images of 12x12",
+        "       pixels, as the source has",
+    ]
+
+
+def test_a_fact_is_no_activity_that_goes_on(capsys):
+    with progress.alive(pause=0.05):
+        progress.fact("chosen: grey images")
+        time.sleep(0.2)
+    assert capsys.readouterr().err == "[note] chosen: grey images\n"

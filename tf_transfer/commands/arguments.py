@@ -7,6 +7,7 @@ override when it has loaded the config file.
 
 import dataclasses
 import difflib
+import os
 import pathlib
 import re
 import sys
@@ -113,6 +114,22 @@ def help_of(name: str) -> str:
     """Returns the help of a command, or of the program for an empty name."""
     root, commands = _parsers({})
     return (commands[name] if name else root).format_help().rstrip()
+
+
+def complete() -> None:
+    """Answers a shell that asks for completions, and exits; else returns."""
+    if "_ARGCOMPLETE" not in os.environ:
+        return
+    try:
+        import argcomplete
+    except ImportError:  # of another environment than the shell's
+        return
+    root, commands = _parsers({})
+    fields = ["", *(f".{name}" for name in help_text.settings())]
+    for name, child in commands.items():
+        for field in fields if COMMANDS[name].takes_config else ():
+            child.add_argument(f"--config{field}")
+    argcomplete.autocomplete(root)
 
 
 def _parsers(

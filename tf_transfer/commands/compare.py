@@ -25,8 +25,8 @@ from tf_transfer.experiment.runner import Runner, unfinished
 from tf_transfer.report import figures, html, text
 from tf_transfer.report.verdict import weak_generalist
 from tf_transfer.training import distribution, tensorboard
-from tf_transfer.utils import processes, progress
-from tf_transfer.utils.progress import note, warn
+from tf_transfer.utils import processes, progress, terminal
+from tf_transfer.utils.progress import fact, note, warn
 
 _WITHOUT_TENSORBOARD = (
     "going on without TensorBoard; to watch the training in it: "
@@ -137,11 +137,8 @@ def _compare(
         if halve:
             found = searching.folder_of(out)
             reuse.take_results(folder, found, config.methods)
-        seeds = [
-            seed
-            for seed in range(config.seeds)
-            if unfinished(config, folder, seed)
-        ]
+        every = range(config.seeds)
+        seeds = [each for each in every if unfinished(config, folder, each)]
         if seeds or not folder.has(html.NAME):
             _check_results(config, folder, source.num_classes)
             if generalists:
@@ -212,7 +209,7 @@ def prepare(loaded: inputs.Inputs, quiet: bool) -> dict[int, TargetSplit]:
         The parts of the target by seed.
     """
     if not (quiet or tensorboard.installed()):
-        note(_WITHOUT_TENSORBOARD)
+        fact(_WITHOUT_TENSORBOARD)
     seeds = range(loaded.config.seeds)
     parts = inputs.split_target(
         loaded.config, loaded.target, seeds, loaded.unlabelled
@@ -235,7 +232,7 @@ def check_data(
     found = check.DataCheck.of(source, split.labelled, split.test)
     folder.write(check.NAME, dataclasses.asdict(found))
     for sentence in found.findings() if folder.writes and not quiet else ():
-        note(f"data: {sentence}")
+        fact(f"data: {sentence}")
 
 
 def _train_some(config: Experiment, out, arrays: dict, quiet: bool, seeds):
@@ -268,7 +265,8 @@ def _runner(
         folder.refresh()
         results = folder.results, config.methods, config.seeds
         if len(folder.results) < config.seeds * len(config.methods):
-            print(text.interim_table(*results), file=sys.stderr, flush=True)
+            width = terminal.columns(sys.stderr)
+            print(text.interim_table(*results, width), file=sys.stderr)
 
     shown = not quiet and folder.writes
     arguments = config, folder, source, target, parts, quiet

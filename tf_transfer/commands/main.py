@@ -14,11 +14,13 @@ from tf_transfer.commands.subcommands import COMMANDS
 from tf_transfer.errors import InputError, Stopped, WorkerLostError
 from tf_transfer.utils.escaping import printable
 from tf_transfer.utils.processes import silenced
-from tf_transfer.utils.progress import warn
+from tf_transfer.utils.progress import end_line, warn
+from tf_transfer.utils.terminal import filled
 
 
 def main() -> None:
     """Entry point of the `tf-transfer` command."""
+    arguments.complete()
     before = signal.signal(signal.SIGTERM, _stop)
     # Names of classes and files may not fit the terminal's encoding.
     if hasattr(sys.stdout, "reconfigure"):
@@ -103,8 +105,9 @@ def _stop(number, frame) -> None:
 
 def _print_error(sentence: str) -> None:
     """Prints a closing sentence, below the progress line of a terminal."""
-    start = "\n" if sys.stderr.isatty() else ""
-    print(f"{start}tf-transfer: {printable(sentence)}", file=sys.stderr)
+    end_line()
+    sentence = f"tf-transfer: {printable(sentence)}"
+    print(filled(sentence, sys.stderr), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from tf_transfer.experiment.records import reuse, stored_config
 from tf_transfer.experiment.records.run_data import Run
 from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.experiment.runner import Runner
-from tf_transfer.utils.progress import note
+from tf_transfer.utils.progress import fact
 
 KINDS = ("all", "halving")
 NAME = "search.json"
@@ -81,7 +81,7 @@ def narrowed(
         folder.write(NAME, [dataclasses.asdict(each) for each in rounds])
     if not runner.progress.quiet:
         for each in rounds:
-            note(str(each))
+            fact(str(each))
     return config
 
 

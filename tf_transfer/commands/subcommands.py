@@ -5,12 +5,14 @@ Imports no TensorFlow before a command runs.
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 
 from absl import flags
 
 from tf_transfer.commands import failures
 from tf_transfer.errors import InputError
+from tf_transfer.utils import terminal
 from tf_transfer.utils.escaping import printable
 from tf_transfer.utils.messages import shell_word
 from tf_transfer.utils.processes import silenced
@@ -88,7 +90,8 @@ def weights(values: flags.FlagValues, files: list[str]) -> None:
             estimate = weights.estimate_weights(
                 config, out, quiet=values.quiet, generalists=earlier
             )
-        print(estimate.verdict)
+        _print_sentences(estimate.verdict.splitlines())
+        print()
         _print_contents(out)
         earlier = earlier or out
 
@@ -141,18 +144,22 @@ def _compare(config, out: pathlib.Path, values, earlier) -> None:
             row.method: base.source_images(run.config, row.method)
             for row in rows
         }
-        print(table(rows, config.seeds, seen))
-        for sentence in (
-            *advice(run.results, config.methods),
-            *data_used(counts, config.data),
-            *expected(rows, counts.get("test"), _taught(run)),
-        ):
-            print(sentence)
+        width = terminal.columns(sys.stdout)
+        *lines, legend = table(rows, config.seeds, seen, width).splitlines()
+        print(*lines, terminal.filled(legend, sys.stdout), sep="\n", end="\n\n")
+        _print_sentences(
+            [
+                *advice(run.results, config.methods),
+                *data_used(counts, config.data),
+                *expected(rows, counts.get("test"), _taught(run)),
+            ]
+        )
+        print()
     _print_contents(out)
     page, model = out / "report.html", out / "export" / "1"
     print(
-        f"Next: open {printable(str(page))}, and try the model: tf-transfer "
-        f"predict --model={shell_word(str(model))} FILES"
+        f"\nNext: open {printable(str(page))}, and try the model:\n"
+        f"  tf-transfer predict --model={shell_word(str(model))} FILES"
     )
 
 
@@ -305,6 +312,12 @@ def _config_name(values: flags.FlagValues) -> str:
     """Returns the name of the config file."""
     name = pathlib.Path(values["config"].config_filename).stem
     return "glyphs_to_digits" if name == "config" else name
+
+
+def _print_sentences(sentences: Iterable[str]) -> None:
+    """Prints each on lines of its own, as wide as the terminal is."""
+    for sentence in sentences:
+        print(terminal.filled(sentence, sys.stdout, indent="  "))
 
 
 def _print_written(path: pathlib.Path) -> None:

@@ -23,7 +23,7 @@ from tf_transfer.data.store.decoded import DecodedImages
 from tf_transfer.data.store.indexed import IndexedImages
 from tf_transfer.errors import InputError
 from tf_transfer.utils import checks, environment
-from tf_transfer.utils.progress import note
+from tf_transfer.utils.progress import fact
 
 _MEASURED, _KNOWN = 1000, 32
 # A path may contain a plus, too.
@@ -177,7 +177,7 @@ def _sample_digest(images: DecodedImages) -> str:
 
 def _note_decoding(images: DecodedImages, name: str) -> None:
     size = np.prod(images.shape) / 2**30
-    note(
+    fact(
         f"decoding the {len(images):,} images of {name} as they are needed; "
         f"framed once they would take {size:.1f} GiB (`data.decode=once`)"
     )

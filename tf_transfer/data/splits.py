@@ -9,7 +9,7 @@ import numpy as np
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.store import indexed
 from tf_transfer.errors import InputError
-from tf_transfer.utils.progress import note
+from tf_transfer.utils.progress import fact
 
 _TEST_SEED = 20181116  # of the test part of data sets without one
 _FOLD_SEED = 20260101
@@ -68,7 +68,7 @@ def check_apart(source: ImageData, test: ImageData) -> None:
     """
     known = source.digests()
     if len(known) < len(source.labels):
-        note(
+        fact(
             "images that are decoded as they are needed are not compared with "
             "the target's test images"
         )

@@ -25,7 +25,7 @@ from tf_transfer.experiment.stages import rates
 from tf_transfer.training import distribution
 from tf_transfer.training.tensorboard import TensorBoardWriter
 from tf_transfer.utils import environment
-from tf_transfer.utils.progress import Progress, note
+from tf_transfer.utils.progress import Progress, fact
 
 _PAUSE = 0.5
 
@@ -129,7 +129,7 @@ class Runner:
         if not self.progress.quiet:
             self.progress.clear()
             for sentence in found.sentences():
-                note(sentence)
+                fact(sentence)
 
     def train_seed(self, seed: int, methods: Collection[str]) -> None:
         """Trains those of some methods that a seed has not finished."""

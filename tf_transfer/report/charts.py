@@ -10,7 +10,6 @@ from tf_transfer.experiment.records.results import Result
 from tf_transfer.experiment.records.weights_file import WeightTable
 from tf_transfer.experiment.statistics import Row, base_of
 from tf_transfer.report.text import points
-from tf_transfer.utils.escaping import printable
 
 STAGES = {
     "pretraining": "Further pre-training on the source",
@@ -21,9 +20,20 @@ STAGES = {
 }
 """Titles of stages, in the order of their charts."""
 
-_PALETTE = ("brown", "green", "blue", "red", "violet", "teal")
+MARKERS = {
+    "brown": "circle",
+    "green": "square",
+    "blue": "down",
+    "red": "up",
+    "violet": "diamond",
+    "teal": "cross",
+}
+"""By the `colour` of a series, so that no line is known by colour alone."""
+_PALETTE = tuple(MARKERS)
 _DASHES = ("dashed", "dotted")
 _POINTS = 300  # of a line, at most
+_FEWEST = 3  # points of a curve
+_MARKED = 4  # points of a line with a marker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +84,11 @@ class Series:
     colour: str = "soft"
     dash: str = ""
 
+    @property
+    def marker(self) -> str:
+        """A name in the values of `MARKERS`; empty for a `soft` line."""
+        return MARKERS.get(self.colour, "")
+
 
 @dataclasses.dataclass(frozen=True)
 class LineChart:
@@ -94,6 +109,29 @@ class LineChart:
     y_name: str
     title: str = ""
     named: bool = False
+
+    @property
+    def is_short(self) -> bool:
+        """Whether there are too few points for a curve."""
+        return all(len(each.x) < _FEWEST for each in self.series)
+
+    def marked(self, place: int) -> list[int]:
+        """Returns the points of a series that have a marker.
+
+        Each series has them elsewhere, so that equal lines stay visible.
+
+        Args:
+            place: of the series.
+        """
+        series = self.series[place]
+        if not series.marker:
+            return []
+        count = len(series.x)
+        if count <= 2 * _MARKED:
+            return list(range(count))
+        share = (place + 0.5) / len(self.series)
+        places = (np.arange(_MARKED) + share) * count / _MARKED
+        return np.minimum(places.astype(int), count - 1).tolist()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +195,8 @@ def learning_curves(
 ) -> list[LineChart]:
     """Returns the training loss of every stage, averaged over seeds.
 
-    A stage without a title in `STAGES` has its name for a title.
+    A stage without a title in `STAGES` has its name for a title. Methods that
+    share a stage have one line, with all their names.
 
     Args:
         results: of all methods and seeds.
@@ -166,7 +205,7 @@ def learning_curves(
     charts = []
     stages = {stage: stage for r in results for stage in r.history}
     for stage, title in (STAGES | stages | STAGES).items():
-        series = []
+        series: list[Series] = []
         for method in methods:
             losses = [
                 r.history[stage]["loss"]
@@ -177,12 +216,27 @@ def learning_curves(
                 mean = np.mean(losses, axis=0)
                 done = 100 * (1 + np.arange(len(mean))) / len(mean)
                 series.append(Series(method, done, mean, *look(method)))
+        series = _joined(series)
         if series:
             ends = ", ".join(f"{s.name} at {s.y[-1]:.2f}" for s in series)
             alt = f"Training loss, {title}; at the end {ends}."
             axes = "% of the stage's steps", "training loss"
             charts.append(LineChart(series, alt, *axes, title))
     return charts
+
+
+def _joined(series: Sequence[Series]) -> list[Series]:
+    """Joins the names of equal lines, which else would hide each other."""
+    joined: list[Series] = []
+    for each in series:
+        for place, other in enumerate(joined):
+            if np.array_equal(each.y, other.y, equal_nan=True):
+                name = f"{other.name}, {each.name}"
+                joined[place] = dataclasses.replace(other, name=name)
+                break
+        else:
+            joined.append(each)
+    return joined
 
 
 def bars(
@@ -222,9 +276,3 @@ def sorted_weights(table: WeightTable) -> LineChart:
     )
     axes = "source classes by rank", "weight"
     return LineChart(series, alt, *axes, named=True)
-
-
-def shortened(name: str, most: int) -> str:
-    """Returns a name on one line, or its beginning and an ellipsis."""
-    name = printable(name)
-    return name if len(name) <= most else name[: most - 1] + "\u2026"

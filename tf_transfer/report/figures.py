@@ -1,17 +1,19 @@
 """Figures of a run as PNG files: weights, images, gains and curves."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from tf_transfer.data.image_data import ImageData
+from tf_transfer.experiment import statistics
 from tf_transfer.experiment.methods import METHODS
 from tf_transfer.experiment.records.results import Result
 from tf_transfer.experiment.records.weights_file import WeightTable
 from tf_transfer.experiment.statistics import Row
 from tf_transfer.report import charts, fonts
-from tf_transfer.report.charts import DotChart, LineChart, shortened
+from tf_transfer.report.charts import DotChart, LineChart, Series
+from tf_transfer.report.names import columns, wrapped
 from tf_transfer.utils.storage.folders import Folder
 
 COLOURS = {
@@ -25,8 +27,19 @@ COLOURS = {
 }
 """By the `colour` of a series."""
 _DASHES = {"": "-", "dashed": "--", "dotted": ":"}
+_MARKERS = {
+    "": "",
+    "circle": "o",
+    "square": "s",
+    "down": "v",
+    "up": "^",
+    "diamond": "D",
+    "cross": "x",
+}
 _LISTED = 12
-_LONGEST_NAME = 30
+_COLUMNS = 8  # of images
+_LONGEST_LINE, _MOST_LINES = 30, 3  # of a name
+_LETTER, _LINE = 0.07, 0.14  # inches of a name
 
 
 def write_weights(
@@ -90,7 +103,10 @@ def plot_weights(
         title += f", {large} largest and {small} smallest of {len(ranked)}"
     bars = charts.bars(table, classes, column)
     height = np.array([bar.weight for bar in bars])
-    figure = new_figure(max(6, 0.22 * len(bars)), 3.6)
+    names, wide, high = _names([bar.name for bar in bars])
+    turned = wide > 2
+    across = max(0.22, high * _LINE if turned else 0)
+    figure = new_figure(max(6, across * len(bars)), 3 + turned * wide * _LETTER)
     axes = figure.add_subplot()
     if cut:
         text = f"{len(ranked) - len(bars)} classes between"
@@ -103,10 +119,9 @@ def plot_weights(
         errors = height - low, high - height
         axes.errorbar(place, height, errors, fmt="none", ecolor="#222", lw=0.8)
     axes.axhline(1, color="#999", lw=0.8, ls="--")
-    names = [shortened(bar.name, _LONGEST_NAME) for bar in bars]
     # A dollar sign in a class name does not start a formula.
     axes.set_xticks(place, names, fontsize=8, parse_math=False)
-    if max(len(bar.name) for bar in bars) > 2:
+    if turned:
         axes.tick_params(axis="x", rotation=90)
     axes.set_ylabel("importance weight")
     kind = f"Learned ({method.upper()})" if method else "Importance"
@@ -122,42 +137,61 @@ def plot_side_by_side(
 ) -> None:
     """Draws target images beside the source's top and bottom classes."""
     listed = np.unique(target.labels)[:_LISTED]
-    panels = [("target", target, {c: target.class_names[c] for c in listed})]
+    names, weights = [target.class_names[c] for c in listed], [""] * len(listed)
+    panels = [("target", target, listed)]
     for title, classes in (
         ("source, largest weights", table.top(_LISTED)),
         ("source, smallest weights", table.bottom(_LISTED)),
     ):
-        names = {
-            c: f"{bar.name}  {bar.weight:.1f}"
-            for c, bar in zip(classes, charts.bars(table, classes), strict=True)
-        }
-        panels += [(title, source, names)] if names else []
-    figure = new_figure(3.7 * len(panels), 4.6)
-    for axes, (title, images, names) in zip(
+        shown = charts.bars(table, classes)
+        names += [bar.name for bar in shown]
+        weights += [f"  {bar.weight:.1f}" for bar in shown]
+        panels += [(title, source, classes)] if len(classes) else []
+    labels, wide, high = _names(names, weights)
+    rows = max(len(classes) for *_, classes in panels)
+    row = max(0.3, high * _LINE + 0.06)
+    figure = new_figure(
+        (_COLUMNS * row + wide * _LETTER + 0.3) * len(panels), rows * row + 0.7
+    )
+    for axes, (title, images, classes) in zip(
         figure.subplots(1, len(panels)), panels, strict=True
     ):
-        axes.imshow(_sheet(images, [*names]), cmap="gray", vmin=0, vmax=255)
+        axes.imshow(_sheet(images, classes), cmap="gray", vmin=0, vmax=255)
         axes.set_title(title)
         height = len(images.images[0])
-        labels = [shortened(name, _LONGEST_NAME) for name in names.values()]
-        middles = height * (np.arange(len(labels)) + 0.5) - 0.5
-        axes.set_yticks(middles, labels, fontsize=8, parse_math=False)
+        middles = height * (np.arange(len(classes)) + 0.5) - 0.5
+        own, labels = labels[: len(classes)], labels[len(classes) :]
+        axes.set_yticks(middles, own, fontsize=8, parse_math=False)
         axes.set_xticks([])
         axes.tick_params(length=0)
         axes.set_anchor("N")
     fonts.save(figure, path)
 
 
-def _sheet(
-    data: ImageData, classes: Sequence[int], columns: int = 8
-) -> np.ndarray:
-    """Tiles images: a class per row, `columns` images of each."""
+def _names(
+    names: Sequence[str], weights: Sequence[str] = ()
+) -> tuple[list[str], int, int]:
+    """Breaks names into lines, with weights after them if there are any.
+
+    Returns:
+        The names, the columns of the longest line, and the most lines.
+    """
+    broken = [wrapped(name, _LONGEST_LINE, _MOST_LINES) for name in names]
+    for lines, weight in zip(broken, weights, strict=False):
+        lines[-1] += weight
+    wide = max((columns(line) for each in broken for line in each), default=0)
+    most = max(map(len, broken), default=0)
+    return ["\n".join(lines) for lines in broken], wide, most
+
+
+def _sheet(data: ImageData, classes: Sequence[int]) -> np.ndarray:
+    """Tiles images: a class per row, `_COLUMNS` images of each."""
     blank = np.zeros_like(data.images[0])
     rows = []
     for class_id in classes:
-        places = np.flatnonzero(data.labels == class_id)[:columns]
+        places = np.flatnonzero(data.labels == class_id)[:_COLUMNS]
         examples = data.images[places]
-        tiles = [*examples] + [blank] * (columns - len(examples))
+        tiles = [*examples] + [blank] * (_COLUMNS - len(examples))
         rows.append(np.concatenate(tiles, axis=1))
     sheet = np.concatenate(rows, axis=0)
     return sheet[..., 0] if sheet.shape[-1] == 1 else sheet
@@ -181,10 +215,11 @@ def write_gains(
     for axes, (title, rows) in zip(panels, experiments, strict=False):
         _dots(axes, charts.gains([row for row in rows if _has_place(row)]))
         axes.set_title(title, fontsize=9, parse_math=False)
-        axes.set_xlabel("points over the baseline", fontsize=8)
+        base = statistics.base_of(rows) or "the baseline"
+        axes.set_xlabel(f"points over {base}", fontsize=8)
     figure.suptitle(
         "Mean gains and their 95 % intervals;\n"
-        "red: the choice, if not the baseline",
+        "red diamond: the choice, if not the baseline",
         fontsize=9,
     )
     fonts.save(figure, path)
@@ -202,10 +237,11 @@ def _dots(axes, chart: DotChart) -> None:
             dot.mean,
             place,
             xerr=np.nan_to_num(dot.half, posinf=0),
-            fmt="o",
+            fmt="D" if dot.chosen else "o",
             color=COLOURS["red" if dot.chosen else "blue"],
         )
-    axes.set_yticks(range(len(dots)), [dot.name for dot in dots], fontsize=8)
+    names, *_ = _names([dot.name for dot in dots])
+    axes.set_yticks(range(len(dots)), names, fontsize=8)
     axes.axvline(0, color="#999", lw=0.8)
 
 
@@ -220,41 +256,39 @@ def write_curves(folder: Folder, results: Sequence[Result]) -> None:
     drawn = charts.learning_curves(results, methods)
     if not drawn:
         return
-    # Methods share stages: thinner lines leave those below them visible.
-    widths = np.linspace(5, 1, len(methods), endpoint=False)
-    styles = {
-        method: _style(*charts.look(method)) | {"lw": width}
-        for method, width in zip(methods, widths, strict=True)
-    }
-    figure = new_figure(max(6, 4.5 * len(drawn)), 3.6)
+    figure = new_figure(max(6, 4.5 * len(drawn)), 4.4)
     panels = figure.subplots(1, len(drawn), squeeze=False)[0]
     for axes, chart in zip(panels, drawn, strict=True):
-        _lines(axes, chart, styles)
-    _legend(figure, styles)
+        _lines(axes, chart)
     with folder.replacing("learning_curves.png") as partial:
         fonts.save(figure, partial)
 
 
-def _style(colour: str, dash: str) -> dict[str, str | float]:
-    return {"color": COLOURS[colour], "ls": _DASHES[dash], "alpha": 0.6}
-
-
-def _lines(axes, chart: LineChart, styles: Mapping[str, dict]) -> None:
-    for series in chart.series:
-        axes.plot(series.x, series.y, **styles[series.name])
-    axes.set_title(chart.title)
+def _lines(axes, chart: LineChart) -> None:
+    for place, series in enumerate(chart.series):
+        axes.plot(series.x, series.y, **_style(series, chart.marked(place)))
+    axes.set_title(chart.title, fontsize=10)
     axes.set_xlabel(chart.x_name)
-    axes.set_ylabel(chart.y_name)
-
-
-def _legend(figure, styles: Mapping[str, dict]) -> None:
-    from matplotlib.lines import Line2D
-
-    figure.legend(
-        [Line2D([], [], **style) for style in styles.values()],
-        [*styles],
-        loc="outside right upper",
+    axes.set_ylabel(f"{chart.y_name}, mean over seeds")
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.2),
+        ncols=min(2, len(chart.series)),
         fontsize=8,
-        title="mean over seeds;\nthin lines lie on wide",
-        title_fontsize=8,
+        handlelength=4,
+        frameon=False,
     )
+
+
+def _style(series: Series, marked: Sequence[int]) -> dict[str, object]:
+    """Returns the look of a line, which is not its colour alone."""
+    names, *_ = _names([series.name])
+    return {
+        "color": COLOURS[series.colour],
+        "ls": _DASHES[series.dash],
+        "marker": _MARKERS[series.marker],
+        "markevery": list(marked),
+        "ms": 5,
+        "lw": 1.4,
+        "label": names[0],
+    }

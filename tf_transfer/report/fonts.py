@@ -33,7 +33,7 @@ def save(figure, path: str | os.PathLike | pathlib.Path, dpi: int = 120):
     """
     from matplotlib.text import Text
 
-    missing = False
+    missing = _replace_in_ticks(figure)
     for text in figure.findobj(Text):
         drawn = drawable(text.get_text())
         if drawn != text.get_text():
@@ -46,6 +46,26 @@ def save(figure, path: str | os.PathLike | pathlib.Path, dpi: int = 120):
     figure.savefig(path, dpi=dpi)
 
 
+def _replace_in_ticks(figure) -> bool:
+    """Makes the names at ticks drawable; says whether any was not.
+
+    An axis writes the texts of its ticks anew whenever it is drawn.
+    """
+    from matplotlib.ticker import FixedLocator
+
+    missing = False
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if not isinstance(axis.get_major_locator(), FixedLocator):
+                continue
+            names = [label.get_text() for label in axis.get_ticklabels()]
+            drawn = [drawable(name) for name in names]
+            if drawn != names:
+                axis.set_ticklabels(drawn)
+                missing = True
+    return missing
+
+
 def drawable(text: str) -> str:
     r"""Returns a text with question marks for what no font has.
 
@@ -55,7 +75,7 @@ def drawable(text: str) -> str:
     if text.isascii():
         return text
     known = frozenset().union(*_fonts().values())
-    return "".join(c if ord(c) in known or c == "\\n" else "?" for c in text)
+    return "".join(c if ord(c) in known or c == "\n" else "?" for c in text)
 
 
 @functools.cache

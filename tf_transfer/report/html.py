@@ -19,6 +19,7 @@ from tf_transfer.experiment.statistics import Row
 from tf_transfer.report import charts, mistakes_section, svg, weights_section
 from tf_transfer.report.markdown import stems
 from tf_transfer.report.text import advice, labels_used, points
+from tf_transfer.report.verdict import doubts
 from tf_transfer.utils import progress
 from tf_transfer.utils.escaping import printable
 
@@ -90,6 +91,7 @@ def _page(
     first = statistics.first_seed(results, chosen.method)
     split = target and loaded_data.split(run, target, first.seed)
     table, further = run.weight_table, config.pretraining
+    before = _forecast(run)
     images, passes = further.steps * further.batch_size, None
     if run.data.counts.get("source") and config.datl.apply != "attach":
         passes = images / run.data.counts["source"]
@@ -99,7 +101,8 @@ def _page(
         title=f"{stems(run.data.source)} \u2192 {stems(run.data.target)}",
         setting=_setting(config, results),
         verdict=_verdict(results, methods, chosen),
-        forecast=_forecast(run),
+        forecast=before.sentences() if before else [],
+        doubts=doubts(before, len(table.ranking())) if before and table else [],
         rows=[_cells(row, run.config) for row in rows],
         seeds=config.seeds,
         gains=_gains(rows),
@@ -117,7 +120,6 @@ def _page(
         ),
         curves=_curves(results, methods),
         data=_data(run),
-        legend=[(method, *charts.look(method)) for method in methods],
         settings=list(
             _flat(
                 dataclasses.asdict(config) | {"fingerprints": run.fingerprints}
@@ -148,13 +150,13 @@ def _finalize(value: Any) -> Any:
     return printable(value) if is_text else value
 
 
-def _forecast(run: FinishedRun) -> list[str]:
-    """Returns what the forecast said before the training, if there was one."""
+def _forecast(run: FinishedRun) -> forecast.Forecast | None:
+    """Returns the forecast from before the training, if there was one."""
     content = run.files.read_json(forecast.NAME, dict, forecast.MOST)
     if content is None:
-        return []
+        return None
     path = run.path / forecast.NAME
-    return forecast.Forecast.from_json(content, path).sentences()
+    return forecast.Forecast.from_json(content, path)
 
 
 def _setting(config: Experiment, results: Sequence[Result]) -> str:
@@ -225,12 +227,23 @@ def _gains(rows: Sequence[Row]) -> str | None:
 
 def _curves(
     results: Sequence[Result], methods: Sequence[str]
-) -> list[dict[str, str]]:
-    """Draws the training loss of every stage."""
-    return [
-        {"title": chart.title, "chart": svg.lines(chart)}
-        for chart in charts.learning_curves(results, methods)
-    ]
+) -> list[dict[str, Any]]:
+    """Draws the training loss of every stage; lists it if there is little."""
+    panels = []
+    for chart in charts.learning_curves(results, methods):
+        panel: dict[str, Any] = {"title": chart.title}
+        if chart.is_short:
+            longest = max((series.x for series in chart.series), key=len)
+            panel["head"] = [f"{share:.0f}\u00a0%" for share in longest]
+            panel["rows"] = [
+                (series.name, [f"{loss:.3f}" for loss in series.y])
+                for series in chart.series
+            ]
+        else:
+            panel["chart"] = svg.lines(chart)
+            panel["legend"] = [(s.name, svg.key(s)) for s in chart.series]
+        panels.append(panel)
+    return panels
 
 
 def _flat(

@@ -9,10 +9,12 @@ import numpy as np
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.experiment.records.results import Predictions
 from tf_transfer.report import svg
+from tf_transfer.report.names import columns
 
 _LARGEST_MATRIX = 25
 _CONFUSIONS = 10
 _WORST = 18
+_LONGEST_UPRIGHT, _LONGEST_NAME = 2, 14  # above a column of the matrix
 
 
 def frequent(
@@ -48,7 +50,7 @@ def section(
 
     label, predicted = predictions.label, predictions.predicted
     of_class = np.bincount(label, minlength=len(names))
-    matrix = None
+    matrix, longest = None, max(map(columns, names))
     if len(names) <= _LARGEST_MATRIX:
         places = np.arange(len(names))
         counts = confusion_matrix(label, predicted, labels=places)
@@ -59,6 +61,8 @@ def section(
         ]
     return {
         "matrix": matrix,
+        "numbered": longest > _LONGEST_NAME,
+        "turned": longest > _LONGEST_UPRIGHT,
         "names": names,
         "confusions": [
             {

@@ -6,17 +6,30 @@ Every chart has a text alternative.
 """
 
 import base64
+import dataclasses
 import io
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
 import numpy as np
 
-from tf_transfer.report.charts import DotChart, LineChart, Series, shortened
+from tf_transfer.report.charts import DotChart, LineChart, Series
+from tf_transfer.report.names import columns, wrapped
 
 _WIDTH = 360
+_TOP, _BOTTOM = 26, 196  # of a chart of lines
 _LINE = 16  # of text, in pixels
-_LONGEST_NAME = 15
+_LETTER = 7.5  # of text, in pixels, bold
+_LONGEST_NAME = 15  # beside a line
+_LONGEST_LABEL = 22  # beside a dot
+_LONGEST_LINE = 44  # below a chart
+_SHAPES = {
+    "square": "M-3.2,-3.2H3.2V3.2H-3.2Z",
+    "down": "M-4.2,-3.2H4.2L0,4.2Z",
+    "up": "M-4.2,3.2H4.2L0,-4.2Z",
+    "diamond": "M0,-4.8L4.8,0L0,4.8L-4.8,0Z",
+    "cross": "M-3.5,-3.5L3.5,3.5M-3.5,3.5L3.5,-3.5",
+}
 
 
 def dots(chart: DotChart) -> str:
@@ -31,7 +44,11 @@ def dots(chart: DotChart) -> str:
     >>> dots(DotChart([Dot("datl", 2.0, 1.0)], "datl gains 2", "points"))[:24]
     '<svg role="img" viewBox='
     """
-    left, right, top, row_height = 130, 14, 8, 26
+    right, top = 14, 8
+    names = [wrapped(dot.name, _LONGEST_LABEL) for dot in chart.dots]
+    longest = max(columns(line) for lines in names for line in lines)
+    left = max(60, 16 + _LETTER * longest)
+    row_height = 10 + _LINE * max(map(len, names))
     halves = [np.nan_to_num(dot.half, posinf=0) for dot in chart.dots]
     ends = [0.0]
     for dot, half in zip(chart.dots, halves, strict=True):
@@ -56,16 +73,20 @@ def dots(chart: DotChart) -> str:
         group = _add(svg, "g", class_=kind)
         title = f"{dot.name}: {dot.mean:+.1f} {chart.unit}"
         _add(group, "title").text = title
-        _text(group, left - 10, y + 4, dot.name, "end", "")
+        above = _LINE / 2 * (len(names[i]) - 1)
+        for k, line in enumerate(names[i]):
+            _text(group, left - 10, y + 4 - above + k * _LINE, line, "end", "")
         ends = place(dot.mean - half), place(dot.mean + half)
         _line(group, ends[0], y, ends[1], y, "reach")
-        radius = 5.5 if dot.chosen else 4
-        _add(group, "circle", cx=place(dot.mean), cy=y, r=radius)
+        _mark(group, "diamond" if dot.chosen else "circle", place(dot.mean), y)
     return _as_text(svg)
 
 
 def lines(chart: LineChart) -> str:
     """Returns a chart of lines as an SVG element.
+
+    Where a name is too long to stand beside its line, the lines have numbers,
+    and the names are listed below.
 
     Args:
         chart: what to draw.
@@ -76,57 +97,128 @@ def lines(chart: LineChart) -> str:
     >>> lines(LineChart([series], "datl rises", "step", "weight"))[:24]
     '<svg role="img" viewBox='
     """
-    left, right, top, bottom = 40, 112 if chart.named else 12, 26, 196
-    all_x = np.concatenate([np.asarray(s.x, float) for s in chart.series])
-    all_y = np.concatenate([np.asarray(s.y, float) for s in chart.series])
-    all_y = all_y[np.isfinite(all_y)]
-    if not all_y.size:
-        all_y = np.zeros(1)
-    ticks = _ticks(all_y.min(), all_y.max())
-    first, last = all_x.min(), max(all_x.max(), all_x.min() + 1e-9)
-    svg = _svg(bottom + 40, chart.alt)
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        across = (x - first) / (last - first)
-        up = (y - ticks[0]) / (ticks[-1] - ticks[0])
-        return (
-            left + across * (_WIDTH - left - right),
-            bottom - up * (bottom - top),
-        )
-
-    for tick in ticks:
-        y = place(first, tick)[1]
-        _line(svg, left, y, _WIDTH - right, y, "rule")
-        _text(svg, left - 6, y + 4, f"{tick:g}", "end", "soft")
-    for x, anchor in ((first, "start"), (last, "end")):
-        _text(svg, place(x, 0)[0], bottom + _LINE, f"{x:g}", anchor, "soft")
-    _text(svg, 0, 12, chart.y_name, "start", "soft")
-    _text(svg, _WIDTH - right, bottom + 34, chart.x_name, "end", "soft")
-    for each in chart.series:
-        points = zip(each.x, each.y, strict=True)
-        _curve(svg, each, [place(x, y) for x, y in points if np.isfinite(y)])
-    if chart.named:
-        named = [s for s in chart.series if s.colour != "soft"]
-        ends = [place(s.x[-1], s.y[-1]) for s in named]
-        _name_ends(svg, named, ends, bottom)
+    named = [s for s in chart.series if chart.named and s.colour != "soft"]
+    keys = [s.name for s in named]
+    if any(columns(name) > _LONGEST_NAME for name in keys):
+        keys = [str(place) for place in range(1, len(named) + 1)]
+    below = [
+        (each, "" if k else key, line)
+        for each, key in zip(named, keys, strict=True)
+        for k, line in enumerate(wrapped(each.name, _LONGEST_LINE))
+        if key != each.name
+    ]
+    room = max(12, 28 + _LETTER * max(map(columns, keys), default=-3))
+    frame = _frame(chart.series, _WIDTH - room)
+    svg = _svg(_BOTTOM + 40 + _LINE * len(below), chart.alt)
+    _axes(svg, frame, chart)
+    for i, each in enumerate(chart.series):
+        points = [
+            frame.place(x, y) for x, y in zip(each.x, each.y, strict=True)
+        ]
+        _curve(svg, each, points, chart.marked(i))
+    ends = [frame.place(s.x[-1], s.y[-1]) for s in named]
+    _name_ends(svg, named, keys, ends)
+    for k, (each, number, line) in enumerate(below):
+        y, kind = _BOTTOM + 40 + _LINE * (k + 0.5), f"series-{each.colour}"
+        for x, text in ((0, number), (20, line)):
+            if text:  # apart, as a name may be written from the right
+                _text(svg, x, y, text, "start", kind)
     return _as_text(svg)
 
 
-def _curve(svg, each: Series, points: Sequence[tuple[float, float]]) -> None:
-    """Draws one line through points in pixels; a single one as a dot."""
+@dataclasses.dataclass(frozen=True)
+class _Frame:
+    """The place of values in pixels: ends of x, ticks of y, both sides."""
+
+    first: float
+    last: float
+    ticks: np.ndarray
+    left: float
+    right: float
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        across = (x - self.first) / (self.last - self.first)
+        up = (y - self.ticks[0]) / (self.ticks[-1] - self.ticks[0])
+        return (
+            self.left + across * (self.right - self.left),
+            _BOTTOM - up * (_BOTTOM - _TOP),
+        )
+
+
+def _frame(series: Sequence[Series], right: float) -> _Frame:
+    """Returns a frame that holds all lines."""
+    x = np.concatenate([np.asarray(s.x, float) for s in series])
+    y = np.concatenate([np.asarray(s.y, float) for s in series])
+    y = y[np.isfinite(y)] if np.isfinite(y).any() else np.zeros(1)
+    last = max(x.max(), x.min() + 1e-9)
+    ticks = _ticks(y.min(), y.max())
+    left = max(40, 10 + _LETTER * max(len(f"{tick:g}") for tick in ticks))
+    return _Frame(x.min(), last, ticks, left, right)
+
+
+def _axes(svg, frame: _Frame, chart: LineChart) -> None:
+    """Draws the rules of a chart of lines, and writes the names of its axes."""
+    for tick in frame.ticks:
+        y = frame.place(frame.first, tick)[1]
+        _line(svg, frame.left, y, frame.right, y, "rule")
+        _text(svg, frame.left - 6, y + 4, f"{tick:g}", "end", "soft")
+    for x, anchor in ((frame.first, "start"), (frame.last, "end")):
+        place = frame.place(x, 0)[0]
+        _text(svg, place, _BOTTOM + _LINE, f"{x:g}", anchor, "soft")
+    _text(svg, 0, 12, chart.y_name, "start", "soft")
+    _text(svg, frame.right, _BOTTOM + 34, chart.x_name, "end", "soft")
+
+
+def key(series: Series) -> str:
+    """Returns a short piece of a line with its marker, for a legend.
+
+    Example:
+
+    >>> key(Series("datl", [0, 1], [0.5, 2.0]))[:32]
+    '<svg viewBox="0 0 34 12" aria-hid'
+    """
+    svg = ElementTree.Element("svg", {"viewBox": "0 0 34 12"})
+    svg.set("aria-hidden", "true")
+    _curve(svg, series, [(1, 6), (17, 6), (33, 6)], [1])
+    return _as_text(svg)
+
+
+def _curve(
+    svg,
+    each: Series,
+    points: Sequence[tuple[float, float]],
+    marked: Sequence[int],
+) -> None:
+    """Draws one line through points in pixels, and markers on some of them.
+
+    Points of no finite height are left out; a single point is a dot.
+    """
     group = _add(svg, "g", class_=f"series-{each.colour} {each.dash}")
     _add(group, "title").text = each.name
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    finite = [point for point in points if np.isfinite(point[1])]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in finite)
     _add(group, "polyline", points=path)
-    if len(points) == 1:
-        _add(group, "circle", cx=points[0][0], cy=points[0][1], r=3)
+    for x, y in (points[i] for i in marked):
+        if np.isfinite(y):
+            _mark(group, each.marker, x, y)
+    if len(finite) == 1 and not marked:
+        _mark(group, "circle", *finite[0])
+
+
+def _mark(parent, kind: str, x: float, y: float) -> None:
+    """Draws a marker: a circle, or one of `_SHAPES`."""
+    if kind == "circle":
+        _add(parent, "circle", cx=x, cy=y, r=4)
+        return
+    place = f"translate({x:.1f},{y:.1f})"
+    _add(parent, "path", d=_SHAPES[kind], transform=place, class_=kind)
 
 
 def _name_ends(
     svg,
     series: Sequence[Series],
+    names: Sequence[str],
     ends: Sequence[tuple[float, float]],
-    bottom: float,
 ) -> None:
     """Writes names beside the ends of lines, kept apart from each other."""
     order = sorted(range(len(series)), key=lambda i: ends[i][1])
@@ -134,14 +226,13 @@ def _name_ends(
     for i in order:
         least = heights[-1] + _LINE if heights else -np.inf
         heights.append(max(ends[i][1] + 4, least))
-    most = bottom + 4
+    most = _BOTTOM + 4
     for k in reversed(range(len(heights))):
         heights[k] = min(heights[k], most)
         most = heights[k] - _LINE
     for i, y in zip(order, heights, strict=True):
-        name = shortened(series[i].name, _LONGEST_NAME)
         kind = f"series-{series[i].colour}"
-        _text(svg, ends[i][0] + 6, y, name, "start", kind)
+        _text(svg, ends[i][0] + 8, y, names[i], "start", kind)
 
 
 def picture(images: np.ndarray, most: int = 56) -> str:

@@ -21,6 +21,7 @@ from tf_transfer.experiment.statistics import (
 )
 
 _FEW_TESTED = 200
+_WIDTHS = {"target accuracy %": 20, "gain": 15, "seen": 11, "min": 7}
 
 
 def labels_used(data: Data) -> str:
@@ -98,35 +99,43 @@ def expected(
 
 
 def table(
-    rows: Sequence[Row], seeds: int, seen: Mapping[str, int] | None = None
+    rows: Sequence[Row],
+    seeds: int,
+    seen: Mapping[str, int] | None = None,
+    width: int | None = None,
 ) -> str:
     """Formats the closing table as text, with accuracies in per cent.
+
+    A sentence that explains it follows on a line of its own.
 
     Args:
         rows: of the table.
         seeds: how many the run has.
         seen: by method, how many source images its model has seen.
+        width: of the terminal, in columns; a table that is wider leaves out
+            `seen`, then `min`.
     """
-    seed = "seed" if seeds == 1 else "seeds"
-    return f"{_lines(rows, seen)}\n" + (
-        f"{seeds} {seed}; +- is a 95 % interval over seeds{_gain_of(rows)}; "
-        "min is minutes per\nseed, without the generalist that all but scratch "
-        "share; chosen by the\nvalidation images."
-        + "\nseen: source images, the generalist's included"
-        * bool(seen)
-    )
-
-
-def _gain_of(rows: Sequence[Row]) -> str:
-    """Says what the gains in a table are."""
-    base = base_of(rows)
-    if not base:
-        return ""
-    return f"; gain is the paired\ndifference to {base} in points"
+    lines, columns = _lines(rows, seen, width)
+    base, seed = base_of(rows), "seed" if seeds == 1 else "seeds"
+    parts = [f"{seeds} {seed}; +- is a 95 % interval over seeds"]
+    if base:
+        parts.append(f"gain is the paired difference to {base} in points")
+    if "seen" in columns:
+        parts.append("seen counts source images, the generalist's included")
+    if "min" in columns:
+        parts.append(
+            "min is minutes per seed, without the generalist that all but "
+            "scratch share"
+        )
+    parts.append("chosen by the validation images")
+    return f"{lines}\n{'; '.join(parts)}."
 
 
 def interim_table(
-    results: Sequence[Result], methods: Sequence[str], seeds: int
+    results: Sequence[Result],
+    methods: Sequence[str],
+    seeds: int,
+    width: int | None = None,
 ) -> str:
     """Formats what the closing table would be by the results so far.
 
@@ -134,33 +143,50 @@ def interim_table(
         results: of at least one method.
         methods: all methods of the run.
         seeds: how many the run has.
+        width: of the terminal, in columns.
     """
     begun = {r.method for r in results}
     rows = summary(results, [name for name in methods if name in begun])
     # A choice would need all of them.
     rows = [dataclasses.replace(row, chosen=False) for row in rows]
     done = len(results), seeds * len(methods)
-    return f"{done[0]} of {done[1]} trainings\n{_lines(rows)}"
+    lines, _ = _lines(rows, width=width)
+    return f"{done[0]} of {done[1]} trainings\n{lines}"
 
 
-def _lines(rows: Sequence[Row], seen: Mapping[str, int] | None = None) -> str:
-    """Formats a heading and a line for each method."""
-    heading = f"{'seen':>11}" if seen else ""
-    lines = [
-        f"{'method':<17}{'target accuracy %':>19}{'gain':>15}"
-        f"{heading}{'min':>7}"
-    ]
-    for row in rows:
-        over_base = "-"
-        if row.gain:
-            over_base = points(row.gain.mean, row.gain.interval, sign=True)
-        images = f"{seen[row.method]:>11,}" if seen else ""
-        lines.append(
-            f"{row.method:<17}{points(row.accuracy, row.interval):>19}"
-            f"{over_base:>15}{images}{row.minutes:>7.2f}"
-            f"{'  chosen' * row.chosen}"
-        )
-    return "\n".join(lines)
+def _lines(
+    rows: Sequence[Row],
+    seen: Mapping[str, int] | None = None,
+    width: int | None = None,
+) -> tuple[str, list[str]]:
+    """Formats a heading and a line for each method.
+
+    Returns:
+        The lines, and the names of the columns after the method's.
+    """
+    cells = {
+        "target accuracy %": [points(r.accuracy, r.interval) for r in rows],
+        "gain": [
+            points(r.gain.mean, r.gain.interval, sign=True) if r.gain else "-"
+            for r in rows
+        ],
+        "seen": [f"{seen[r.method]:,}" for r in rows] if seen else [],
+        "min": [f"{r.minutes:.2f}" for r in rows],
+    }
+    cells = {name: column for name, column in cells.items() if column}
+    first = max([len("finetune_related"), *(len(r.method) for r in rows)])
+    beside = first + len("  chosen") * any(r.chosen for r in rows)
+    for name in ("", "seen", "min"):
+        cells.pop(name, None)
+        whole = beside + sum(_WIDTHS[each] for each in cells)
+        if width is None or whole < width:
+            break
+    lines = ["method".ljust(first)]
+    lines[0] += "".join(f"{name:>{_WIDTHS[name]}}" for name in cells)
+    for i, row in enumerate(rows):
+        line = "".join(f"{cells[n][i]:>{_WIDTHS[n]}}" for n in cells)
+        lines.append(f"{row.method:<{first}}{line}{'  chosen' * row.chosen}")
+    return "\n".join(lines), [*cells]
 
 
 def advice(results: Sequence[Result], methods: Sequence[str]) -> list[str]:

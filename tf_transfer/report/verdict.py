@@ -64,6 +64,26 @@ def _closing(
     ]
 
 
+def doubts(forecast: Forecast, classes: int) -> list[str]:
+    """Returns why the order of the source classes may mean little.
+
+    Args:
+        forecast: with what the generalist has learned.
+        classes: of the source.
+    """
+    sentences = []
+    if not forecast.sees_target:
+        sentences.append(
+            "The order of the classes may be no better than chance. The "
+            "generalist's features hardly tell the target's classes apart: "
+            f"{forecast.neighbours:.0%} of the labelled target images have "
+            "their class by the nearest neighbours "
+            f"({forecast.chance:.0%} by chance)."
+        )
+    weak = weak_generalist(forecast.source_accuracy, classes)
+    return [*sentences, weak] if weak else sentences
+
+
 def weak_generalist(accuracy: float, classes: int) -> str | None:
     """Returns a warning if the generalist is hardly better than chance.
 

@@ -1,4 +1,9 @@
-"""Progress and warnings on standard error."""
+"""Progress and warnings on standard error.
+
+Lines of work begin with the share that is done, `[ 25%]`; facts with `[note]`,
+and warnings with `Warning:`. A terminal shows progress on one line, which is
+updated in place, and breaks the others between words.
+"""
 
 import contextlib
 import dataclasses
@@ -7,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+from tf_transfer.utils import terminal
 from tf_transfer.utils.escaping import printable
 
 _PAUSE = 10.0  # seconds without a line
@@ -14,12 +20,16 @@ _PAUSE = 10.0  # seconds without a line
 
 @dataclasses.dataclass
 class _Last:
-    """The last line of progress, when it was new, and when it was printed."""
+    """The last line of progress, when it was new, and when it was printed.
+
+    `open` says whether the terminal's cursor is still in it.
+    """
 
     line: str = ""
     since: float = 0.0
     printed: float = 0.0
     in_place: bool = False
+    open: bool = False
 
 
 _last = _Last()
@@ -72,9 +82,39 @@ def _say(line: str, in_place: bool = False) -> None:
 
 def _print_line(line: str, in_place: bool) -> None:
     if in_place:
-        print(f"\r{line:<70}", end="", file=sys.stderr, flush=True)
+        room = _room()
+        line = line if len(line) <= room else line[: room - 1] + "\u2026"
+        print(f"\r{line:<{room}}", end="", file=sys.stderr, flush=True)
+        _last.open = True
     else:
-        print(line, file=sys.stderr, flush=True)
+        _print(line)
+
+
+def _room() -> int:
+    """Returns how many letters do not move a terminal to its next line."""
+    return (terminal.columns(sys.stderr) or 80) - 1
+
+
+def _print(text: str) -> None:
+    """Prints lines in place of one that is updated."""
+    clear()
+    text = terminal.filled(text, sys.stderr, indent=" " * 7)
+    print(text, file=sys.stderr, flush=True)
+    _last.printed = time.monotonic()
+
+
+def clear() -> None:
+    """Removes the line that is updated in place, if there is one."""
+    if _last.open:
+        print(f"\r{'':<{_room()}}\r", end="", file=sys.stderr, flush=True)
+        _last.open = False
+
+
+def end_line() -> None:
+    """Leaves the line that is updated in place, if there is one."""
+    if _last.open:
+        print(file=sys.stderr, flush=True)
+        _last.open = False
 
 
 class Progress:
@@ -110,13 +150,13 @@ class Progress:
 
     def clear(self) -> None:
         """Makes room for other lines."""
-        if self.in_place and not self.quiet:
-            print(f"\r{'':<70}\r", end="", file=sys.stderr, flush=True)
+        if not self.quiet:
+            clear()
 
     def close(self) -> None:
         """Ends the line."""
-        if self.in_place and not self.quiet and self.planned:
-            print(file=sys.stderr)
+        if not self.quiet:
+            end_line()
 
     def _print(self) -> None:
         if self.quiet:
@@ -145,6 +185,11 @@ def note(activity: str, share: float = 0.0) -> None:
     _say(f"[{share:4.0%}] {printable(activity)}")
 
 
+def fact(sentence: str) -> None:
+    """Prints what has been found out or chosen, which is no activity."""
+    _print(f"[note] {printable(sentence)}")
+
+
 def warn(sentence: str) -> None:
     """Prints a warning."""
-    print(f"Warning: {printable(sentence)}", file=sys.stderr, flush=True)
+    _print(f"Warning: {printable(sentence)}")

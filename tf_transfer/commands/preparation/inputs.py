@@ -20,7 +20,7 @@ from tf_transfer.experiment import config_checks, defaults
 from tf_transfer.experiment.methods import METHODS, base
 from tf_transfer.experiment.records import loaded_data
 from tf_transfer.training import distribution
-from tf_transfer.utils.progress import note
+from tf_transfer.utils.progress import fact, note
 
 
 def check(config: Experiment) -> None:
@@ -140,7 +140,7 @@ def _without_labels(data: ImageData | None) -> ImageData | None:
 def _tell(chosen: Sequence[str], quiet: bool) -> None:
     """Prints what was chosen for settings that were not given."""
     for sentence in chosen if not quiet else ():
-        note(f"chosen: {sentence}")
+        fact(f"chosen: {sentence}")
 
 
 def _warn_of_empty_classes(source: ImageData) -> None:

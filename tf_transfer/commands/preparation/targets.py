@@ -13,7 +13,7 @@ from tf_transfer.commands import failures
 from tf_transfer.commands.preparation import completion, inputs
 from tf_transfer.config import Experiment
 from tf_transfer.errors import InputError
-from tf_transfer.utils.progress import note
+from tf_transfer.utils.progress import fact
 
 
 def each(
@@ -42,7 +42,7 @@ def each(
         config.data.target = name if labels else ""
         config.data.unlabelled = "" if labels else name
         if not values.quiet:
-            note(f"target {name}")
+            fact(f"target {name}")
         yield config, out / folder
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tf_transfer.errors import InputError
-from tf_transfer.utils.progress import note
+from tf_transfer.utils.progress import fact
 
 _LARGEST = 1e9
 _BITS = (8, 10, 12, 14, 16)  # of cameras and scanners
@@ -98,7 +98,7 @@ def share_range(parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             "Parts of different types must hold pixels in 0..1, 0..255 or the "
             f"whole range of 16 bits. Received: {received}"
         )
-    note(
+    fact(
         "pixel values: "
         + ", ".join(f"{name} in 0..{top:g}" for name, top in ranges.items())
     )

@@ -11,7 +11,7 @@ from tf_transfer.data.raw.image_files import (
     UnreadableImageError,
 )
 from tf_transfer.errors import InputError
-from tf_transfer.utils.progress import note
+from tf_transfer.utils.progress import fact
 
 _MOST_NAMES = 20
 _MEASURED_SIDE = 256
@@ -67,7 +67,7 @@ class ImageReader(Sequence):
         if any(image.dtype == np.uint16 for image in images.values()):
             brightest = self._brightest_of_16_bits()
             self.maximum = pixel_values.full_brightness_of_16_bits(brightest)
-            note(
+            fact(
                 f"16-bit pixels, at most {brightest}: {self.maximum:.0f} is "
                 "taken for full brightness"
             )
