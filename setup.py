@@ -52,6 +52,7 @@ setup(
         "tensorflow-datasets>=4.9.9,<5",
         "tensorflow-probability[tf]>=0.25,<0.26",
         "tensorflow-serving-api>=2.19,<3",  # the format of warm-up requests
+        "threadpoolctl>=3.2,<4",
         "wrapt>=1.15,<3",
     ],
     extras_require={

@@ -32,6 +32,10 @@ class Data:
         unlabelled: name of more target images, whose labels are not used; of a
             folder all images at any depth. The importance weights are
             estimated from them and from the labelled images together.
+        source_labels: `given`, or `clusters`: k-means of an encoder's features
+            makes the classes of a source without labels. The encoder is that
+            of `encoder` if it has trained weights, else `models.patch_encoder`.
+        clusters: how many, here and in `datl_clusters`.
         source_classes, target_classes: names of the classes to use; empty
             for all.
         image_size: side in pixels of the images that the model receives; 0
@@ -39,18 +43,14 @@ class Data:
         channels: 1 for grey, 3 for colour, 0 for what the data suggest.
         align: give source and target images the same framing and polarity;
             see `data.framing`.
-        max_pixels: larger image files are refused before decoding.
-        damaged: `refuse` data with image files that cannot be read, or `skip`
-            them with a warning.
+        max_pixels: larger image files are refused.
+        damaged: `refuse` or `skip` image files that cannot be read.
         memory_share: a data set whose framed images would take a larger share
-            of the memory is framed once, stored on the disk, and read from
-            there. It changes no result.
-        cache: the folder of what is stored; see `data.store.cache`. Several
-            machines share one, or have one each.
-        decode: `once` frames all images before training; `as_needed` decodes
-            and frames them whenever they are read, with neither memory nor
-            disk for them. `auto` is `once`, unless images of 128 pixels or
-            more would take more than 8 GiB.
+            of the memory is stored on the disk. It changes no result.
+        cache: the folder of what is stored; see `data.store.cache`.
+        decode: `once` frames all images before training; `as_needed` whenever
+            they are read, with neither memory nor disk for them. `auto` is
+            `once`, unless images of 128 pixels would take more than 8 GiB.
         augment: how training images are changed at random, of source and
             target alike: `none`, `flip_crop` or `randaugment`; `auto` for what
             the data suggest. See `data.augmentation`.
@@ -67,6 +67,8 @@ class Data:
     source: str = "glyphs"
     target: str = ""
     unlabelled: str = ""
+    source_labels: str = setting("given", one_of("given", "clusters"))
+    clusters: int = setting(100, at_least(2))
     source_classes: tuple[str, ...] = ()
     target_classes: tuple[str, ...] = ()
     image_size: int = from_data(0, not_negative)
@@ -98,12 +100,10 @@ class Encoder:
             scans and drawings; `pooled` suits photographs, and learns earlier.
             `auto` for what the data suggest; see `models.small_encoders`.
         weights: initial weights of every model, that of `scratch` too. Empty
-            for random weights; `imagenet` (keras.applications) or `preset`
-            (keras-hub), downloaded if needed; or a weights file. See
-            `models.encoders`.
-        precision: `float32`, or `mixed_bfloat16`, which is faster on GPUs,
-            TPUs and recent processors. A model from `generalist_path` keeps
-            its own precision.
+            for random weights; `imagenet` or `preset`, downloaded if needed;
+            or a weights file. See `models.encoders`.
+        precision: `float32`, or `mixed_bfloat16`, which is faster on GPUs and
+            TPUs. A model from `generalist_path` keeps its own precision.
     """
 
     name: str = "small"
@@ -214,6 +214,25 @@ class Datl:
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
+class Examples:
+    """How `datl_examples` and `datl_clusters` weigh single examples.
+
+    Attributes:
+        temper: exponent of the ratio P_t(x) / P_s(x); 0 goes by beliefs alone.
+        floor, clip: the smallest and the largest ratio, relative to the mean
+            of all; a clip of 0 for no limit.
+        beliefs: whether to multiply by how much each label can be believed.
+        sample: source images from which the scores are learned.
+    """
+
+    temper: float = setting(0.5, not_negative)
+    floor: float = setting(0.1, not_negative)
+    clip: float = setting(10.0, not_negative)
+    beliefs: bool = False
+    sample: int = setting(10_000, at_least(2))
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
 class L2tl:
     """How the class weights are learned.
 
@@ -298,6 +317,7 @@ class Experiment:
     pretraining: Training = dataclasses.field(default_factory=Training)
     finetuning: FineTuning = dataclasses.field(default_factory=FineTuning)
     datl: Datl = dataclasses.field(default_factory=Datl)
+    examples: Examples = dataclasses.field(default_factory=Examples)
     l2tl: L2tl = dataclasses.field(default_factory=L2tl)
     methods: tuple[str, ...] = (
         "scratch",

@@ -25,6 +25,31 @@ def test_a_cut_goes_by_the_repeats_alone(settings, message):
         config_checks.check(experiment)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"floor": 3.0, "clip": 2.0}, "`examples.floor` must not be above"),
+        ({"temper": 0.0}, "must be positive without `examples.beliefs`"),
+        ({"floor": 3.0, "clip": 0.0}, ""),
+        ({"temper": 0.0, "beliefs": True}, ""),
+    ],
+)
+def test_weights_of_examples_must_be_able_to_differ(settings, message):
+    experiment = config.Experiment(examples=config.Examples(**settings))
+    if not message:
+        config_checks.check(experiment)
+        return
+    with pytest.raises(InputError, match=message):
+        config_checks.check(experiment)
+
+
+@pytest.mark.parametrize("name", ["data.source_classes", "relevant"])
+def test_clusters_have_no_names_to_choose_from(name):
+    experiment = changed({"data.source_labels": "clusters", name: ("dog",)})
+    with pytest.raises(InputError, match="name classes of given labels"):
+        config_checks.check(experiment)
+
+
 def test_defaults_are_valid():
     config_checks.check(config.get_config())
 
@@ -78,6 +103,12 @@ OUT_OF_BOUNDS = {
     "finetuning.source_loss": (-1.0, NOT_NEGATIVE),
     "datl.every": (-1, NOT_NEGATIVE),
     "datl.growing": (11, "must be from 0 to 10"),
+    "data.source_labels": ("none", "must be one of given, clusters"),
+    "data.clusters": (1, "must be at least 2"),
+    "examples.temper": (-0.5, NOT_NEGATIVE),
+    "examples.floor": (-0.1, NOT_NEGATIVE),
+    "examples.clip": (-1.0, NOT_NEGATIVE),
+    "examples.sample": (1, "must be at least 2"),
     "l2tl.joint_share": (1.5, "must be above 0 and at most 1"),
     "l2tl.steps": (0, POSITIVE),
     "l2tl.passes": (-0.1, NOT_NEGATIVE),

@@ -13,7 +13,7 @@ from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
 from tf_transfer.experiment import facts
 from tf_transfer.experiment.compiled_models import CompiledModels
-from tf_transfer.experiment.records import reuse
+from tf_transfer.experiment.records import label_check, reuse
 from tf_transfer.experiment.records.forecast import NAME
 from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.experiment.records.weights_file import WeightTable
@@ -177,6 +177,10 @@ def _estimate(
         )
         table = WeightTable.from_run(run)
         accuracy = run.source_accuracy  # all workers take part
+        labels = None
+        if config.examples.beliefs:
+            labels = facts.label_check(run)
+            folder.write(label_check.NAME, dataclasses.asdict(labels))
         folder.forget_stages(seed=0)
         progress.close()
         forecast = None
@@ -197,5 +201,10 @@ def _estimate(
             table.mean("target_prior"),
             accuracy,
             forecast and forecast.gain,
-            verdict(table, diagnostics, accuracy, forecast),
+            verdict(table, diagnostics, accuracy, forecast)
+            + (
+                f"\nData: {labels.sentence(table.class_names)}."
+                if labels
+                else ""
+            ),
         )

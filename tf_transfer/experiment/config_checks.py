@@ -121,6 +121,26 @@ def _check_together(experiment: Experiment) -> None:
                 "`pretraining.steps` must be a multiple of 10 with "
                 f"`datl.{name}`. Received: {experiment.pretraining.steps}"
             )
+    if experiment.data.source_labels != "given" and (
+        experiment.data.source_classes or experiment.relevant
+    ):
+        raise InputError(
+            "`data.source_classes` and `relevant` name classes of given "
+            "labels; leave them out with `data.source_labels=clusters`. "
+            f"Received: {experiment.data.source_labels}"
+        )
+    examples = experiment.examples
+    if examples.clip and examples.floor > examples.clip:
+        raise InputError(
+            "`examples.floor` must not be above `examples.clip`. "
+            f"Received: {examples.floor} and {examples.clip}"
+        )
+    if not (examples.temper or examples.beliefs):
+        raise InputError(
+            "`examples.temper` must be positive without `examples.beliefs`, or "
+            "all examples of a class would be equal. "
+            f"Received: {examples.temper}"
+        )
     if tuning.steps and not experiment.joint_steps:
         raise InputError(
             "`l2tl.joint_share` must make at least one of `finetuning.steps` "

@@ -3,9 +3,10 @@
 import numpy as np
 
 from tf_transfer.data.image_data import ImageData
-from tf_transfer.experiment.methods import base
+from tf_transfer.experiment.methods import base, datl_examples
 from tf_transfer.experiment.methods.datl import datl
 from tf_transfer.experiment.records.forecast import Forecast
+from tf_transfer.experiment.records.label_check import LabelCheck
 from tf_transfer.experiment.seed_run import SeedRun
 from tf_transfer.models import classifiers
 from tf_transfer.models.inference import stream_outputs
@@ -31,6 +32,11 @@ def forecast(run: SeedRun) -> Forecast:
         neighbours=nearest_neighbours(run, labelled),
         chance=1 / labelled.num_classes,
     )
+
+
+def label_check(run: SeedRun) -> LabelCheck:
+    """Doubts labels of the source by the generalist's features."""
+    return LabelCheck.of(datl_examples.scores_of(run), run.source.labels)
 
 
 def nearest_neighbours(run: SeedRun, images: ImageData) -> float | None:

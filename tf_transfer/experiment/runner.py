@@ -16,7 +16,7 @@ from tf_transfer.experiment.compiled_models import CompiledModels
 from tf_transfer.experiment.methods import METHODS, Method, base
 from tf_transfer.experiment.methods.base import GENERALIST, planned_steps
 from tf_transfer.experiment.methods.baselines import BY_HEAD
-from tf_transfer.experiment.records import forecast
+from tf_transfer.experiment.records import forecast, label_check
 from tf_transfer.experiment.records.forecast import Forecast
 from tf_transfer.experiment.records.results import Predictions, Result, Scores
 from tf_transfer.experiment.records.run_folder import RunFolder
@@ -138,6 +138,14 @@ class Runner:
         self._train(self._seed_run(seed, head), methods)
         self.folder.forget_stages(seed)
 
+    def _tell_doubts(self, run: SeedRun) -> None:
+        """Writes `label_check.json`, and prints what it says."""
+        found = facts.label_check(run)
+        self.folder.write(label_check.NAME, dataclasses.asdict(found))
+        if not self.progress.quiet:
+            self.progress.clear()
+            fact(f"data: {found.sentence(run.source.class_names)}")
+
     @property
     def _tells_forecast(self) -> bool:
         """Whether there is a source to choose from, and no forecast yet.
@@ -172,6 +180,8 @@ class Runner:
         if run.seed == 0 and missing and self._tells_forecast:
             self.progress.start("generalist")
             self._tell_forecast(run)
+        if run.seed == 0 and missing and config.examples.beliefs:
+            self._tell_doubts(run)
         for name in missing:
             if name in methods:
                 self.progress.start(

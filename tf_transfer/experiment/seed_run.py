@@ -19,7 +19,7 @@ from tf_transfer.experiment.records.results import Scores
 from tf_transfer.experiment.records.run_folder import RunFolder
 from tf_transfer.experiment.source_parts import SourceParts
 from tf_transfer.experiment.stages.fitter import StageFitter
-from tf_transfer.experiment.stages.pipelines import BatchesFrom, InputPipelines
+from tf_transfer.experiment.stages.pipelines import InputPipelines, Weights
 from tf_transfer.experiment.stages.stage_cache import StageCache
 from tf_transfer.experiment.stages.trainers import (
     ProgressCallback,
@@ -136,13 +136,11 @@ class SeedRun:
         rate = stage.learning_rate or self._source_rate
         return dataclasses.replace(stage, learning_rate=rate)
 
-    def fit(
-        self, name: str, trainer: Trainer, batches: BatchesFrom, *args, **kwargs
-    ) -> None:
+    def fit(self, name: str, trainer: Trainer, *args, **kwargs) -> None:
         """Trains a stage; see `StageFitter.fit`."""
         on_source = trainer is self.models.source
         images = self.source if on_source else self.target.labelled
-        self._fitter.fit(name, trainer, images, batches, *args, **kwargs)
+        self._fitter.fit(name, trainer, images, *args, **kwargs)
 
     @functools.cached_property
     def source_accuracy(self) -> float:
@@ -202,7 +200,7 @@ class SeedRun:
         return self.cache.share("unweighted", lambda: self.pretrain(None))
 
     def pretrain(
-        self, importance: ImportanceWeights | None, estimate: bool = True
+        self, importance: Weights | None, estimate: bool = True
     ) -> State:
         """Trains a source model on the weighted, or the whole, source.
 

@@ -12,7 +12,11 @@ from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import statistics
 from tf_transfer.experiment.methods import METHODS, base
-from tf_transfer.experiment.records import forecast, loaded_data
+from tf_transfer.experiment.records import (
+    forecast,
+    label_check,
+    loaded_data,
+)
 from tf_transfer.experiment.records.results import Result
 from tf_transfer.experiment.records.run_data import FinishedRun
 from tf_transfer.experiment.statistics import Row
@@ -120,6 +124,7 @@ def _page(
         ),
         curves=_curves(results, methods),
         data=_data(run),
+        labels=_labels(run, source),
         settings=list(
             _flat(
                 dataclasses.asdict(config) | {"fingerprints": run.fingerprints}
@@ -198,6 +203,33 @@ def _data(run: FinishedRun) -> dict[str, Any] | None:
         "findings": found.findings(),
         "rows": [(name, n, test.get(name, 0)) for name, n in target.items()],
         "source": (len(found.source), sum(found.source.values())),
+    }
+
+
+def _labels(
+    run: FinishedRun, source: ImageData | None
+) -> dict[str, Any] | None:
+    """Returns which labels of the source are in doubt, if that was asked."""
+    content = run.files.read_json(label_check.NAME, dict, label_check.MOST)
+    if content is None or run.weight_table is None:
+        return None
+    names = run.weight_table.class_names
+    path = run.path / label_check.NAME
+    found = label_check.LabelCheck.from_json(content, len(names), path)
+    if source is not None and found.images != len(source.labels):
+        source = None
+    return {
+        "sentence": found.sentence(names),
+        "images": source is not None
+        and [
+            {
+                "image": svg.picture(source.images[[doubt.image]], most=96),
+                "given": names[doubt.given],
+                "likely": names[doubt.likely],
+                "belief": doubt.belief,
+            }
+            for doubt in found.least
+        ],
     }
 
 

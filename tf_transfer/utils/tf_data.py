@@ -61,6 +61,35 @@ def check_finite(dataset: tf.data.Dataset, name: str) -> None:
         )
 
 
+def numbered(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Numbers the examples of a `(record, label)` dataset from 0 on.
+
+    Args:
+        dataset: single examples or batches.
+
+    Returns:
+        A dataset of `(element, number)`, or of `(batch, numbers [B])`.
+
+    Example:
+
+    >>> data = tf.data.Dataset.from_tensor_slices((["a", "b", "c"], [0, 0, 1]))
+    >>> [n.tolist() for _, n in numbered(data.batch(2)).as_numpy_iterator()]
+    [[0, 1], [2]]
+    """
+    if dataset.element_spec[1].shape.rank == 0:
+        return dataset.enumerate().map(
+            lambda number, element: (element, number)
+        )
+
+    def add(first, element):
+        size = tf.shape(element[1], tf.int64)[0]
+        numbers = first + tf.range(size)
+        numbers = tf.ensure_shape(numbers, element[1].shape)
+        return first + size, (element, numbers)
+
+    return dataset.scan(tf.constant(0, tf.int64), add)
+
+
 def quiet(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Turns autotuning off: its timer would delay every end of `fit`."""
     options = tf.data.Options()

@@ -9,8 +9,9 @@ from tf_transfer.experiment.methods import METHODS, base
 from tf_transfer.experiment.methods.base import planned_steps
 
 
-def test_the_default_experiment_runs_all_methods_but_co_tuning():
-    expected = [name for name in METHODS if "co_tuning" not in name]
+def test_the_default_experiment_runs_the_methods_of_the_papers():
+    later = ("co_tuning", "examples", "clusters")
+    expected = [n for n in METHODS if not any(word in n for word in later)]
     assert list(config_lib.Experiment().methods) == expected
 
 
@@ -32,6 +33,8 @@ def test_which_methods_can_be_chosen_and_which_learn_weights():
         "l2tl",
         "co_tuning",
         "datl_co_tuning",
+        "datl_clusters",
+        "datl_examples",
     }
     assert [name for name, m in METHODS.items() if m.learns_weights] == ["l2tl"]
     blind = [name for name, m in METHODS.items() if not m.uses_source]
@@ -57,7 +60,10 @@ def counted_steps(config, methods, has_generalist):
     shared = bool(
         methods & (jointly | tuned_alone | co_tuned - {"datl_co_tuning"})
     )
-    weighted = len(methods & {"datl_uniform", "datl_reversed"})
+    own = {"datl_uniform", "datl_reversed"}
+    own |= {"datl_examples", "datl_examples_shuffled"}
+    own |= {"datl_clusters", "datl_clusters_random"}
+    weighted = len(methods & own)
     weighted += bool(methods & {"datl", "datl_co_tuning"})
     return steps + config.pretraining.steps * (shared + weighted)
 

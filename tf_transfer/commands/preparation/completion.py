@@ -149,7 +149,9 @@ def _surveys(
     if data is not None:
         yield survey(data, part, classes)
         return
-    load = loaders.load if part != "unlabelled" else unlabelled_images.load
+    load, without = loaders.load, part == "unlabelled"
+    if without or (part == "source" and settings.source_labels != "given"):
+        load = unlabelled_images.load
     names = getattr(settings, part)
     names = loading.part_names(names) if names else []
     found = []

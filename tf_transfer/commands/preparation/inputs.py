@@ -113,7 +113,7 @@ def load(
         target or settings.target,
         unlabelled or settings.unlabelled,
     )
-    source = loaded_data.whole(settings, "source", source or settings.source)
+    source = loaded_data.whole_source(config, source or settings.source)
     if target is None and not labels:
         target, unlabelled = _without_labels(unlabelled), None
     _check_target(target, labels)

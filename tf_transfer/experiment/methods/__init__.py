@@ -7,7 +7,11 @@ from tf_transfer.experiment.methods import baselines, datl, l2tl
 from tf_transfer.experiment.methods.base import METHODS, Method, register
 
 # isort: split
-from tf_transfer.experiment.methods import co_tuning  # registered last
+from tf_transfer.experiment.methods import (
+    co_tuning,
+    datl_clusters,
+    datl_examples,
+)  # registered last
 
 __all__ = [
     "METHODS",
@@ -15,6 +19,8 @@ __all__ = [
     "baselines",
     "co_tuning",
     "datl",
+    "datl_clusters",
+    "datl_examples",
     "l2tl",
     "register",
 ]

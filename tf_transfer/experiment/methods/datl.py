@@ -13,7 +13,7 @@ from tf_transfer.experiment.seed_run import SeedRun
 from tf_transfer.experiment.stages.trainers import State
 
 
-def _stages(name: str) -> Callable[[Experiment], base.Stages]:
+def own_stages(name: str) -> Callable[[Experiment], base.Stages]:
     """Returns the stages of pre-training by weights of a method's own."""
     return lambda config: (
         base.pretrained(config, name) | base.tuning(config, name)
@@ -42,7 +42,7 @@ def pretrain_weighted(run: SeedRun) -> State:
     return state
 
 
-@register(stages=_stages("datl_uniform"), family="datl")
+@register(stages=own_stages("datl_uniform"), family="datl")
 def datl_uniform(run: SeedRun) -> Outcome:
     """Control: equal weights on the classes that DATL would select.
 
@@ -55,7 +55,7 @@ def datl_uniform(run: SeedRun) -> Outcome:
     return run.finetune(run.pretrain(importance))
 
 
-@register(stages=_stages("datl_reversed"), family="datl")
+@register(stages=own_stages("datl_reversed"), family="datl")
 def datl_reversed(run: SeedRun) -> Outcome:
     """Control: the largest weight to the least likely class, and so on."""
     return run.finetune(run.pretrain(run.importance(reverse=True)))

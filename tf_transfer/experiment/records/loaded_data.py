@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from tf_transfer.config import Data
-from tf_transfer.data import loading, splits
+from tf_transfer.config import Data, Experiment
+from tf_transfer.data import image_data, loading, splits
 from tf_transfer.data import unlabelled as unlabelled_images
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import TargetSplit
 from tf_transfer.errors import InputError
+from tf_transfer.experiment.records import source_clusters
 from tf_transfer.experiment.records.run_data import Run
 
 
@@ -23,6 +24,26 @@ def whole(settings: Data, part: str, data: ImageData | str) -> ImageData:
         data = loading.load(data, **_framing(settings))
     classes = getattr(settings, f"{part}_classes")
     return data.only(classes) if classes else data
+
+
+def whole_source(config: Experiment, data: ImageData | str) -> ImageData:
+    """Returns the whole source, with its labels or with clusters instead.
+
+    Args:
+        config: the experiment.
+        data: the images, or their name; without labels if they are clustered.
+    """
+    settings = config.data
+    if settings.source_labels == "given":
+        return whole(settings, "source", data)
+    if isinstance(data, str):
+        framing = _framing(settings)
+        parts = [
+            unlabelled_images.load_both("", part, **framing)[1]
+            for part in loading.part_names(data)
+        ]
+        data = image_data.join(parts)
+    return source_clusters.clustered(data, config)
 
 
 def whole_target(
@@ -84,7 +105,7 @@ def reload(run: Run, part: str) -> ImageData:
     if part == "target":
         data, _ = whole_target(settings, name, settings.unlabelled)
     else:
-        data = whole(settings, part, name)
+        data = whole_source(run.config, name)
     if data.fingerprint() != run.fingerprints.get(part):
         raise InputError(
             f"The {part} is no longer the data of the run. Received: {name!r}"

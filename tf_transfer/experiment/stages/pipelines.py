@@ -14,12 +14,16 @@ from tf_transfer.data import shuffling
 from tf_transfer.data.augmentation import augment
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.data.splits import Part, TargetSplit
+from tf_transfer.datl import resampling
+from tf_transfer.datl.examples.example_weights import ExampleWeights
 from tf_transfer.datl.importance_weights import ImportanceWeights
 from tf_transfer.training import distribution
 
 _TARGET = 2**31  # beyond the orders of the source
 BatchesFrom = Callable[[int], tf.data.Dataset]
 """From a step to the endless batches that begin there."""
+Weights = ImportanceWeights | ExampleWeights
+"""Of the source's classes, or of its examples."""
 
 
 class InputPipelines:
@@ -66,7 +70,7 @@ class InputPipelines:
     def source(
         self,
         batch_size: int,
-        importance: ImportanceWeights | None = None,
+        importance: Weights | None = None,
         order: int = 1,
     ) -> BatchesFrom:
         """Returns source batches, weighted as configured.
@@ -78,21 +82,29 @@ class InputPipelines:
         """
         seed = 2 * self._seed + order
         if importance is not None:
+            examples = isinstance(importance, ExampleWeights)
+            weighted = self._by_example if examples else self._weighted
             return functools.cache(
-                functools.partial(self._weighted, batch_size, seed, importance)
+                functools.partial(weighted, batch_size, seed, importance)
             )
         whole = functools.partial(self._whole, batch_size, seed)
         key = (batch_size, seed)
         return self._made.setdefault(key, functools.cache(whole))
 
     def _whole(self, batch_size: int, seed: int, start: int) -> tf.data.Dataset:
-        indices = shuffling.shuffled(
+        indices = self._shuffled(batch_size, seed, start)
+        return self._read(indices, seed, start)
+
+    def _shuffled(
+        self, batch_size: int, seed: int, start: int = 0
+    ) -> tf.data.Dataset:
+        """Returns the indices of the whole source, in an order."""
+        return shuffling.shuffled(
             len(self._source.labels),
             batch_size=batch_size,
             seed=seed,
             start=start,
         )
-        return self._read(indices, seed, start)
 
     def _weighted(
         self,
@@ -110,15 +122,44 @@ class InputPipelines:
             )
         else:
             of_index = tf.constant(labels)
-            whole = shuffling.shuffled(
-                len(labels), batch_size=batch_size, seed=seed
-            )
+            whole = self._shuffled(batch_size, seed)
             indices = importance.resample(
                 whole.map(lambda i: (i, tf.gather(of_index, i))),
                 seed=seed,
                 replacement=apply == "resample",
                 start=start,
             ).map(lambda i, label: i)
+        return self._read(indices, seed, start)
+
+    def _by_example(
+        self,
+        batch_size: int,
+        seed: int,
+        weights: ExampleWeights,
+        start: int,
+    ) -> tf.data.Dataset:
+        """Returns source batches by a weight for each example."""
+        apply = self._config.datl.apply
+        if apply == "attach":
+            indices = self._shuffled(batch_size, seed, start)
+            values = indices.map(lambda i: tf.gather(weights.values, i))
+            pairs = tf.data.Dataset.zip(
+                self._read(indices, seed, start), values
+            )
+            return pairs.map(lambda batch, value: (*batch, value))
+        if apply == "draw":
+            indices = weights.draw(
+                batch_size=batch_size, seed=seed, start=start
+            )
+        else:
+            whole = self._shuffled(batch_size, seed)
+            indices = resampling.resample(
+                whole.map(lambda i: (i, i)),
+                weights.values,
+                seed=seed,
+                replacement=apply == "resample",
+            ).map(lambda i, label: i)
+            indices = indices.skip(start)
         return self._read(indices, seed, start)
 
     def _read(

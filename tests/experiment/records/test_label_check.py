@@ -1,0 +1,66 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from tf_transfer.datl.examples.scoring import ExampleScores
+from tf_transfer.errors import InputError
+from tf_transfer.experiment.records.label_check import LabelCheck
+
+LABELS = np.array([0, 1, 2, 0])
+SCORES = ExampleScores(
+    np.ones(4, np.float32),
+    np.array([0.5, 0.2, 0.01, 0.9], np.float32),
+    np.array([0, 2, 1, 0], np.int32),
+)
+
+
+def test_the_least_believed_come_first():
+    found = LabelCheck.of(SCORES, LABELS)
+    assert (found.images, found.doubted) == (4, 2)
+    assert [each.image for each in found.least] == [2, 1]
+    assert found.sentence(["cat", "dog", "fox"]) == (
+        "2 of 4 source labels (50%) are in doubt; image 2 has the label "
+        "'fox', but looks like 'dog'"
+    )
+
+
+def test_no_doubt_is_said_without_an_example():
+    scores = dataclasses.replace(SCORES, likely_labels=LABELS)
+    found = LabelCheck.of(scores, LABELS)
+    assert found.sentence([]) == "0 of 4 source labels (0%) are in doubt"
+
+
+def test_the_file_holds_it_all():
+    found = LabelCheck.of(SCORES, LABELS)
+    content = json.loads(json.dumps(dataclasses.asdict(found)))
+    assert LabelCheck.from_json(content, 3, "label_check.json") == found
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": 0}, "`label_check.images`"),
+        ({"doubted": 5}, "`label_check.doubted`"),
+        ({"least": 7}, "`label_check.least`"),
+        ({"least": [{}] * 13}, "at most 12"),
+        ({"least": ["x"]}, "must be an object"),
+        (
+            {"least": [{"image": 4, "given": 0, "likely": 1, "belief": 0.1}]},
+            "`label_check.least.image`",
+        ),
+        (
+            {"least": [{"image": 0, "given": 3, "likely": 1, "belief": 0.1}]},
+            "`label_check.least.given`",
+        ),
+        (
+            {"least": [{"image": 0, "given": 0, "likely": 1, "belief": 2}]},
+            "`label_check.least.belief`",
+        ),
+    ],
+)
+def test_a_damaged_file_is_refused(changes, message):
+    content = dataclasses.asdict(LabelCheck.of(SCORES, LABELS)) | changes
+    with pytest.raises(InputError, match=message):
+        LabelCheck.from_json(content, 3, "label_check.json")

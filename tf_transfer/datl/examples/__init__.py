@@ -1,0 +1,1 @@
+"""One importance weight per source example, and the scores behind it."""

@@ -1,0 +1,112 @@
+"""What a run found out about the labels of its source."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_transfer.datl.examples.scoring import ExampleScores
+from tf_transfer.utils.storage.json_fields import Fields
+
+NAME = "label_check.json"
+MOST = 2**16  # bytes
+_SHOWN = 12
+_MOST_IMAGES = 10**12
+
+
+@dataclasses.dataclass(frozen=True)
+class Doubt:
+    """A source image whose label is doubted.
+
+    Attributes:
+        image: its number in the source that is trained on.
+        given: the class number that it has.
+        likely: the one that it should have.
+        belief: probability of the given label, in 0..1.
+    """
+
+    image: int
+    given: int
+    likely: int
+    belief: float
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelCheck:
+    """`label_check.json`: how many labels of the source are in doubt.
+
+    Attributes:
+        images: number of source images.
+        doubted: number of those whose label is doubted.
+        least: the least believed of these.
+    """
+
+    images: int
+    doubted: int
+    least: list[Doubt]
+
+    @classmethod
+    def of(cls, scores: ExampleScores, labels: np.ndarray) -> "LabelCheck":
+        """Returns what scores with beliefs say about labels `[N]`."""
+        doubted = np.flatnonzero(scores.likely_labels != labels)
+        order = np.argsort(scores.beliefs[doubted], kind="stable")[:_SHOWN]
+        return cls(
+            len(labels),
+            len(doubted),
+            [
+                Doubt(
+                    int(i),
+                    int(labels[i]),
+                    int(scores.likely_labels[i]),
+                    float(scores.beliefs[i]),
+                )
+                for i in doubted[order]
+            ],
+        )
+
+    @classmethod
+    def from_json(
+        cls, content: Any, classes: int, path: str | os.PathLike
+    ) -> "LabelCheck":
+        """Reads `label_check.json`; raises InputError for a damaged one.
+
+        Args:
+            content: of the file.
+            classes: number of source classes.
+            path: the file, for the error message.
+        """
+        fields = Fields(content, "label_check", path)
+        images = fields.integer("images", 1, _MOST_IMAGES)
+        doubted = fields.integer("doubted", 0, images)
+        listed = fields.content.get("least")
+        if not isinstance(listed, list) or len(listed) > _SHOWN:
+            fields.refuse("least", f"a list of at most {_SHOWN}")
+        least = []
+        for each in listed:
+            doubt = Fields(each, "label_check.least", path)
+            least.append(
+                Doubt(
+                    doubt.integer("image", 0, images - 1),
+                    doubt.integer("given", 0, classes - 1),
+                    doubt.integer("likely", 0, classes - 1),
+                    doubt.between("belief", 0, 1),
+                )
+            )
+        return cls(images, doubted, least)
+
+    def sentence(self, names: Sequence[str]) -> str:
+        """Says how many labels are in doubt, with an example."""
+        text = (
+            f"{self.doubted:,} of {self.images:,} source labels "
+            f"({self.doubted / self.images:.0%}) are in doubt"
+        )
+        if self.least:
+            first = self.least[0]
+            text += (
+                f"; image {first.image:,} has the label "
+                f"{names[first.given]!r}, but looks like "
+                f"{names[first.likely]!r}"
+            )
+        return text
