@@ -59,6 +59,13 @@ def test_a_class_with_few_examples_is_believed():
     np.testing.assert_array_equal(likely[:2], [5, 9])
 
 
+def test_features_that_say_nothing_are_believed():
+    labels = np.arange(40) % 2
+    own, likely = LabelBeliefs(np.ones((40, 3)), labels).of_sample
+    np.testing.assert_array_equal(own, 1)
+    np.testing.assert_array_equal(likely, labels)
+
+
 def test_one_class_alone_is_believed():
     beliefs = LabelBeliefs(np.zeros((20, 2)), np.full(20, 3))
     own, likely = beliefs(np.ones((4, 2)), np.full(4, 3))

@@ -57,7 +57,7 @@ class LabelBeliefs:
         self._places = np.full(len(counts), -1)
         self._places[self._known] = np.arange(len(self._known))
         self._model, probabilities = None, np.ones((len(features), 1))
-        if len(self._known) > 1:
+        if len(self._known) > 1 and features.var(axis=0).any():
             self._model = discriminant_analysis.LinearDiscriminantAnalysis(
                 solver="lsqr", shrinkage=_SHRINKAGE
             )
@@ -98,6 +98,8 @@ class LabelBeliefs:
 
     def _own(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Returns the probabilities of the given labels, `[B]`."""
+        if self._model is None:
+            return np.ones(len(labels))
         places = self._place_of(labels)
         own = np.take_along_axis(
             probabilities, np.maximum(places, 0)[:, None], axis=1

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 import tensorflow as tf
+import threadpoolctl
 
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.datl.examples.checkpoint import ScoresCheckpoint
@@ -63,8 +64,8 @@ def score_examples(
     made from is scored by fits on other folds.
 
     Each image passes through the encoder once. Memory is for the features of
-    `sample` images and 4 bytes per example, with beliefs 12. A dataset is read
-    twice, as its sample comes first.
+    `sample` images and about 10 bytes per example, with beliefs 18. A dataset
+    is read twice, as its sample comes first.
 
     Args:
         encoder: a model from images to features `[B, D]`, such as the part of
@@ -113,8 +114,7 @@ def score_examples(
             f"{folds=}"
         )
     checks.check_seed(seed)
-    order = np.random.default_rng(seed).permutation(count)
-    first, rest = np.sort(order[:sample]), np.sort(order[sample:])
+    first, rest = _drawn(count, sample, seed)
     batches = [*_features(encoder, source, first, count, beliefs)]
     features, labels = map(np.concatenate, zip(*batches, strict=True))
     ratio = DensityRatio(
@@ -128,16 +128,29 @@ def score_examples(
     _put(columns, first, ratio.of_sample, judge and judge.of_sample)
     saved = ScoresCheckpoint(checkpoint, ratio.coefficients, columns, rest)
     done = saved.restore()
-    for features, labels in _features(
-        encoder, source, rest[done:], count, beliefs
-    ):
-        places = rest[done : done + len(features)]
-        judged = judge and judge(features, labels)
-        _put(columns, places, ratio(features), judged)
-        done += len(features)
-        saved.save(done)
+    # Threads that wait for each other take many times as long.
+    with threadpoolctl.threadpool_limits(1):
+        for features, labels in _features(
+            encoder, source, rest[done:], count, beliefs
+        ):
+            places = rest[done : done + len(features)]
+            judged = judge and judge(features, labels)
+            _put(columns, places, ratio(features), judged)
+            done += len(features)
+            saved.save(done)
     saved.remove()
     return ExampleScores(*columns)
+
+
+def _drawn(
+    count: int, sample: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws a sample of N numbers; returns it, and the others, in order."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.choice(count, min(sample, count), False, shuffle=False)
+    small = np.int32 if count < 2**31 else np.int64
+    first = np.sort(drawn).astype(small)
+    return first, np.delete(np.arange(count, dtype=small), first)
 
 
 def _put(
@@ -193,7 +206,8 @@ def _features(
     if not len(places):
         return
     if isinstance(source, ImageData):
-        batches = source.take(places).batches()
+        numbers = tf.data.Dataset.from_tensor_slices(places)
+        batches = source.gather(numbers.batch(_BATCH))
     else:
         batches = _at(_labelled(source, labels), places, count)
     found = 0
