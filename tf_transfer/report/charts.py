@@ -27,6 +27,7 @@ MARKERS = {
     "red": "up",
     "violet": "diamond",
     "teal": "cross",
+    "rose": "plus",
 }
 """By the `colour` of a series, so that no line is known by colour alone."""
 _PALETTE = tuple(MARKERS)

@@ -23,6 +23,7 @@ COLOURS = {
     "brown": "#8a6d1f",
     "violet": "#7a4f8a",
     "teal": "#2f7f86",
+    "rose": "#a2476b",
     "soft": "#5f656b",
 }
 """By the `colour` of a series."""
@@ -35,6 +36,7 @@ _MARKERS = {
     "up": "^",
     "diamond": "D",
     "cross": "x",
+    "plus": "+",
 }
 _LISTED = 12
 _COLUMNS = 8  # of images

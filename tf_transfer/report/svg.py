@@ -29,6 +29,7 @@ _SHAPES = {
     "up": "M-4.2,3.2H4.2L0,-4.2Z",
     "diamond": "M0,-4.8L4.8,0L0,4.8L-4.8,0Z",
     "cross": "M-3.5,-3.5L3.5,3.5M-3.5,3.5L3.5,-3.5",
+    "plus": "M0,-4.5V4.5M-4.5,0H4.5",
 }
 
 
@@ -174,7 +175,7 @@ def key(series: Series) -> str:
 
     Example:
 
-    >>> key(Series("datl", [0, 1], [0.5, 2.0]))[:32]
+    >>> key(Series("datl", [0, 1], [0.5, 2.0], "blue"))[:33]
     '<svg viewBox="0 0 34 12" aria-hid'
     """
     svg = ElementTree.Element("svg", {"viewBox": "0 0 34 12"})

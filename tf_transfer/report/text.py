@@ -21,6 +21,7 @@ from tf_transfer.experiment.statistics import (
 )
 
 _FEW_TESTED = 200
+_SHORTEST = 16  # columns for the methods' names
 _WIDTHS = {"target accuracy %": 20, "gain": 15, "seen": 11, "min": 7}
 
 
@@ -174,7 +175,7 @@ def _lines(
         "min": [f"{r.minutes:.2f}" for r in rows],
     }
     cells = {name: column for name, column in cells.items() if column}
-    first = max([len("finetune_related"), *(len(r.method) for r in rows)])
+    first = max([_SHORTEST, *(len(r.method) for r in rows)])
     beside = first + len("  chosen") * any(r.chosen for r in rows)
     for name in ("", "seen", "min"):
         cells.pop(name, None)

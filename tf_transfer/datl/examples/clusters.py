@@ -105,7 +105,25 @@ def cluster(
     *,
     seed: int = 0,
 ) -> ImageData:
-    """Returns the images with clusters as their classes; see `Clusters`.
+    """Returns the images with clusters as their classes.
+
+    The clusters are those of k-means of an encoder's features, of mean 0 and
+    norm 1. The centres are found from at most 20,000 images.
+
+    Args:
+        images: the images, whose labels are ignored.
+        num_clusters: the number of clusters.
+        encoder: a model from images to features `[B, D]`. If None, one is
+            learned from the images alone (Coates, Ng and Lee 2011); see
+            `models.patch_encoder`.
+        seed: of the sample and of k-means.
+
+    Returns:
+        The same images, with the classes `cluster 1`, `cluster 2` and so on.
+
+    Raises:
+        InputError: if there are fewer images than clusters, fewer clusters
+            than two, or features are not finite.
 
     Example:
 

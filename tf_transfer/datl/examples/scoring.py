@@ -34,6 +34,12 @@ class ExampleScores:
             were not asked for.
         likely_labels: what the labels should be, `[N]` int32; they differ from
             the given ones where these are doubted. None likewise.
+
+    Example:
+
+    >>> scores = ExampleScores(np.array([0.5, 1.5], np.float32))
+    >>> scores.beliefs is None
+    True
     """
 
     ratios: np.ndarray
@@ -142,9 +148,7 @@ def score_examples(
     return ExampleScores(*columns)
 
 
-def _drawn(
-    count: int, sample: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _drawn(count: int, sample: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draws a sample of N numbers; returns it, and the others, in order."""
     rng = np.random.default_rng(seed)
     drawn = rng.choice(count, min(sample, count), False, shuffle=False)

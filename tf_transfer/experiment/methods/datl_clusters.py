@@ -19,14 +19,13 @@ from tf_transfer.models import classifiers
     stages=own_stages("datl_clusters"),
     candidate=True,
     controls=(finetune_related.name, datl.name, "datl_clusters_random"),
-    family="datl",
 )
 def datl_clusters(run: SeedRun) -> Outcome:
     """Pre-trains on examples weighted by P_t / P_s of their clusters."""
     return _tuned(run, cluster_ratios(run))
 
 
-@register(stages=own_stages("datl_clusters_random"), family="datl")
+@register(stages=own_stages("datl_clusters_random"), family="datl_clusters")
 def datl_clusters_random(run: SeedRun) -> Outcome:
     """Control: as many clusters of the same sizes, drawn at random."""
     ratios = np.random.default_rng(run.seed).permutation(cluster_ratios(run))

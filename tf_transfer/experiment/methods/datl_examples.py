@@ -22,14 +22,13 @@ _SCORES = "scores"
     stages=own_stages("datl_examples"),
     candidate=True,
     controls=(finetune_related.name, datl.name, "datl_examples_shuffled"),
-    family="datl",
 )
 def datl_examples(run: SeedRun) -> Outcome:
     """Pre-trains on examples weighted inside their classes, too."""
     return tuned(run, scores_of(run))
 
 
-@register(stages=own_stages("datl_examples_shuffled"), family="datl")
+@register(stages=own_stages("datl_examples_shuffled"), family="datl_examples")
 def datl_examples_shuffled(run: SeedRun) -> Outcome:
     """Control: each example has the scores of another one of its class."""
     scores, labels = scores_of(run), run.source.labels
