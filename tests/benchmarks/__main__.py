@@ -30,7 +30,7 @@ PARTS = {
     "resampling": "--rounds=1 --count=500 --batch=8 --examples=64 "
     "--rejected=16 --files=50 --side=16 --classes 4 --skewed=4 --records 4000",
     "weighting": "--rounds=1 --steps=2 --batch=8 --width=4 --classes=4 "
-    "--many=5 --targets=16 --counts 16",
+    "--many=5 --targets=16 --interval=40 --counts 16",
     "scores": "--rounds=1 --images=600 --classes=4 --targets=8 --sample=200 "
     "--width=4 --counts 1024",
     "label_shift": "--rounds=1 --rows 200",

@@ -5,8 +5,9 @@ python tests/benchmarks/weighting.py
 `attach` is the time of `fit` on `weights.attach(source)` over that on `source`,
 in memory, with the small encoder at 32x32x3. `estimate` is the time from target
 images to importance weights over that of `model.predict` on the same images.
-`memory` is the peak of a process that estimates from the given number of
-images.
+`intervals` are the seconds of an estimate with 100 samples, whose forward
+passes take a tenth of a second. `memory` is the peak of a process that
+estimates from the given number of images.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import pairs
 import tensorflow as tf
 
 import tf_transfer as tt
+from tf_transfer.datl.estimation import ESTIMATORS
 from tf_transfer.utils.tf_data import quiet
 
 SHAPE = (32, 32, 3)
@@ -100,6 +102,39 @@ def estimate(options: argparse.Namespace, classes: int) -> pairs.Row:
     )
 
 
+def intervals(options: argparse.Namespace, estimator: str) -> pairs.Row:
+    """P_t with an interval of 100 samples, beyond the forward passes."""
+    rng = np.random.default_rng(0)
+    classes, prior = options.many, np.full(options.many, 1 / options.many)
+
+    def outputs(count, shares):
+        labels = rng.choice(classes, count, p=shares).astype(np.int32)
+        rows = rng.normal(size=(count, classes)).astype(np.float32)
+        rows[np.arange(count), labels] += 4
+        return rows, labels
+
+    target, _ = outputs(options.interval, rng.dirichlet(np.ones(classes)))
+    rows, labels = outputs(2 * options.interval, prior)
+    labels[:classes] = np.arange(classes)
+    held_out = tf.data.Dataset.from_tensor_slices((rows, labels)).batch(256)
+    model = keras.Sequential([keras.Input((classes,)), keras.layers.Identity()])
+    settings = {"estimator": estimator}
+    if estimator in ("bbse", "lift"):
+        settings["held_out"] = held_out
+
+    def estimate():
+        tt.estimate_target_prior(model, target, prior, **settings)
+
+    seconds = pairs.in_turn({"estimate": estimate}, (options.rounds + 4) // 5)
+    return pairs.row(
+        f"P_t by {estimator} with its interval, {classes:,} classes, "
+        f"{options.interval:,} images",
+        "one second",
+        seconds["estimate"],
+        most=2,
+    )
+
+
 def memory(options: argparse.Namespace) -> pairs.Row:
     """The peak memory of processes that estimate from few and many images."""
     peaks = {}
@@ -134,6 +169,7 @@ def run(options: argparse.Namespace) -> dict[str, list[pairs.Row]]:
             attach(options),
             estimate(options, options.classes),
             estimate(options, options.many),
+            *(intervals(options, name) for name in ESTIMATORS),
             memory(options),
         ]
     }
@@ -149,6 +185,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--classes", type=int, default=100)
     flags.add_argument("--many", type=int, default=1_000)
     flags.add_argument("--targets", type=int, default=8_000)
+    flags.add_argument("--interval", type=int, default=10_000)
     # Beyond 10,000 images a sample of the predictions is kept.
     flags.add_argument(
         "--counts", type=int, nargs="+", default=[10_000, 50_000]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tf_transfer.datl import diagnostics, label_shift, shaping
+from tf_transfer.datl import diagnostics, shaping
 
 
 def test_effective_sample_size_by_hand():
@@ -14,25 +14,6 @@ def test_effective_sample_size_by_hand():
     assert diagnostics.effective_sample_size(
         np.array([4.0, 1.0]), np.array([1 / 3, 2 / 3])
     ) == pytest.approx(2 / 3)
-
-
-def test_bootstrap_interval_covers_and_repeats():
-    rows = np.random.default_rng(0).dirichlet(np.ones(3), 500)
-    low, high = diagnostics.bootstrap_interval(rows, label_shift.mean_prior)
-    again = diagnostics.bootstrap_interval(rows, label_shift.mean_prior)
-    assert np.all((low < rows.mean(0)) & (rows.mean(0) < high))
-    np.testing.assert_array_equal(again, [low, high])
-    other = diagnostics.bootstrap_interval(rows, label_shift.mean_prior, seed=1)
-    assert np.all(other != again)
-
-
-def test_bootstrap_interval_of_a_mean_is_that_of_the_textbook():
-    rows = np.random.default_rng(0).normal(size=(400, 1))
-    low, high = diagnostics.bootstrap_interval(
-        rows, label_shift.mean_prior, 1000
-    )
-    expected = 2 * 1.96 * rows.std() / np.sqrt(400)
-    assert high - low == pytest.approx(expected, rel=0.08)
 
 
 def test_diagnose_warns_of_a_small_sample():

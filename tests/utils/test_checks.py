@@ -85,7 +85,8 @@ def test_refuses_weights_that_are_all_zero_where_one_must_be_positive():
 def test_what_needs_numpy_alone_loads_no_tensorflow():
     code = (
         "import sys\n"
-        "from tf_transfer.datl import diagnostics, label_shift, shaping\n"
+        "from tf_transfer.datl import diagnostics, shaping\n"
+        "from tf_transfer.datl.estimators import label_shift\n"
         "from tf_transfer.utils import checks, environment, messages\n"
         "from tf_transfer.utils import weighting\n"
         "print('tensorflow' in sys.modules)"

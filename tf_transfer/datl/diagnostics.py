@@ -4,7 +4,6 @@ Pure NumPy. Weights and priors are `[C]`, one entry per source class.
 """
 
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
 
@@ -33,34 +32,6 @@ def effective_sample_size(
     """
     weights = np.asarray(weights, np.float64)
     return float((weights @ source_prior) ** 2 / (weights**2 @ source_prior))
-
-
-def bootstrap_interval(
-    probabilities: np.ndarray,
-    estimator: Callable[[np.ndarray], np.ndarray],
-    repeats: int = 100,
-    seed: int = 0,
-    level: float = 0.95,
-) -> np.ndarray:
-    """Returns a percentile interval per class by resampling target images.
-
-    Args:
-        probabilities: predictions for the target images, `[N, C]`.
-        estimator: a function from predictions `[N, C]` to values `[C]`.
-        repeats: number of bootstrap samples.
-        seed: of the resampling.
-        level: share of the samples inside the interval.
-
-    Returns:
-        Lower and upper bounds, `[2, C]`.
-    """
-    rng = np.random.default_rng(seed)
-    n = len(probabilities)
-    values = [
-        estimator(probabilities[rng.integers(0, n, n)]) for _ in range(repeats)
-    ]
-    tail = 50 * (1 - level)
-    return np.percentile(values, [tail, 100 - tail], axis=0)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tf_transfer.datl import confusion, label_shift, lift
-from tf_transfer.datl.diagnostics import bootstrap_interval
+from tf_transfer.datl.estimators import bootstrap as sampling
+from tf_transfer.datl.estimators import confusion, label_shift, lift
 from tf_transfer.datl.running_rows import RunningRows
 from tf_transfer.errors import InputError
 from tf_transfer.models.inference import as_batches, as_logits, stream_outputs
@@ -175,11 +175,16 @@ def estimate_target_prior(
         )
     # Only EM needs single rows; the mean of all rows is enough for the others.
     rows = target.sample if estimator == "em" else target.mean[None]
-    interval = None
+    found, interval = solve(rows), None
     if bootstrap:
-        draws = target.sample
-        interval = bootstrap_interval(draws, resample or solve, bootstrap)
-    estimate = TargetPrior(solve(rows), interval, target.count, temperature)
+        drawn = sampling.counts(len(target.sample), bootstrap)
+        if estimator == "em":
+            values = sampling.em_priors(target.sample, drawn, prior, found)
+        else:
+            means = sampling.means(target.sample, drawn)
+            values = (resample or sampling.each(solve))(means)
+        interval = sampling.interval(values)
+    estimate = TargetPrior(found, interval, target.count, temperature)
     _warn_of_one_class(estimate)
     return estimate
 

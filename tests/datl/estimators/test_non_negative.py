@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.optimize import nnls
 
-from tf_transfer.datl import non_negative
+from tf_transfer.datl.estimators import non_negative
 
 
 @pytest.mark.parametrize("unknowns", [3, 401, 450])

@@ -9,12 +9,14 @@ Shapes use C for the number of source classes and N for the number of images.
 import warnings
 
 import numpy as np
+import threadpoolctl
 
-from tf_transfer.datl.confusion import PriorSolver
+from tf_transfer.datl.estimators.confusion import PriorSolver
 from tf_transfer.errors import InputError
 from tf_transfer.utils import checks
 
 _LOG_RANGE = 3.0
+_LEAST = np.float32(1e-30)  # likelihood of a row
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -99,18 +101,79 @@ def em_prior(
             "for all classes with examples. "
             f"Received: smallest {probabilities.min(initial=0.0):g}"
         )
-    prior = source_prior[nonempty].copy()
-    for _ in range(iterations):
-        # The mean posterior, without an array of the posteriors of all rows.
-        evidence = likelihood @ prior
-        updated = prior * (1 / evidence @ likelihood) / len(likelihood)
-        change = np.abs(updated - prior).max()
-        prior = updated
-        if change < tolerance:
-            break
+    with threadpoolctl.threadpool_limits(1):
+        (prior,) = maximise(
+            likelihood,
+            np.full((1, len(likelihood)), 1 / len(likelihood)),
+            source_prior[None, nonempty],
+            iterations,
+            tolerance,
+        )
     result = np.zeros_like(source_prior)
     result[nonempty] = prior
     return result
+
+
+def maximise(
+    likelihood: np.ndarray,
+    shares: np.ndarray,
+    priors: np.ndarray,
+    iterations: int,
+    tolerance: float,
+) -> np.ndarray:
+    """Maximises the likelihood of several weighted samples by EM.
+
+    Each second step is extrapolated (SQUAREM, Varadhan and Roland 2008), which
+    is undone where the likelihood falls. Near the end, plain EM would creep.
+
+    Args:
+        likelihood: of the rows, up to factors, `[N, C]`.
+        shares: of the rows in each sample, `[R, N]`, sums 1.
+        priors: where to start, `[R, C]`.
+        iterations: the most EM steps.
+        tolerance: stop once no share moves by more than this.
+
+    Returns:
+        The priors, `[R, C]`.
+    """
+
+    def step(priors):
+        """Returns the next priors, and the likelihood of the present ones."""
+        # The mean posterior, without an array of the posteriors of all rows.
+        evidence = np.maximum(priors @ likelihood.T, _LEAST)
+        updated = priors * ((shares / evidence) @ likelihood)
+        return updated, (shares * np.log(evidence)).sum(axis=1)
+
+    farthest = np.ones((len(priors), 1))  # lengths of extrapolations
+    for _ in range(0, iterations, 3):
+        one, before = step(priors)
+        two, _ = step(one)
+        ahead, length = _extrapolated(priors, one, two, farthest)
+        after, likely = step(ahead)
+        better = (likely >= before)[:, None]
+        after = np.where(better, after, two)
+        farthest = np.where(length < farthest, farthest, 4 * farthest)
+        farthest = np.where(better, farthest, np.maximum(length / 4, 1))
+        change = np.abs(after - priors).max()
+        priors = after
+        if change < tolerance:
+            break
+    return priors / priors.sum(axis=1, keepdims=True)
+
+
+def _extrapolated(
+    zero: np.ndarray, one: np.ndarray, two: np.ndarray, farthest: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns where two steps of EM lead to, as priors `[R, C]`.
+
+    The second value are the lengths of the extrapolations, `[R, 1]`.
+    """
+    first, bend = one - zero, two - 2 * one + zero
+    size = np.linalg.norm(bend, axis=1)
+    length = np.linalg.norm(first, axis=1) / np.maximum(size, _LEAST)
+    length = np.clip(length[:, None], 1, farthest).astype(zero.dtype)
+    ahead = np.maximum(zero + 2 * length * first + length**2 * bend, _LEAST)
+    return ahead / ahead.sum(axis=1, keepdims=True), length
 
 
 def bbse_prior(

@@ -29,7 +29,8 @@ class SourceOutputs:
     """
 
     def __init__(self, logits: np.ndarray):
-        self._ordered = np.sort(_standardised(logits), axis=0)
+        # Class by class, as it is searched.
+        self._ordered = np.sort(_standardised(logits).T.copy(), axis=1)
 
     def lifts(self, logits: np.ndarray) -> np.ndarray:
         """Returns the lift of each class for some images, `[B, C]`.
@@ -42,15 +43,17 @@ class SourceOutputs:
         Args:
             logits: of the images, `[B, C]`.
         """
-        values, count = _standardised(logits), len(self._ordered)
-        below = np.empty(values.shape)
-        for c, (ordered, value) in enumerate(
-            zip(self._ordered.T, values.T, strict=True)
+        values = _standardised(logits).T.copy()
+        below, count = np.empty(values.shape), self._ordered.shape[1]
+        for ordered, value, found in zip(
+            self._ordered, values, below, strict=True
         ):
             first = np.searchsorted(ordered, value, "left")
-            last = np.searchsorted(ordered, value, "right")
-            below[:, c] = (first + last) / (2 * count)
-        return (_POWER + 1) * below**_POWER
+            last = first.copy()
+            equal = ordered[np.minimum(first, count - 1)] == value
+            last[equal] = np.searchsorted(ordered, value[equal], "right")
+            found[:] = (first + last) / (2 * count)
+        return (_POWER + 1) * below.T**_POWER
 
 
 def lift_prior(lifts: np.ndarray, source_prior: np.ndarray) -> np.ndarray:

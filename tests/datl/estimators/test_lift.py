@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tf_transfer.datl import lift
+from tf_transfer.datl.estimators import lift
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(4000, 6))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.optimize import nnls
 
-from tf_transfer.datl import confusion
+from tf_transfer.datl.estimators import confusion
 from tf_transfer.errors import InputError
 
 LIKELIHOOD = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.2, 0.7]])
@@ -92,21 +92,8 @@ def test_draws_of_many_classes_move_the_prediction_as_their_matrix_does():
         drawn = resampled._start  # the first row of each class, for all
         expected = (joint - resampled._drawn(drawn)) @ weights
         assert np.abs(expected).max() > 0.01
-        np.testing.assert_allclose(resampled._error(drawn), expected)
-
-
-@pytest.mark.parametrize("size", [3, 5])
-def test_eigenvalues_are_those_of_numpy(size, monkeypatch):
-    monkeypatch.setattr(confusion, "_ONE_CORE", 4)
-    half = np.random.default_rng(0).random((size, size))
-    matrix = half.T @ half
-    expected = np.linalg.eigvalsh(matrix)
-    values, vectors = confusion._eigen(matrix)
-    np.testing.assert_allclose(values, expected)
-    np.testing.assert_allclose(matrix @ vectors, vectors * values, atol=1e-12)
-    alone, nothing = confusion._eigen(matrix, vectors=False)
-    np.testing.assert_allclose(alone, expected)
-    assert nothing is None
+        found = resampled._errors([drawn, drawn])
+        np.testing.assert_allclose(found, [expected, expected], atol=1e-6)
 
 
 def test_names_of_classes():

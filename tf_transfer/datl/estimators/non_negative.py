@@ -1,12 +1,13 @@
 """Non-negative least squares that stays fast for many unknowns.
 
 SciPy's solver adds one unknown at a time: with 1,000 unknowns it takes half a
-second, and an interval needs a hundred solutions. Systems are solved by
-TensorFlow, each on one core: the threads of NumPy's BLAS wait for each other
-hundreds of times a system, which takes minutes on a machine with other work.
+second, and an interval needs a hundred solutions. Systems are solved on one
+core: threads would wait for each other hundreds of times a system, which takes
+minutes on a machine with other work.
 """
 
 import numpy as np
+import threadpoolctl
 
 _FEW = 400  # unknowns for which SciPy takes some 0.05 seconds
 _MOST_STEPS = 100
@@ -33,6 +34,7 @@ class LeastSquares:
             self._products = self._matrix.T @ self._matrix
         self.start = start
 
+    @threadpoolctl.threadpool_limits.wrap(1)
     def solve(self, target: np.ndarray) -> np.ndarray:
         """Returns the solution for a target `[M]`, `[K]` float64."""
         from scipy.optimize import nnls
@@ -80,8 +82,10 @@ class LeastSquares:
 
 def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Solves a system `[K, K]`; NaN if it is not positive definite."""
-    import tensorflow as tf
+    from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-    with tf.device("CPU"):
-        factor = tf.linalg.cholesky(matrix)
-        return tf.linalg.cholesky_solve(factor, right[:, None])[:, 0].numpy()
+    try:
+        factor = cho_factor(matrix, overwrite_a=True, check_finite=False)
+    except LinAlgError:
+        return np.full_like(right, np.nan)
+    return cho_solve(factor, right, check_finite=False)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tf_transfer.datl import label_shift
+from tf_transfer.datl.estimators import label_shift
 from tf_transfer.errors import InputError
 
 
@@ -65,6 +65,30 @@ def test_em_and_bbse_undo_an_uneven_source_prior_by_hand():
     np.testing.assert_allclose(em, truth, atol=1e-6)
     bbse = label_shift.bbse_prior([0.41, 0.59], joint, prior)
     np.testing.assert_allclose(bbse, truth)
+
+
+def plain_em(rows, prior, steps):
+    """The paper's formulas (Saerens et al. 2002), one step after another."""
+    found = prior
+    for _ in range(steps):
+        posterior = rows * found / prior
+        posterior /= posterior.sum(axis=1, keepdims=True)
+        found = posterior.mean(axis=0)
+    return found
+
+
+def test_extrapolated_em_ends_where_plain_em_creeps_to():
+    rng = np.random.default_rng(0)
+    prior = np.full(20, 0.05)
+    labels = rng.choice(20, 3000, p=rng.dirichlet(np.ones(20)))
+    rows = label_shift.softmax(
+        rng.normal(size=(3000, 20)) + 2 * np.eye(20)[labels]
+    )
+    found = label_shift.em_prior(rows, prior)
+    far = plain_em(rows, prior, 20_000)
+    near = plain_em(rows, prior, 200)
+    assert np.abs(found - far).max() < 2e-4
+    assert np.abs(found - far).max() < np.abs(near - far).max()
 
 
 def test_em_leaves_out_a_class_without_examples():

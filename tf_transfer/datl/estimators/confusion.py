@@ -6,16 +6,18 @@ arrays. Shapes use C for the number of source classes and H for the number of
 held-out source images.
 """
 
-import numpy as np
+from collections.abc import Sequence
 
-from tf_transfer.datl.non_negative import LeastSquares
+import numpy as np
+import threadpoolctl
+
+from tf_transfer.datl.estimators.non_negative import LeastSquares
 from tf_transfer.errors import InputError
 
 _SINGULAR = 1e-6  # of the largest singular value; single precision
 _RIDGE = 1e-4
 _CERTAIN = 2.0  # standard errors
 _MANY = 200  # classes; for more, a new matrix in each draw takes minutes
-_ONE_CORE = 400  # classes; for more, threads of BLAS may wait for seconds
 
 
 class ConfusionMatrix:
@@ -147,7 +149,7 @@ class PriorSolver:
 
 
 class Resampled:
-    """An estimator of P_t that draws the held-out images anew in each call.
+    """An estimator of P_t that draws the held-out images anew each time.
 
     It is for intervals where the confusion matrix is uncertain. What the
     images do not determine at all is drawn at random.
@@ -181,20 +183,35 @@ class Resampled:
         drawn_classes = self._joint[:, self._classes]
         self._explained = drawn_classes @ weights[self._classes]
 
-    def __call__(self, probabilities: np.ndarray) -> np.ndarray:
-        """Returns P_t `[C]` for target predictions `[N, C]`."""
-        drawn = self._rng.integers(0, self._size) + self._start
-        near = None
-        if self._singular:
-            used = self._prior > 0
-            near = np.zeros_like(self._prior)
-            concentration = np.count_nonzero(used) * self._prior[used]
-            near[used] = self._rng.dirichlet(concentration)
-        mean = probabilities.mean(axis=0)
+    def __call__(self, means: np.ndarray) -> np.ndarray:
+        """Returns P_t for each of some mean predictions, `[R, C]`."""
+        drawn = [self._rng.integers(0, self._size) + self._start for _ in means]
+        near = [self._near() for _ in means]
         if len(self._prior) > _MANY:
-            return self._solver.solve(mean + self._error(drawn), near)
-        solver = PriorSolver(self._drawn(drawn), self._prior, self._singular)
-        return solver.solve(mean, near)
+            moved = means + self._errors(drawn)
+            return np.array(list(map(self._solver.solve, moved, near)))
+        solvers = (
+            PriorSolver(self._drawn(rows), self._prior, self._singular)
+            for rows in drawn
+        )
+        return np.array(
+            [
+                solver.solve(mean, other)
+                for solver, mean, other in zip(
+                    solvers, means, near, strict=True
+                )
+            ]
+        )
+
+    def _near(self) -> np.ndarray | None:
+        """Draws the prior that is to be near; None if one solution fits."""
+        if not self._singular:
+            return None
+        used = self._prior > 0
+        near = np.zeros_like(self._prior)
+        concentration = np.count_nonzero(used) * self._prior[used]
+        near[used] = self._rng.dirichlet(concentration)
+        return near
 
     def _drawn(self, drawn: np.ndarray) -> np.ndarray:
         """Returns the confusion matrix of some rows."""
@@ -206,37 +223,32 @@ class Resampled:
         joint[:, self._classes] = sums * scale
         return joint
 
-    def _error(self, drawn: np.ndarray) -> np.ndarray:
-        """Returns what the matrix of some rows changes, `[C]`.
+    # Threads that wait for each other take many times as long.
+    @threadpoolctl.threadpool_limits.wrap(1)
+    def _errors(self, drawn: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns what the matrices of some rows change, `[R, C]`.
 
         To first order, an error of the matrix is one of the prediction:
         `(joint - drawn joint) @ weights`, which needs no matrix.
         """
-        totals = np.add.reduceat(self._totals[drawn], self._starts)
         share = self._prior[self._classes] * self._weights[self._classes]
-        of_row = np.repeat(share / totals, self._sizes)
-        of_row *= np.bincount(drawn, minlength=len(of_row))
-        predicted = np.einsum("i,ij", of_row, self._rows)
-        return self._explained - predicted
+        of_rows = np.empty((len(drawn), len(self._rows)), np.float32)
+        for rows, of_row in zip(drawn, of_rows, strict=True):
+            totals = np.add.reduceat(self._totals[rows], self._starts)
+            of_row[:] = np.repeat(share / totals, self._sizes)
+            of_row *= np.bincount(rows, minlength=len(of_row))
+        return self._explained - of_rows @ self._rows
 
 
+# Threads that wait for each other take many times as long.
+@threadpoolctl.threadpool_limits.wrap(1)
 def _eigen(
     matrix: np.ndarray, vectors: bool = True
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Returns eigenvalues, ascending, and eigenvectors of a symmetric matrix.
-
-    TensorFlow computes those of a large one on one core; see `non_negative`.
-    """
-    if len(matrix) <= _ONE_CORE:
-        if vectors:
-            return np.linalg.eigh(matrix)
-        return np.linalg.eigvalsh(matrix), None
-    import tensorflow as tf
-
-    with tf.device("CPU"):
-        if not vectors:
-            return tf.linalg.eigvalsh(matrix).numpy(), None
-        return tuple(part.numpy() for part in tf.linalg.eigh(matrix))
+    """Returns eigenvalues, ascending, and vectors of a symmetric matrix."""
+    if vectors:
+        return np.linalg.eigh(matrix)
+    return np.linalg.eigvalsh(matrix), None
 
 
 def name_classes(classes: np.ndarray, most: int = 10) -> str:

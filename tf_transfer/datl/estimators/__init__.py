@@ -1,0 +1,1 @@
+"""Estimators of the target prior, and their intervals: NumPy alone."""
