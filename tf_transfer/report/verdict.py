@@ -7,6 +7,7 @@ from tf_transfer.datl.diagnostics import (
 from tf_transfer.experiment.records.forecast import Forecast
 from tf_transfer.experiment.records.weights_file import WeightTable
 from tf_transfer.utils.escaping import printable
+from tf_transfer.utils.messages import short_number
 
 _LISTED = 12
 _ENOUGH = 0.2  # of the way from chance to an accuracy of 1
@@ -96,8 +97,9 @@ def weak_generalist(accuracy: float, classes: int) -> str | None:
         return None
     return (
         "The generalist's accuracy on its own source images is only "
-        f"{accuracy:.0%} ({chance:.0%} by chance), so its weights mean little, "
-        "though their order may be right: train it longer "
+        f"{short_number(100 * accuracy)}% ({short_number(100 * chance)}% by "
+        "chance), so its weights mean little, though their order may be right: "
+        "train it longer "
         "(`generalist.passes`), start from a trained encoder, or try "
         "`datl.estimator=lift`."
     )
