@@ -195,3 +195,50 @@ def test_the_experiment_of_co_tuning():
     config_checks.check(config)
     assert config.methods == ("finetune_related", "co_tuning")
     assert config.finetuning.source_loss == options.weights[1]
+
+
+def arms_of(names, gain):
+    """Arms of a cell, all with the same figures."""
+    row = {"accuracy": [0.8, 0.9], "over whole": gain, "over datl": gain}
+    return {name: row | {"over scratch": gain} for name in names}
+
+
+def test_the_table_of_wrong_labels():
+    noise = load("noise")
+    options = noise.parser().parse_args(["--pair=vehicles", "--wrong=.2"])
+    config = noise.settings(options)
+    config_checks.check(config)
+    arms = arms_of(config.methods, {"gain": 1.16, "interval": 0.28})
+    cell = {"cell": vars(options), "auc": 0.981, "arms": arms}
+    head, _, line = noise.table([cell]).splitlines()
+    assert line.startswith("| vehicles | 20% | 0.98 | 85.0 | +1.2 +- 0.3 |")
+    assert line.count("|") == head.count("|")
+    for arm in (noise.ratios, noise.beliefs):
+        METHODS.pop(arm.name)
+
+
+def test_wrong_labels_are_of_other_classes(shared_data):
+    noise = load("noise")
+    right = noise.source("mnist_m", 0.0)
+    assert not noise.WRONG[0].any()
+    noisy = noise.source("mnist_m", 0.4)
+    assert ((noisy.labels != right.labels) == noise.WRONG[0]).all()
+    assert noise.WRONG[0].mean() == pytest.approx(0.4, abs=0.02)
+    for arm in (noise.ratios, noise.beliefs):
+        METHODS.pop(arm.name)
+
+
+def test_the_table_of_an_unlabelled_source():
+    script = load("unlabelled")
+    options = script.parser().parse_args(["--clusters=50"])
+    config = script.settings(options)
+    config_checks.check(config)
+    assert config.data.source_labels == "clusters"
+    methods = arms_of(config.methods, {"gain": 1.16, "interval": 0.28})
+    cell = {"cell": vars(options), "methods": methods}
+    head, _, line, *_ = script.table([cell]).splitlines()
+    assert line == (
+        "| 50 clusters | 0.5 | `scratch` | 85.0 | +1.2 +- 0.3 | +1.2 +- 0.3 |"
+    )
+    for name in {m.name for m in script.regime.ARMS}:
+        METHODS.pop(name, None)

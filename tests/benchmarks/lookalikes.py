@@ -22,7 +22,6 @@ import argparse
 import json
 import os
 import pathlib
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -102,7 +101,7 @@ def figures(run: Run) -> dict:
     rows = {}
     for name in run.config.methods:
         results = [r for r in run.results if r.method == name]
-        accuracy = [round(r.test.accuracy, 4) for r in results]
+        accuracy = cells.accuracies(run, name)
         rows[name] = {"accuracy": accuracy, **cells.gain(run, name, WHOLE)}
         weights = [r.weights for r in results if r.weights is not None]
         if weights and copy.any():
@@ -157,24 +156,21 @@ def main() -> None:
     if options.table:
         cells.print_table(options.table, table)
         return
-    cell = f"{options.pair}_{options.labels}_{options.passes:g}"
-    folder, started = pathlib.Path(options.out) / cell, time.monotonic()
-    config = settings(options)
-    tt.compare(
-        config,
-        folder,
+    what = ("pair", "labels", "passes", "seeds")
+    cell = {name: getattr(options, name) for name in what}
+    run, minutes = cells.compared(
+        settings(options),
+        cell,
+        options.out,
         source=source(options.pair),
-        quiet=True,
         jobs=options.jobs,
     )
-    run = Run.read(folder)
-    what = ("pair", "labels", "passes", "seeds")
     seen = base.source_images(run.config, "l2tl")
     print(
         json.dumps(
             {
-                "cell": {name: getattr(options, name) for name in what},
-                "minutes": round((time.monotonic() - started) / 60, 1),
+                "cell": cell,
+                "minutes": minutes,
                 "source images seen by l2tl": seen,
                 **figures(run),
             }

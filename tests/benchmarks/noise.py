@@ -20,7 +20,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -126,10 +125,8 @@ def figures(run: Run) -> dict:
     """Returns the accuracies of the arms, and their gains."""
     rows = {}
     for name in run.config.methods:
-        results = [r for r in run.results if r.method == name]
-        results.sort(key=lambda result: result.seed)
         rows[name] = {
-            "accuracy": [round(r.test.accuracy, 4) for r in results],
+            "accuracy": cells.accuracies(run, name),
             "over whole": cells.gain(run, name, WHOLE),
             "over datl": cells.gain(run, name, datl.name),
         }
@@ -181,16 +178,16 @@ def main() -> None:
         name: getattr(options, name)
         for name in ("pair", "wrong", "labels", "passes", "seeds")
     }
-    folder = pathlib.Path(options.out) / "_".join(map(str, cell.values()))
-    started = time.monotonic()
     noisy = source(options.pair, options.wrong)
-    tt.compare(settings(options), folder, source=noisy, quiet=True)
+    run, minutes = cells.compared(
+        settings(options), cell, options.out, source=noisy
+    )
     areas = [area for area in FOUND.values() if 0 < area < 1]
     line = {
         "cell": cell,
-        "minutes": round((time.monotonic() - started) / 60, 1),
+        "minutes": minutes,
         "auc": round(float(np.mean(areas)), 3) if areas else None,
-        "arms": figures(Run.read(folder)),
+        "arms": figures(run),
     }
     print(json.dumps(line), flush=True)
 

@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import pathlib
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -24,7 +23,6 @@ import cells
 import numpy as np
 import regime
 
-import tf_transfer as tt
 from tf_transfer import config as config_lib
 from tf_transfer.experiment.methods import baselines, datl, datl_clusters
 from tf_transfer.experiment.records.run_data import Run
@@ -54,10 +52,8 @@ def figures(run: Run) -> dict:
     """Returns the accuracies of the methods, and their gains."""
     rows = {}
     for name in run.config.methods:
-        results = [r for r in run.results if r.method == name]
-        results.sort(key=lambda result: result.seed)
         rows[name] = {
-            "accuracy": [round(r.test.accuracy, 4) for r in results],
+            "accuracy": cells.accuracies(run, name),
             "over whole": cells.gain(run, name, WHOLE),
             "over scratch": cells.gain(run, name, SCRATCH),
         }
@@ -111,14 +107,8 @@ def main() -> None:
         return
     names = "source_labels", "clusters", "labels", "passes", "width", "seeds"
     cell = {name: getattr(options, name) for name in names}
-    folder = pathlib.Path(options.out) / "_".join(map(str, cell.values()))
-    started = time.monotonic()
-    tt.compare(settings(options), folder, quiet=True)
-    line = {
-        "cell": cell,
-        "minutes": round((time.monotonic() - started) / 60, 1),
-        "methods": figures(Run.read(folder)),
-    }
+    run, minutes = cells.compared(settings(options), cell, options.out)
+    line = {"cell": cell, "minutes": minutes, "methods": figures(run)}
     print(json.dumps(line), flush=True)
 
 
