@@ -236,7 +236,7 @@ def test_the_table_of_an_unlabelled_source():
     assert config.data.source_labels == "clusters"
     methods = arms_of(config.methods, {"gain": 1.16, "interval": 0.28})
     cell = {"cell": vars(options), "methods": methods}
-    head, _, line, *_ = script.table([cell]).splitlines()
+    _, _, line, *_ = script.table([cell]).splitlines()
     assert line == (
         "| 50 clusters | 0.5 | `scratch` | 85.0 | +1.2 +- 0.3 | +1.2 +- 0.3 |"
     )
