@@ -226,7 +226,7 @@ class Examples:
     """
 
     temper: float = setting(0.5, not_negative)
-    floor: float = setting(0.1, not_negative)
+    floor: float = setting(0.1, between(0, 1))
     clip: float = setting(10.0, not_negative)
     beliefs: bool = False
     sample: int = setting(10_000, at_least(2))

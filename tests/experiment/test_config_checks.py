@@ -28,9 +28,9 @@ def test_a_cut_goes_by_the_repeats_alone(settings, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"floor": 3.0, "clip": 2.0}, "`examples.floor` must not be above"),
+        ({"clip": 0.5}, "`examples.clip` must be at least 1"),
         ({"temper": 0.0}, "must be positive without `examples.beliefs`"),
-        ({"floor": 3.0, "clip": 0.0}, ""),
+        ({"floor": 1.0, "clip": 0.0}, ""),
         ({"temper": 0.0, "beliefs": True}, ""),
     ],
 )
@@ -43,10 +43,18 @@ def test_weights_of_examples_must_be_able_to_differ(settings, message):
         config_checks.check(experiment)
 
 
-@pytest.mark.parametrize("name", ["data.source_classes", "relevant"])
-def test_clusters_have_no_names_to_choose_from(name):
-    experiment = changed({"data.source_labels": "clusters", name: ("dog",)})
-    with pytest.raises(InputError, match="name classes of given labels"):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("data.source_classes", ("dog",)),
+        ("relevant", ("dog",)),
+        ("examples.beliefs", True),
+        ("generalist_path", "model.keras"),
+    ],
+)
+def test_clusters_are_no_given_labels(name, value):
+    experiment = changed({"data.source_labels": "clusters", name: value})
+    with pytest.raises(InputError, match=f"`{name}` goes by given labels"):
         config_checks.check(experiment)
 
 
@@ -106,7 +114,7 @@ OUT_OF_BOUNDS = {
     "data.source_labels": ("none", "must be one of given, clusters"),
     "data.clusters": (1, "must be at least 2"),
     "examples.temper": (-0.5, NOT_NEGATIVE),
-    "examples.floor": (-0.1, NOT_NEGATIVE),
+    "examples.floor": (1.5, "must be from 0 to 1"),
     "examples.clip": (-1.0, NOT_NEGATIVE),
     "examples.sample": (1, "must be at least 2"),
     "l2tl.joint_share": (1.5, "must be above 0 and at most 1"),

@@ -121,20 +121,14 @@ def _check_together(experiment: Experiment) -> None:
                 "`pretraining.steps` must be a multiple of 10 with "
                 f"`datl.{name}`. Received: {experiment.pretraining.steps}"
             )
-    if experiment.data.source_labels != "given" and (
-        experiment.data.source_classes or experiment.relevant
-    ):
-        raise InputError(
-            "`data.source_classes` and `relevant` name classes of given "
-            "labels; leave them out with `data.source_labels=clusters`. "
-            f"Received: {experiment.data.source_labels}"
-        )
     examples = experiment.examples
-    if examples.clip and examples.floor > examples.clip:
+    if 0 < examples.clip < 1:
         raise InputError(
-            "`examples.floor` must not be above `examples.clip`. "
-            f"Received: {examples.floor} and {examples.clip}"
+            "`examples.clip` must be at least 1, or 0 for no limit. "
+            f"Received: {examples.clip}"
         )
+    if experiment.data.source_labels != "given":
+        _check_clusters(experiment)
     if not (examples.temper or examples.beliefs):
         raise InputError(
             "`examples.temper` must be positive without `examples.beliefs`, or "
@@ -147,6 +141,21 @@ def _check_together(experiment: Experiment) -> None:
             "joint. "
             f"Received: {l2tl.joint_share} of {tuning.steps}"
         )
+
+
+def _check_clusters(experiment: Experiment) -> None:
+    """Raises InputError for settings that need the source's own labels."""
+    for name, value in {
+        "data.source_classes": experiment.data.source_classes,
+        "relevant": experiment.relevant,
+        "examples.beliefs": experiment.examples.beliefs,
+        "generalist_path": experiment.generalist_path,
+    }.items():
+        if value:
+            raise InputError(
+                f"`{name}` goes by given labels of the source; leave it out "
+                f"with `data.source_labels=clusters`. Received: {value!r}"
+            )
 
 
 def from_json(content: Any, path: str | os.PathLike) -> Experiment:

@@ -36,7 +36,8 @@ def forecast(run: SeedRun) -> Forecast:
 
 def label_check(run: SeedRun) -> LabelCheck:
     """Doubts labels of the source by the generalist's features."""
-    return LabelCheck.of(datl_examples.scores_of(run), run.source.labels)
+    scores = datl_examples.scores_of(run)
+    return LabelCheck.of(scores, run.source.labels, run.parts.places)
 
 
 def nearest_neighbours(run: SeedRun, images: ImageData) -> float | None:

@@ -146,19 +146,27 @@ class Runner:
             self.progress.clear()
             fact(f"data: {found.sentence(run.source.class_names)}")
 
-    @property
-    def _tells_forecast(self) -> bool:
-        """Whether there is a source to choose from, and no forecast yet.
+    def _is_to_write(self, name: str) -> bool:
+        """Whether a file about the source is missing, for this process.
 
-        How often a given generalist has seen the source is not known. Several
-        machines could see the file of the first one too late.
+        Several machines could see the file of the first one too late.
         """
         return (
             base.use_source(self.config.methods)
-            and not self.config.generalist_path
             and distribution.num_workers(self.models.strategy) == 1
-            and not self.folder.has(forecast.NAME)
+            and not self.folder.has(name)
         )
+
+    @property
+    def _tells_forecast(self) -> bool:
+        # How often a given generalist has seen the source is not known.
+        given = self.config.generalist_path
+        return not given and self._is_to_write(forecast.NAME)
+
+    @property
+    def _tells_doubts(self) -> bool:
+        asked = self.config.examples.beliefs
+        return asked and self._is_to_write(label_check.NAME)
 
     def _seed_run(self, seed: int, head: str = "related") -> SeedRun:
         return SeedRun(
@@ -180,7 +188,7 @@ class Runner:
         if run.seed == 0 and missing and self._tells_forecast:
             self.progress.start("generalist")
             self._tell_forecast(run)
-        if run.seed == 0 and missing and config.examples.beliefs:
+        if run.seed == 0 and missing and self._tells_doubts:
             self._tell_doubts(run)
         for name in missing:
             if name in methods:

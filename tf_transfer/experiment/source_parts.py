@@ -24,12 +24,15 @@ class SourceParts:
         held_out: images that are not trained with; None if none are needed.
         seed: of what is drawn.
         compares: whether the estimator compares target and source images.
+        places: of the images to train with in the whole source; None if these
+            are all.
     """
 
     train: ImageData
     held_out: ImageData | None
     seed: int
     compares: bool
+    places: np.ndarray | None = None
 
     @classmethod
     def of(cls, source: ImageData, datl: Datl, seed: int) -> "SourceParts":
@@ -38,7 +41,8 @@ class SourceParts:
         if not (datl.calibrate or datl.estimator == "bbse"):
             return cls(source, None, seed, compares)
         rest, held_out = splits.hold_out(source, _HELD_OUT, seed)
-        return cls(source.take(rest), source.take(held_out), seed, compares)
+        parts = source.take(rest), source.take(held_out)
+        return cls(*parts, seed, compares, rest)
 
     @functools.cached_property
     def sample(self) -> tf.data.Dataset:

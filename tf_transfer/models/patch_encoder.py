@@ -12,6 +12,7 @@ import tensorflow as tf
 import threadpoolctl
 
 _FILTERS, _PATCHES = 128, 100_000
+_IMAGES, _BLOCK = 5_000, 256  # looked at, and read together
 _SIDE, _STRIDE = 6, 2  # of a patch, and between patches
 _LARGEST = 32  # side of the images that it looks at
 _CONTRAST = (10 / 255) ** 2  # added to the variance of a patch
@@ -23,8 +24,8 @@ class PatchEncoder(keras.Model):
     """Maps images in 0..1 to how much their parts look like typical patches.
 
     Args:
-        images: some images `[N, H, W, channels]` uint8, of the kind that it
-            will be used for; a few thousand are enough.
+        images: `[N, H, W, channels]` uint8, of the kind that it will be used
+            for; at most 5,000 of them are looked at.
         seed: of the patches that are drawn, and of k-means.
 
     Example:
@@ -38,9 +39,14 @@ class PatchEncoder(keras.Model):
     def __init__(self, images: np.ndarray, seed: int = 0):
         super().__init__(name="patch_encoder")
         rng = np.random.default_rng(seed)
-        rows = rng.integers(0, len(images), _PATCHES)
-        used, place = np.unique(rows, return_inverse=True)
-        small = self._shrunk(images[used] / np.float32(255)).numpy()
+        used = np.sort(rng.permutation(len(images))[:_IMAGES])
+        small = np.concatenate(
+            [
+                self._shrunk(images[part] / np.float32(255)).numpy()
+                for part in np.split(used, range(_BLOCK, len(used), _BLOCK))
+            ]
+        )
+        place = rng.integers(0, len(used), _PATCHES)
         self.side = min(_SIDE, *small.shape[1:3])
         patches = _normalised(_drawn(small, place, self.side, rng))
         mean, whitening = _whitening(patches)
@@ -111,7 +117,7 @@ def _normalised(patches: np.ndarray) -> np.ndarray:
 
 def _whitening(patches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the mean of patches `[D]`, and what whitens them, `[D, D]`."""
-    values, vectors = np.linalg.eigh(np.cov(patches.T))
+    values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(patches.T)))
     scale = 1 / np.sqrt(np.maximum(values, 0) + _WHITENING)
     return patches.mean(axis=0), (vectors * scale) @ vectors.T
 

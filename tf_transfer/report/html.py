@@ -216,7 +216,7 @@ def _labels(
     names = run.weight_table.class_names
     path = run.path / label_check.NAME
     found = label_check.LabelCheck.from_json(content, len(names), path)
-    if source is not None and found.images != len(source.labels):
+    if source is not None and not found.is_of(source.labels):
         source = None
     return {
         "sentence": found.sentence(names),

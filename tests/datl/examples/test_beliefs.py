@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tf_transfer.datl.examples.beliefs import LabelBeliefs
+from tf_transfer.errors import InputError
 
 
 def noisy(count=3000, classes=10, wrong=0.3, seed=0):
@@ -57,6 +58,18 @@ def test_a_class_with_few_examples_is_believed():
     own, likely = beliefs(features[:3], np.array([5, 9, given[2]]))
     np.testing.assert_array_equal(own[:2], 1)
     np.testing.assert_array_equal(likely[:2], [5, 9])
+
+
+def test_without_a_class_of_some_size_all_are_believed():
+    own, likely = LabelBeliefs(np.eye(3), np.array([0, 4, 9])).of_sample
+    np.testing.assert_array_equal(own, 1)
+    np.testing.assert_array_equal(likely, [0, 4, 9])
+
+
+@pytest.mark.parametrize("label", [-1, 2**40])
+def test_labels_that_are_no_class_numbers_are_refused(label):
+    with pytest.raises(InputError, match="Labels must lie in"):
+        LabelBeliefs(np.eye(3), np.array([0, 1, label]))
 
 
 def test_features_that_say_nothing_are_believed():

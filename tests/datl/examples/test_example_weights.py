@@ -62,6 +62,17 @@ def test_ratios_are_bounded_and_tempered():
     np.testing.assert_allclose(examples.numpy(), values / values.mean())
 
 
+def test_a_huge_ratio_does_not_flatten_the_others():
+    ratios = np.append(np.linspace(0.2, 3, 99), 5e21)
+    examples = tt.ExampleWeights(100, floor=0.1, clip=10.0)
+    examples.update(ratios)
+    found = examples.numpy()
+    assert found.max() == pytest.approx(10, rel=1e-3)
+    others = found[:99] / ratios[:99]
+    np.testing.assert_allclose(others[10:], others[-1], rtol=1e-4)
+    assert found[98] > 10 * found[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -97,8 +108,8 @@ def test_scores_refuse(arguments, message):
         {"temper": -1},
         {"temper": np.inf},
         {"floor": -0.1},
-        {"floor": 2.0, "clip": 1.0},
-        {"clip": 0.0, "floor": 0.0},
+        {"floor": 1.5},
+        {"clip": 0.5},
     ],
 )
 def test_the_constructor_refuses(settings):

@@ -126,23 +126,53 @@ def test_an_interrupted_scoring_continues(identity, tmp_path, monkeypatch):
     # The sample and the target give the classifier again.
     assert encoder.rows == 600 + 1500 + 2400 - done
     np.testing.assert_allclose(again.ratios, whole.ratios, rtol=1e-5)
-    assert not path.exists()
+    # The same call once more has only to make the classifier.
+    encoder = Counting()
+    score(encoder, checkpoint=path, **settings)
+    assert encoder.rows == 600 + 1500
 
 
-def test_a_checkpoint_of_something_else_is_refused(
-    identity, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(checkpoint_lib, "_EVERY", 0)
-    monkeypatch.setattr(
-        checkpoint_lib.ScoresCheckpoint, "remove", lambda self: None
-    )
+def test_a_checkpoint_of_something_else_is_refused(identity, tmp_path):
     path = tmp_path / "scores.npz"
     score(identity, checkpoint=path, sample=600)
     with pytest.raises(InputError, match="of other images"):
         score(identity, target=-TARGET, checkpoint=path, sample=600)
+    for other in ({"seed": 1}, {"sample": 700}, {"folds": 3}):
+        settings = {"sample": 600, "checkpoint": path} | other
+        with pytest.raises(InputError, match="of other images"):
+            score(identity, **settings)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match="cannot be read"):
         score(identity, checkpoint=path, sample=600)
+
+
+def test_a_checkpoint_of_other_labels_is_refused(identity, tmp_path):
+    labels = (SOURCE[:, 0] > 0).astype(np.int32)
+    settings = {"num_examples": len(labels), "beliefs": True, "sample": 600}
+    settings["checkpoint"] = tmp_path / "scores.npz"
+    score(identity, batches(SOURCE, labels), **settings)
+    with pytest.raises(InputError, match="of other images"):
+        score(identity, batches(SOURCE, 1 - labels), **settings)
+
+
+def test_of_a_sorted_target_a_random_part_is_used(identity):
+    target = np.repeat(np.array([[-2.0, 0], [2.0, 0]], np.float32), 500, axis=0)
+    found = score(identity, target=target, sample=300).ratios
+    left = SOURCE[:, 0] < 0
+    assert 0.5 < found[left].mean() / found[~left].mean() < 2
+
+
+def test_a_dataset_that_is_longer_is_refused(identity):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`num_examples`"):
+        score(identity, num_examples=2000)
+
+
+def test_features_that_are_not_pooled_are_refused():
+    wide = keras.Sequential(
+        [keras.Input((2,)), keras.layers.RepeatVector(5000)]
+    )
+    with pytest.raises(InputError, match=r"pool them\. Received: 10,000"):
+        score(wide, SOURCE[:50], sample=20)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 import numpy as np
+import pytest
 
 from tests import helpers
 from tests.experiment.methods.test_datl_examples import weights_in_training
 from tf_transfer import config as config_lib
-from tf_transfer.experiment.methods import datl_clusters
+from tf_transfer.errors import InputError
+from tf_transfer.experiment.methods import METHODS, datl_clusters
 
 DATA = {"image_size": 8, "channels": 1, "augment": "none", "clusters": 8}
 DATA = config_lib.Data(**DATA, labels_per_class=4, validation_per_class=2)
@@ -27,6 +29,16 @@ def test_the_control_gives_the_weights_to_other_images(tmp_path, monkeypatch):
     )
     np.testing.assert_allclose(np.sort(own), np.sort(other), rtol=1e-5)
     assert not np.allclose(own, other)
+
+
+def test_equal_weights_are_refused():
+    config = config_lib.Experiment(
+        examples=config_lib.Examples(temper=0.0, beliefs=True)
+    )
+    with pytest.raises(
+        InputError, match=r"needs a positive `examples\.temper`"
+    ):
+        METHODS["datl_clusters"].check(config, None)
 
 
 def test_ratios_are_shares_of_target_over_source(tmp_path):

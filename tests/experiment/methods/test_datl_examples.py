@@ -5,6 +5,7 @@ from tests import helpers
 from tf_transfer import config as config_lib
 from tf_transfer.datl.examples.scoring import ExampleScores
 from tf_transfer.experiment.methods import METHODS, datl_examples
+from tf_transfer.experiment.stages.stage_cache import StageCache
 
 BELIEFS = config_lib.Examples(beliefs=True)
 
@@ -80,8 +81,20 @@ def test_the_source_is_scored_once_for_both(tmp_path, monkeypatch):
     assert sum(steps) - before == sum(planned.values()) - planned["generalist"]
     METHODS["datl_examples_shuffled"](run)
     assert len(calls) == 1
-    assert calls[0].parent.is_dir()
+    assert calls[0].is_file()
+    run.folder.forget_stages(run.seed)
     assert not calls[0].exists()
+
+
+def test_scores_of_something_else_are_made_anew(tmp_path):
+    run, _ = helpers.seed_run(tmp_path)
+    path = datl_examples._checkpoint(run)
+    path.write_bytes(b"nothing")
+    scores = datl_examples.scores_of(run)
+    assert len(scores.ratios) == len(run.source.labels)
+    run.cache = StageCache(run.folder, run.seed)  # as another process has it
+    again = datl_examples.scores_of(run)
+    np.testing.assert_allclose(again.ratios, scores.ratios, rtol=1e-4)
 
 
 @pytest.mark.parametrize("apply", ["draw", "resample", "elastic", "attach"])

@@ -26,6 +26,16 @@ def test_the_least_believed_come_first():
     )
 
 
+def test_numbers_are_those_of_the_whole_source():
+    found = LabelCheck.of(SCORES, LABELS, places=np.array([3, 5, 6, 9]))
+    assert [each.image for each in found.least] == [6, 5]
+    labels = np.zeros(10, int)
+    assert not found.is_of(labels)
+    labels[[6, 5]] = [2, 1]
+    assert found.is_of(labels)
+    assert not found.is_of(labels[:6])
+
+
 def test_no_doubt_is_said_without_an_example():
     scores = dataclasses.replace(SCORES, likely_labels=LABELS)
     found = LabelCheck.of(scores, LABELS)
@@ -44,18 +54,28 @@ def test_the_file_holds_it_all():
         ({"images": 0}, "`label_check.images`"),
         ({"doubted": 5}, "`label_check.doubted`"),
         ({"least": 7}, "`label_check.least`"),
-        ({"least": [{}] * 13}, "at most 12"),
-        ({"least": ["x"]}, "must be an object"),
+        ({"least": [{}] * 13}, "a list of 2"),
+        ({"doubted": 0}, "a list of 0"),
+        ({"doubted": 1, "least": ["x"]}, "must be an object"),
         (
-            {"least": [{"image": 4, "given": 0, "likely": 1, "belief": 0.1}]},
+            {
+                "doubted": 1,
+                "least": [{"image": -1, "given": 0, "likely": 1, "belief": 0}],
+            },
             "`label_check.least.image`",
         ),
         (
-            {"least": [{"image": 0, "given": 3, "likely": 1, "belief": 0.1}]},
+            {
+                "doubted": 1,
+                "least": [{"image": 0, "given": 3, "likely": 1, "belief": 0}],
+            },
             "`label_check.least.given`",
         ),
         (
-            {"least": [{"image": 0, "given": 0, "likely": 1, "belief": 2}]},
+            {
+                "doubted": 1,
+                "least": [{"image": 0, "given": 0, "likely": 1, "belief": 2}],
+            },
             "`label_check.least.belief`",
         ),
     ],

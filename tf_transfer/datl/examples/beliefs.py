@@ -3,12 +3,16 @@
 This is confident learning (Northcutt, Jiang and Chuang 2021): an out-of-sample
 probability of each class; a label is doubted if another class is more likely
 among those that are at least as likely as is usual where they are the label.
-The probabilities come from a linear discriminant analysis of features.
+The probabilities come from a linear discriminant analysis of features, which is
+fitted on other images. The features are not: an encoder that has learned wrong
+labels by heart makes them look right.
 """
 
 import numpy as np
 import threadpoolctl
 from sklearn import discriminant_analysis, model_selection
+
+from tf_transfer.utils import checks
 
 _SHRINKAGE = 0.1
 
@@ -25,7 +29,8 @@ class LabelBeliefs:
     Attributes:
         of_sample: beliefs and likely labels of the sample, as `__call__`
             returns them, each by a fit without it.
-        thresholds: the mean belief in the labels of each class, `[C]`.
+        classes: the class numbers that can be judged, `[K]`.
+        thresholds: the mean belief in the labels of each of these, `[K]`.
 
     Example:
 
@@ -50,21 +55,20 @@ class LabelBeliefs:
         folds: int = 5,
         seed: int = 0,
     ):
-        counts = np.bincount(labels)
+        checks.check_labels(labels, 2**31)
+        classes, counts = np.unique(labels, return_counts=True)
         # A class that a fold may lack cannot be judged.
-        self._known = np.flatnonzero(counts >= folds)
-        judged = np.isin(labels, self._known)
-        self._places = np.full(len(counts), -1)
-        self._places[self._known] = np.arange(len(self._known))
+        self.classes = classes[counts >= folds]
+        judged = np.isin(labels, self.classes)
         self._model, probabilities = None, np.ones((len(features), 1))
-        if len(self._known) > 1 and features.var(axis=0).any():
+        if len(self.classes) > 1 and features.var(axis=0).any():
             self._model = discriminant_analysis.LinearDiscriminantAnalysis(
                 solver="lsqr", shrinkage=_SHRINKAGE
             )
             split = model_selection.StratifiedKFold(
                 folds, shuffle=True, random_state=seed
             )
-            probabilities = np.ones((len(features), len(self._known)))
+            probabilities = np.ones((len(features), len(self.classes)))
             probabilities[judged] = model_selection.cross_val_predict(
                 self._model,
                 features[judged],
@@ -74,7 +78,10 @@ class LabelBeliefs:
             )
             self._model.fit(features[judged], labels[judged])
         own = self._own(probabilities, labels)
-        self.thresholds = np.bincount(labels, own) / np.maximum(counts, 1)
+        totals = np.bincount(
+            np.searchsorted(classes, labels), own, minlength=len(classes)
+        )
+        self.thresholds = (totals / counts)[counts >= folds]
         self.of_sample = self._judged(probabilities, labels)
 
     def __call__(
@@ -108,9 +115,11 @@ class LabelBeliefs:
 
     def _place_of(self, labels: np.ndarray) -> np.ndarray:
         """Returns the columns of labels; -1 for what cannot be judged."""
-        inside = labels < len(self._places)
-        places = self._places[np.where(inside, labels, 0)]
-        return np.where(inside, places, -1)
+        if not len(self.classes):
+            return np.full(len(labels), -1)
+        places = np.searchsorted(self.classes, labels)
+        near = self.classes[np.minimum(places, len(self.classes) - 1)]
+        return np.where(near == labels, places, -1)
 
     def _judged(
         self, probabilities: np.ndarray, labels: np.ndarray
@@ -118,8 +127,8 @@ class LabelBeliefs:
         own = self._own(probabilities, labels)
         likely = labels.astype(np.int32)
         if self._model is not None:
-            usual = probabilities >= self.thresholds[self._known]
+            usual = probabilities >= self.thresholds
             best = np.where(usual, probabilities, -1).argmax(axis=1)
             certain = usual.any(axis=1) & (self._place_of(labels) >= 0)
-            likely = np.where(certain, self._known[best], labels)
+            likely = np.where(certain, self.classes[best], labels)
         return own.astype(np.float32), likely.astype(np.int32)

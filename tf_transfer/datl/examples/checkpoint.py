@@ -1,5 +1,6 @@
 """The file with which an interrupted scoring continues."""
 
+import hashlib
 import os
 import pathlib
 import time
@@ -10,7 +11,11 @@ from tf_transfer.errors import InputError
 from tf_transfer.utils.storage import archives, folders
 
 _EVERY = 30.0  # seconds
-_ALIKE = 1e-3  # round-off of another process
+_ALIKE = 1e-2  # round-off of another process, as a share of the whole
+
+
+class StaleScoresError(InputError):
+    """The file holds no scores, or those of something else."""
 
 
 class ScoresCheckpoint:
@@ -22,6 +27,7 @@ class ScoresCheckpoint:
             that a file is of the same images and settings.
         columns: the scores, each `[N]`, changed in place.
         places: of the examples in the order in which they are scored, `[M]`.
+        key: whatever else must be the same; its `repr` is compared.
     """
 
     def __init__(
@@ -30,11 +36,19 @@ class ScoresCheckpoint:
         coefficients: np.ndarray,
         columns: list[np.ndarray],
         places: np.ndarray,
+        key: object = (),
     ):
         self._path = None if path is None else pathlib.Path(path)
+        if self._path is not None and not self._path.parent.is_dir():
+            raise InputError(
+                "The folder of the checkpoint must exist. "
+                f"Received: {self._path}"
+            )
         self._coefficients = coefficients
         self._columns = columns
         self._places = places
+        digest = hashlib.sha256(repr(key).encode() + places.tobytes())
+        self._digest = np.frombuffer(digest.digest(), np.uint8)
         self._saved = time.monotonic()
 
     def restore(self) -> int:
@@ -44,31 +58,34 @@ class ScoresCheckpoint:
             How many examples are scored.
 
         Raises:
-            InputError: if it cannot be read, or is of something else.
+            StaleScoresError: if it cannot be read, or is of something else.
         """
         if self._path is None or not os.path.lexists(self._path):
             return 0
         names = [f"column_{i}" for i in range(len(self._columns))]
         try:
-            found = archives.read_arrays(self._path, ["coefficients", *names])
-        except archives.DAMAGED as error:
-            raise InputError(
-                f"The scores cannot be read. Received: {self._path}"
+            found = archives.read_arrays(
+                self._path, ["digest", "coefficients", *names]
+            )
+        except (*archives.DAMAGED, InputError) as error:
+            raise StaleScoresError(
+                "The scores cannot be read; remove the file to score anew. "
+                f"Received: {self._path}"
             ) from error
         scores = [found[name] for name in names]
         done = len(scores[0]) if scores[0].ndim == 1 else -1
-        coefficients = found["coefficients"]
-        if (
-            not 0 <= done <= len(self._places)
-            or coefficients.shape != self._coefficients.shape
-            or coefficients.dtype != self._coefficients.dtype
-            or not np.allclose(coefficients, self._coefficients, rtol=_ALIKE)
-            or any(
-                part.shape != (done,) or part.dtype != column.dtype
+        if not (
+            0 <= done <= len(self._places)
+            and np.array_equal(found["digest"], self._digest)
+            and self._alike(found["coefficients"])
+            and all(
+                part.shape == (done,)
+                and part.dtype == column.dtype
+                and ((part >= 0) & (part < np.inf)).all()
                 for part, column in zip(scores, self._columns, strict=True)
             )
         ):
-            raise InputError(
+            raise StaleScoresError(
                 "The scores in the file are of other images, another encoder "
                 "or other settings; remove it to score anew. "
                 f"Received: {self._path}"
@@ -77,9 +94,23 @@ class ScoresCheckpoint:
             column[self._places[:done]] = part
         return done
 
-    def save(self, done: int) -> None:
-        """Writes the first scores, unless the file is not old."""
-        if self._path is None or time.monotonic() - self._saved < _EVERY:
+    def _alike(self, coefficients: np.ndarray) -> bool:
+        """Whether a classifier is this one, but for round-off."""
+        own = self._coefficients
+        if coefficients.shape != own.shape or coefficients.dtype != own.dtype:
+            return False
+        apart = np.linalg.norm(coefficients - own)
+        return bool(apart <= _ALIKE * np.linalg.norm(own))
+
+    def save(self, done: int, at_once: bool = False) -> None:
+        """Writes the first scores, unless the file is not old.
+
+        Args:
+            done: how many examples are scored.
+            at_once: whether to write in any case.
+        """
+        new = not at_once and time.monotonic() - self._saved < _EVERY
+        if self._path is None or new:
             return
         places = self._places[:done]
         arrays = {
@@ -90,10 +121,10 @@ class ScoresCheckpoint:
             folders.replacing(self._path) as partial,
             open(partial, "wb") as file,
         ):
-            np.savez(file, coefficients=self._coefficients, **arrays)
+            np.savez(
+                file,
+                digest=self._digest,
+                coefficients=self._coefficients,
+                **arrays,
+            )
         self._saved = time.monotonic()
-
-    def remove(self) -> None:
-        """Removes the file, as everything is scored."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)

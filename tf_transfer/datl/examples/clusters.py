@@ -14,7 +14,6 @@ from tf_transfer.models.patch_encoder import PatchEncoder
 from tf_transfer.utils import checks
 
 _SAMPLE = 20_000  # images from which the centres are found
-_LEARNED_FROM = 5_000  # images of the encoder, where none is given
 _STARTS, _BATCH = 3, 2048
 
 
@@ -60,10 +59,9 @@ class Clusters:
             )
         order = np.random.default_rng(seed).permutation(count)
         if encoder is None:
-            some = images.images[np.sort(order[:_LEARNED_FROM])]
-            encoder = PatchEncoder(some, seed)
+            encoder = PatchEncoder(images.images, seed)
         self._encoder = encoder
-        sample = images.take(np.sort(order[:_SAMPLE]))
+        sample = images.take(np.sort(order[: max(_SAMPLE, num_clusters)]))
         features = np.concatenate([*self._features(sample.batches())])
         self._mean = features.mean(axis=0)
         means = MiniBatchKMeans(

@@ -11,6 +11,8 @@ from tf_transfer.datl import diagnostics, resampling
 from tf_transfer.errors import InputError
 from tf_transfer.utils import checks, tf_data
 
+_STEPS = 50  # to find a scale
+
 
 class ExampleWeights(tf.Module):
     """One importance weight per source example, ready for `fit`.
@@ -31,8 +33,9 @@ class ExampleWeights(tf.Module):
     Args:
         num_examples: the number of source examples N.
         temper: exponent of the ratio; 0 gives equal weights.
-        floor: the smallest ratio, relative to the mean of all.
-        clip: the largest, likewise; None for no limit.
+        floor: the smallest ratio, from 0 to 1, after all are scaled so that
+            their mean with `floor` and `clip` is 1.
+        clip: the largest, likewise, 1 or more; None for no limit.
 
     Attributes:
         values: the weights, `[N]` float32, mean 1; all 1 until they are set.
@@ -66,10 +69,10 @@ class ExampleWeights(tf.Module):
             raise InputError(
                 f"`temper` must be finite and at least 0. Received: {temper=}"
             )
-        if not 0 <= floor <= (np.inf if clip is None else clip) or clip == 0:
+        if not 0 <= floor <= 1 or not (clip is None or clip >= 1):
             raise InputError(
-                "`floor` must not be negative, and `clip` not be below it or "
-                f"0. Received: {floor=}, {clip=}"
+                "`floor` must be from 0 to 1, and `clip` at least 1. "
+                f"Received: {floor=}, {clip=}"
             )
         self.shaping = {"temper": temper, "floor": floor, "clip": clip}
         with tf.device("CPU"):  # where tf.data can read them
@@ -117,9 +120,7 @@ class ExampleWeights(tf.Module):
                 finite, or all are 0.
         """
         scores = self._scores("ratios", ratios)
-        low, high = self.shaping["floor"], self.shaping["clip"]
-        scores = np.clip(scores / (scores.mean() or 1), low, high)
-        scores **= self.shaping["temper"]
+        scores = self._bounded(scores) ** self.shaping["temper"]
         if beliefs is not None:
             scores *= self._scores("beliefs", beliefs)
         if labels is not None:
@@ -129,6 +130,19 @@ class ExampleWeights(tf.Module):
                 "`class_weights` need `labels`. Received: labels=None"
             )
         self.assign(scores)
+
+    def _bounded(self, ratios: np.ndarray) -> np.ndarray:
+        """Returns ratios within the bounds, of mean 1 if that is possible.
+
+        Were they scaled before they are cut off, a few very large ratios would
+        push all the others to the floor.
+        """
+        low, high = self.shaping["floor"], self.shaping["clip"]
+        scale = 1 / (ratios.mean() or 1)
+        for _ in range(_STEPS):
+            bounded = np.clip(scale * ratios, low, high)
+            scale /= bounded.mean() or 1
+        return bounded
 
     def _in_classes(
         self,

@@ -22,6 +22,7 @@ from tf_transfer.models.inference import as_batches, stream_outputs
 from tf_transfer.utils import checks, tf_data
 
 _BATCH = 512
+_WIDEST = 2**13  # features
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,24 +79,27 @@ def score_examples(
             a generalist below its head.
         source: images, or batches of `(images, labels)`, in the order in which
             they will be weighted. Labels are needed for beliefs alone.
-        target: target images, as an array or batches; labels are ignored.
+        target: target images, as `ImageData`, an array or batches; labels are
+            ignored. An array must have the range of the source's images, which
+            is 0..1 for `ImageData`.
         num_examples: the number of source examples N, for a dataset.
         beliefs: whether to score the labels, too.
-        sample: source images from which the classifiers are made, and the
-            largest number of target images.
+        sample: source images from which the classifiers are made, and target
+            images at most, which are never more than 10,000.
         folds: of the cross-validations.
         seed: of sample and folds.
-        checkpoint: a file that keeps what is scored; a call that was
-            interrupted continues with it. None for none.
+        checkpoint: a file that keeps what is scored, in a folder that exists;
+            the same call continues with it. None for none.
 
     Returns:
         The scores, in the order of the source.
 
     Raises:
         InputError: if there are fewer than two images of source or target, if
-            features are not finite, if labels are missing, if `num_examples`
-            is not what the dataset has, or the checkpoint is of other images
-            or settings.
+            features are not finite or above 8,192, if labels are missing, if
+            the dataset has fewer than `num_examples`, or if the checkpoint
+            cannot be used.
+        InvalidArgumentError: if the dataset has more than `num_examples`.
 
     Example:
 
@@ -124,7 +128,10 @@ def score_examples(
     batches = [*_features(encoder, source, first, count, beliefs)]
     features, labels = map(np.concatenate, zip(*batches, strict=True))
     ratio = DensityRatio(
-        features, _of_target(encoder, target, sample), folds=folds, seed=seed
+        features,
+        _of_target(encoder, target, sample, seed),
+        folds=folds,
+        seed=seed,
     )
     judge = None
     if beliefs:
@@ -132,7 +139,14 @@ def score_examples(
     kinds = (np.float32, np.float32, np.int32)[: 3 if beliefs else 1]
     columns = [np.zeros(count, kind) for kind in kinds]
     _put(columns, first, ratio.of_sample, judge and judge.of_sample)
-    saved = ScoresCheckpoint(checkpoint, ratio.coefficients, columns, rest)
+    settings = count, sample, folds, seed, beliefs
+    saved = ScoresCheckpoint(
+        checkpoint,
+        ratio.coefficients,
+        columns,
+        rest,
+        key=(settings, labels.tobytes()),
+    )
     done = saved.restore()
     # Threads that wait for each other take many times as long.
     with threadpoolctl.threadpool_limits(1):
@@ -144,13 +158,13 @@ def score_examples(
             _put(columns, places, ratio(features), judged)
             done += len(features)
             saved.save(done)
-    saved.remove()
+    saved.save(done, at_once=True)
     return ExampleScores(*columns)
 
 
 def _drawn(count: int, sample: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draws a sample of N numbers; returns it, and the others, in order."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, 0])
     drawn = rng.choice(count, min(sample, count), False, shuffle=False)
     small = np.int32 if count < 2**31 else np.int64
     first = np.sort(drawn).astype(small)
@@ -253,13 +267,17 @@ def _at(
     batches: tf.data.Dataset, places: np.ndarray, count: int
 ) -> tf.data.Dataset:
     """Leaves only the examples at some places; others cost no forward pass."""
-    chosen = np.zeros(count + 1, bool)
+    chosen = np.zeros(count, bool)
     chosen[places] = True
     chosen = tf.constant(chosen)
 
     def select(batch, numbers):
-        # Those beyond the last are dropped.
-        rows = tf.gather(chosen, tf.minimum(numbers, count))
+        message = f"`num_examples` is {count}. Received an example numbered"
+        known = tf.reduce_all(numbers < count)
+        with tf.control_dependencies(
+            [tf.debugging.Assert(known, [message, numbers])]
+        ):
+            rows = tf.gather(chosen, numbers)
         return tf.nest.map_structure(
             lambda part: tf.boolean_mask(part, rows), batch
         )
@@ -267,25 +285,35 @@ def _at(
     return tf_data.numbered(batches).map(select).rebatch(_BATCH)
 
 
-def _of_target(encoder: keras.Model, target, most: int) -> np.ndarray:
+def _of_target(
+    encoder: keras.Model, target, most: int, seed: int
+) -> np.ndarray:
     """Returns the features of target images, of a sample if they are many."""
     rows: RunningRows | None = None
+    if isinstance(target, ImageData):
+        target = target.batches()
     batches = as_batches(target, encoder)
     for features, _ in stream_outputs(encoder, batches):
         features = _checked(features)
-        rows = rows or RunningRows(features.shape[1])
+        rows = rows or RunningRows(features.shape[1], seed=seed)
         rows.add(features)
     if rows is None or rows.count < 2:
         raise InputError(
             "The target must have two images or more. "
             f"Received: {rows.count if rows else 0}"
         )
-    return rows.sample[:most]
+    order = np.random.default_rng([seed, 1]).permutation(len(rows.sample))
+    return rows.sample[np.sort(order[:most])]
 
 
 def _checked(features: np.ndarray) -> np.ndarray:
     """Returns features as `[B, D]` float32."""
     features = features.reshape(len(features), -1).astype(np.float32)
+    if features.shape[1] > _WIDEST:
+        raise InputError(
+            f"The encoder must end in at most {_WIDEST:,} features; pool them. "
+            f"Received: {features.shape[1]:,}"
+        )
     wrong = ~np.isfinite(features).all(axis=1)
     if wrong.any():
         raise InputError(

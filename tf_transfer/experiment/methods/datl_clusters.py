@@ -2,7 +2,10 @@
 
 import numpy as np
 
+from tf_transfer.config import Experiment
+from tf_transfer.data.image_data import ImageData
 from tf_transfer.datl.examples.clusters import Clusters
+from tf_transfer.errors import InputError
 from tf_transfer.experiment.compiled_models import Outcome
 from tf_transfer.experiment.methods.base import register
 from tf_transfer.experiment.methods.baselines import finetune_related
@@ -15,8 +18,18 @@ from tf_transfer.experiment.seed_run import SeedRun
 from tf_transfer.models import classifiers
 
 
+def _check(config: Experiment, target: ImageData | None) -> None:
+    """Raises InputError if all clusters would have one weight."""
+    if not config.examples.temper:
+        raise InputError(
+            "`datl_clusters` needs a positive `examples.temper`. "
+            f"Received: {config.examples.temper}"
+        )
+
+
 @register(
     stages=own_stages("datl_clusters"),
+    check=_check,
     candidate=True,
     controls=(finetune_related.name, datl.name, "datl_clusters_random"),
 )
@@ -28,8 +41,8 @@ def datl_clusters(run: SeedRun) -> Outcome:
 @register(stages=own_stages("datl_clusters_random"), family="datl_clusters")
 def datl_clusters_random(run: SeedRun) -> Outcome:
     """Control: as many clusters of the same sizes, drawn at random."""
-    ratios = np.random.default_rng(run.seed).permutation(cluster_ratios(run))
-    return _tuned(run, ratios)
+    rng = np.random.default_rng([run.seed, 3])
+    return _tuned(run, rng.permutation(cluster_ratios(run)))
 
 
 def _tuned(run: SeedRun, ratios: np.ndarray) -> Outcome:

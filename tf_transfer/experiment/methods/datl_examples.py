@@ -1,10 +1,12 @@
 """DATL with a weight for each example, and its control."""
 
+import functools
 import pathlib
 
 import numpy as np
 
 from tf_transfer.config import Examples
+from tf_transfer.datl.examples.checkpoint import StaleScoresError
 from tf_transfer.datl.examples.example_weights import ExampleWeights
 from tf_transfer.datl.examples.scoring import ExampleScores, score_examples
 from tf_transfer.experiment.compiled_models import Outcome
@@ -32,7 +34,7 @@ def datl_examples(run: SeedRun) -> Outcome:
 def datl_examples_shuffled(run: SeedRun) -> Outcome:
     """Control: each example has the scores of another one of its class."""
     scores, labels = scores_of(run), run.source.labels
-    chance = np.random.default_rng(run.seed).random(len(labels))
+    chance = np.random.default_rng([run.seed, 2]).random(len(labels))
     order = np.empty(len(labels), int)
     order[np.argsort(labels, kind="stable")] = np.lexsort((chance, labels))
     beliefs = scores.beliefs
@@ -47,16 +49,23 @@ def scores_of(run: SeedRun) -> ExampleScores:
     settings = run.config.examples
 
     def score() -> list[np.ndarray]:
+        checkpoint = _checkpoint(run)
         with run.models.generalist.loaded(run.train_generalist()) as model:
-            found = score_examples(
+            scored = functools.partial(
+                score_examples,
                 classifiers.encoder_of(model),
                 run.source,
-                run.target.for_prior.batches(),
+                run.target.for_prior,
                 beliefs=settings.beliefs,
                 sample=settings.sample,
                 seed=run.seed,
-                checkpoint=_checkpoint(run),
+                checkpoint=checkpoint,
             )
+            try:
+                found = scored()
+            except StaleScoresError:
+                checkpoint.unlink()
+                found = scored()
         if settings.beliefs:
             return [found.ratios, found.beliefs, found.likely_labels]
         return [found.ratios]

@@ -21,7 +21,7 @@ class Doubt:
     """A source image whose label is doubted.
 
     Attributes:
-        image: its number in the source that is trained on.
+        image: its number in the source, from 0 on, without its test part.
         given: the class number that it has.
         likely: the one that it should have.
         belief: probability of the given label, in 0..1.
@@ -38,7 +38,7 @@ class LabelCheck:
     """`label_check.json`: how many labels of the source are in doubt.
 
     Attributes:
-        images: number of source images.
+        images: number of source images whose labels were judged.
         doubted: number of those whose label is doubted.
         least: the least believed of these.
     """
@@ -48,8 +48,21 @@ class LabelCheck:
     least: list[Doubt]
 
     @classmethod
-    def of(cls, scores: ExampleScores, labels: np.ndarray) -> "LabelCheck":
-        """Returns what scores with beliefs say about labels `[N]`."""
+    def of(
+        cls,
+        scores: ExampleScores,
+        labels: np.ndarray,
+        places: np.ndarray | None = None,
+    ) -> "LabelCheck":
+        """Returns what scores with beliefs say about labels `[N]`.
+
+        Args:
+            scores: of the examples.
+            labels: of them.
+            places: their numbers in the source, `[N]`, if it has more images.
+        """
+        if places is None:
+            places = np.arange(len(labels))
         doubted = np.flatnonzero(scores.likely_labels != labels)
         order = np.argsort(scores.beliefs[doubted], kind="stable")[:_SHOWN]
         return cls(
@@ -57,7 +70,7 @@ class LabelCheck:
             len(doubted),
             [
                 Doubt(
-                    int(i),
+                    int(places[i]),
                     int(labels[i]),
                     int(scores.likely_labels[i]),
                     float(scores.beliefs[i]),
@@ -81,20 +94,28 @@ class LabelCheck:
         images = fields.integer("images", 1, _MOST_IMAGES)
         doubted = fields.integer("doubted", 0, images)
         listed = fields.content.get("least")
-        if not isinstance(listed, list) or len(listed) > _SHOWN:
-            fields.refuse("least", f"a list of at most {_SHOWN}")
+        count = min(doubted, _SHOWN)
+        if not isinstance(listed, list) or len(listed) != count:
+            fields.refuse("least", f"a list of {count}")
         least = []
         for each in listed:
             doubt = Fields(each, "label_check.least", path)
             least.append(
                 Doubt(
-                    doubt.integer("image", 0, images - 1),
+                    doubt.integer("image", 0, _MOST_IMAGES),
                     doubt.integer("given", 0, classes - 1),
                     doubt.integer("likely", 0, classes - 1),
                     doubt.between("belief", 0, 1),
                 )
             )
         return cls(images, doubted, least)
+
+    def is_of(self, labels: np.ndarray) -> bool:
+        """Whether it is of a source with these labels `[N]`."""
+        return all(
+            each.image < len(labels) and labels[each.image] == each.given
+            for each in self.least
+        )
 
     def sentence(self, names: Sequence[str]) -> str:
         """Says how many labels are in doubt, with an example."""

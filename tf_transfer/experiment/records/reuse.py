@@ -8,7 +8,11 @@ from collections.abc import Collection
 from tf_transfer.config import Experiment
 from tf_transfer.errors import InputError
 from tf_transfer.experiment.methods.base import GENERALIST
-from tf_transfer.experiment.records import forecast, stored_config
+from tf_transfer.experiment.records import (
+    forecast,
+    label_check,
+    stored_config,
+)
 from tf_transfer.experiment.records.run_data import Run
 from tf_transfer.experiment.records.run_folder import (
     RunFolder,
@@ -90,7 +94,8 @@ def take_results(
             continue
         if not all(map(run.files.has, own)):
             continue  # it is trained again
-        shared = rates.NAME, forecast.NAME, model_name(GENERALIST, seed)
+        found = rates.NAME, forecast.NAME, label_check.NAME
+        shared = *found, model_name(GENERALIST, seed)
         folder.files.make("predictions")
         _copy(folder, run.files, *shared, *own)
         folder.add(result)

@@ -39,11 +39,15 @@ def clustered(images: ImageData, config: Experiment) -> ImageData:
     path = _path(images, config)
     labels = _read(path, len(images.labels), count)
     if labels is None:
+        _make_folder(path)
         note(f"making {count} clusters of {len(images.labels):,} source images")
         labels = clusters.Clusters(
             images, count, _encoder(images, config)
         ).labels
         _write(path, labels)
+        # Another process may have found others at the same time.
+        stored = _read(path, len(images.labels), count)
+        labels = labels if stored is None else stored
     return clusters.with_clusters(images, labels, count)
 
 
@@ -92,10 +96,14 @@ def _read(path: pathlib.Path, images: int, count: int) -> np.ndarray | None:
 
 
 def _write(path: pathlib.Path, labels: np.ndarray) -> None:
+    with folders.replacing(path) as partial, open(partial, "wb") as file:
+        np.savez(file, labels=labels)
+
+
+def _make_folder(path: pathlib.Path) -> None:
+    """Makes the folder of a file, before anything is computed for it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with folders.replacing(path) as partial, open(partial, "wb") as file:
-            np.savez(file, labels=labels)
     except OSError as error:
         raise InputError(
             "The clusters cannot be kept; choose another folder by "
