@@ -68,15 +68,16 @@ def ratios(run: SeedRun) -> Outcome:
     """Weighs examples by the ratio of densities."""
     scores = datl_examples.scores_of(run)
     FOUND[run.seed] = statistics.roc_area(~WRONG[0], scores.beliefs)
-    scores = dataclasses.replace(scores, beliefs=None)
-    return datl_examples.tuned(run, scores)
+    return datl_examples.tuned(run, scores.ratios, None)
 
 
 @arm
 def beliefs(run: SeedRun) -> Outcome:
     """Weighs examples by the belief in their labels."""
     settings = dataclasses.replace(run.config.examples, temper=0.0)
-    return datl_examples.tuned(run, datl_examples.scores_of(run), settings)
+    scores = datl_examples.scores_of(run)
+    trust = scores.trust(run.source.labels)
+    return datl_examples.tuned(run, scores.ratios, trust, settings)
 
 
 both, shuffled = (

@@ -38,14 +38,28 @@ class ExampleScores:
 
     Example:
 
-    >>> scores = ExampleScores(np.array([0.5, 1.5], np.float32))
-    >>> scores.beliefs is None
-    True
+    >>> scores = ExampleScores(
+    ...     ratios=np.array([0.5, 1.5, 1.0]),
+    ...     beliefs=np.array([0.9, 0.3, 0.1]),
+    ...     likely_labels=np.array([0, 1, 1]))
+    >>> scores.trust(np.array([0, 1, 2])).tolist()
+    [1.0, 1.0, 0.1]
     """
 
     ratios: np.ndarray
     beliefs: np.ndarray | None = None
     likely_labels: np.ndarray | None = None
+
+    def trust(self, labels: np.ndarray) -> np.ndarray | None:
+        """Returns weights for labels `[N]`; None if they were not judged.
+
+        A label that is not doubted has the weight 1, another one its belief.
+        The beliefs themselves would also push hard examples aside, whose
+        labels are right.
+        """
+        if self.beliefs is None:
+            return None
+        return np.where(self.likely_labels == labels, 1, self.beliefs)
 
 
 def score_examples(

@@ -27,7 +27,8 @@ _SCORES = "scores"
 )
 def datl_examples(run: SeedRun) -> Outcome:
     """Pre-trains on examples weighted inside their classes, too."""
-    return tuned(run, scores_of(run))
+    scores = scores_of(run)
+    return tuned(run, scores.ratios, scores.trust(run.source.labels))
 
 
 @register(stages=own_stages("datl_examples_shuffled"), family="datl_examples")
@@ -37,11 +38,10 @@ def datl_examples_shuffled(run: SeedRun) -> Outcome:
     chance = np.random.default_rng([run.seed, 2]).random(len(labels))
     order = np.empty(len(labels), int)
     order[np.argsort(labels, kind="stable")] = np.lexsort((chance, labels))
-    beliefs = scores.beliefs
-    shuffled = ExampleScores(
-        scores.ratios[order], None if beliefs is None else beliefs[order]
+    trust = scores.trust(labels)
+    return tuned(
+        run, scores.ratios[order], None if trust is None else trust[order]
     )
-    return tuned(run, shuffled)
 
 
 def scores_of(run: SeedRun) -> ExampleScores:
@@ -83,19 +83,23 @@ def _checkpoint(run: SeedRun) -> pathlib.Path | None:
 
 
 def tuned(
-    run: SeedRun, scores: ExampleScores, settings: Examples | None = None
+    run: SeedRun,
+    ratios: np.ndarray,
+    trust: np.ndarray | None,
+    settings: Examples | None = None,
 ) -> Outcome:
     """Pre-trains by scores and DATL's class weights, then fine-tunes.
 
     Args:
         run: the seed's run.
-        scores: of the source.
+        ratios: of the densities at the source examples, `[N]`.
+        trust: in their labels, `[N]`; None for full trust.
         settings: of the weights; by default those of the run.
     """
     examples = unset_weights(run, settings or run.config.examples)
     examples.update(
-        scores.ratios,
-        beliefs=scores.beliefs,
+        ratios,
+        beliefs=trust,
         labels=run.source.labels,
         class_weights=run.estimate_importance().numpy(),
     )
