@@ -101,7 +101,7 @@ def test_it_is_planned_run_judged_and_reported(config, tmp_path, monkeypatch):
     assert page.count("specialist") > 3
     assert METHODS["specialist"].about in page
     assert "series-violet" in page
-    assert charts.look("specialist") == ("teal", "")
+    assert charts.look("specialist") == ("olive", "")
     assert "| specialist" in markdown.document([folder], "gains.png")
 
 

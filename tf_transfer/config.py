@@ -35,7 +35,7 @@ class Data:
         source_labels: `given`, or `clusters`: k-means of an encoder's features
             makes the classes of a source without labels. The encoder is that
             of `encoder` if it has trained weights, else `models.patch_encoder`.
-        clusters: how many, here and in `datl_clusters`.
+        clusters: how many, here and in `datl_clusters`; fewer of few images.
         source_classes, target_classes: names of the classes to use; empty
             for all.
         image_size: side in pixels of the images that the model receives; 0

@@ -111,7 +111,7 @@ def test_lines_have_their_markers_at_different_points():
     *marked, none = [chart.marked(i) for i in range(len(many))]
     assert none == []
     assert {len(places) for places in marked} == {4}
-    assert len({place for places in marked for place in places}) == 28
+    assert len({place for places in marked for place in places}) == 32
     few = charts.LineChart(
         [charts.Series("a", [0, 1], [2, 3], "red")], "", "", ""
     )

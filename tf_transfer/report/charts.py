@@ -28,6 +28,7 @@ MARKERS = {
     "violet": "diamond",
     "teal": "cross",
     "rose": "plus",
+    "olive": "hexagon",
 }
 """By the `colour` of a series, so that no line is known by colour alone."""
 _PALETTE = tuple(MARKERS)

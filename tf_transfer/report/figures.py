@@ -24,6 +24,7 @@ COLOURS = {
     "violet": "#7a4f8a",
     "teal": "#2f7f86",
     "rose": "#a2476b",
+    "olive": "#6d7d22",
     "soft": "#5f656b",
 }
 """By the `colour` of a series."""
@@ -37,6 +38,7 @@ _MARKERS = {
     "diamond": "D",
     "cross": "x",
     "plus": "+",
+    "hexagon": "h",
 }
 _LISTED = 12
 _COLUMNS = 8  # of images

@@ -68,3 +68,9 @@ def test_a_cache_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "clusters-v1").write_text("in the way")
     with pytest.raises(InputError, match="cannot be kept"):
         source_clusters.clustered(helpers.blobs(), experiment(tmp_path))
+
+
+def test_few_images_make_fewer_clusters(tmp_path):
+    data = helpers.blobs(per_class=2)
+    found = source_clusters.clustered(data, experiment(tmp_path, clusters=100))
+    assert found.num_classes == 4

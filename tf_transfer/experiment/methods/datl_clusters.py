@@ -59,7 +59,7 @@ def cluster_ratios(run: SeedRun) -> np.ndarray:
     """
 
     def measure() -> list[np.ndarray]:
-        count = min(run.config.data.clusters, len(run.source.labels))
+        count = min(run.config.data.clusters, len(run.source.labels) // 2)
         with run.models.generalist.loaded(run.train_generalist()) as model:
             found = Clusters(
                 run.source, count, classifiers.encoder_of(model), seed=run.seed

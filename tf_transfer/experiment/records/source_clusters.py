@@ -35,8 +35,9 @@ def clustered(images: ImageData, config: Experiment) -> ImageData:
         InputError: if there are fewer images than clusters, or the cache
             cannot be written.
     """
-    count = config.data.clusters
-    path = _path(images, config)
+    # Two images make a cluster at least.
+    count = max(2, min(config.data.clusters, len(images.labels) // 2))
+    path = _path(images, count, config)
     labels = _read(path, len(images.labels), count)
     if labels is None:
         _make_folder(path)
@@ -66,7 +67,7 @@ def _encoder(images: ImageData, config: Experiment) -> keras.Model | None:
         )
 
 
-def _path(images: ImageData, config: Experiment) -> pathlib.Path:
+def _path(images: ImageData, count: int, config: Experiment) -> pathlib.Path:
     """Returns the file for clusters of these images with these settings."""
     settings, encoder = config.encoder, []
     if settings.weights:
@@ -76,7 +77,7 @@ def _path(images: ImageData, config: Experiment) -> pathlib.Path:
             with open(settings.weights, "rb") as file:
                 digest = hashlib.file_digest(file, "sha256")
             encoder.append(digest.hexdigest())
-    key = json.dumps([images.fingerprint(), config.data.clusters, encoder])
+    key = json.dumps([images.fingerprint(), count, encoder])
     name = hashlib.sha256(key.encode()).hexdigest()[:32]
     return cache.root(config.data.cache) / _FOLDER / f"{name}.npz"
 
