@@ -103,7 +103,7 @@ def test_the_commands_run(tmp_path, monkeypatch, capsys):
         assert answer[0] == 0, answer
         outputs.setdefault(command, []).append(answer[1])
     counts = {command: len(answers) for command, answers in outputs.items()}
-    assert counts == {"weights": 3, "compare": 2, "predict": 1}
+    assert counts == {"weights": 3, "compare": 3, "predict": 1}
     assert "Most like it (weight):" in outputs["weights"][1]
     assert "target accuracy %" in outputs["compare"][1]
 
