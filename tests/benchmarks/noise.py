@@ -33,7 +33,7 @@ from tf_transfer.experiment import statistics
 from tf_transfer.experiment.compiled_models import Outcome
 from tf_transfer.experiment.methods import base, baselines, datl_examples
 from tf_transfer.experiment.methods.base import register
-from tf_transfer.experiment.methods.datl import datl
+from tf_transfer.experiment.methods.datl import datl, own_stages
 from tf_transfer.experiment.records.run_data import Run
 from tf_transfer.experiment.seed_run import SeedRun
 
@@ -54,13 +54,7 @@ WRONG: list[np.ndarray] = []
 
 def arm(train) -> base.Method:
     """Registers an arm: a pre-training with weights for each example."""
-    return register(
-        stages=lambda config: (
-            base.pretrained(config, train.__name__)
-            | base.tuning(config, train.__name__)
-        ),
-        family="datl",
-    )(train)
+    return register(stages=own_stages(train.__name__), family="datl")(train)
 
 
 @arm

@@ -125,3 +125,17 @@ def test_a_py_dataset_of_images_and_what_is_refused():
     ):
         with pytest.raises(InputError, match=message):
             inference.as_batches(bad, model)
+
+
+def test_features_are_flat_and_finite():
+    encoder = keras.Sequential(
+        [keras.Input((2, 3)), keras.layers.Identity(dtype="float32")]
+    )
+    values = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+    data = tf.data.Dataset.from_tensor_slices((values, [4, 7])).batch(2)
+    ((features, labels),) = inference.stream_features(encoder, data)
+    np.testing.assert_array_equal(features, values.reshape(2, 6))
+    np.testing.assert_array_equal(labels, [4, 7])
+    wrong = data.map(lambda images, labels: (images * np.inf, labels))
+    with pytest.raises(InputError, match="features must be finite"):
+        list(inference.stream_features(encoder, wrong))

@@ -9,7 +9,7 @@ from tf_transfer.experiment.records.forecast import Forecast
 from tf_transfer.experiment.records.label_check import LabelCheck
 from tf_transfer.experiment.seed_run import SeedRun
 from tf_transfer.models import classifiers
-from tf_transfer.models.inference import stream_outputs
+from tf_transfer.models.inference import stream_features
 
 _NEIGHBOURS = 5
 _MOST_IMAGES = 2_000
@@ -60,13 +60,8 @@ def nearest_neighbours(run: SeedRun, images: ImageData) -> float | None:
         images = images.take(np.sort(order[:_MOST_IMAGES]))
     with run.models.generalist.loaded(run.train_generalist()) as model:
         encoder = classifiers.encoder_of(model)
-        outputs = stream_outputs(encoder, images.batches())
-        features = np.concatenate(
-            [
-                rows.reshape(len(rows), -1).astype(np.float32)
-                for rows, _ in outputs
-            ]
-        )
+        outputs = stream_features(encoder, images.batches())
+        features = np.concatenate([rows for rows, _ in outputs])
     found = KNeighborsClassifier(neighbours, metric="cosine")
     # Without arguments, no image is its own neighbour.
     found.fit(features, images.labels)

@@ -60,6 +60,29 @@ def stream_outputs(
         yield outputs[order], rest[0][order] if len(rest) > 1 else None
 
 
+def stream_features(
+    encoder: keras.Model, dataset: tf.data.Dataset
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Yields an encoder's outputs as flat features, batch by batch.
+
+    For the arguments, see `stream_outputs`.
+
+    Yields:
+        Features `[B, D]` float32, and labels `[B]` or None.
+
+    Raises:
+        InputError: if a feature is not finite.
+    """
+    for outputs, labels in stream_outputs(encoder, dataset):
+        features = outputs.reshape(len(outputs), -1).astype(np.float32)
+        if not np.isfinite(features).all():
+            raise InputError(
+                "The encoder's features must be finite. "
+                f"Received: {features[~np.isfinite(features)][0]}"
+            )
+        yield features, labels
+
+
 def as_batches(images, model: keras.Model) -> tf.data.Dataset:
     """Returns a dataset of batches of a model's inputs.
 

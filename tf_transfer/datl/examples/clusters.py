@@ -1,7 +1,5 @@
 """Classes for a source that has none: clusters of its images' features."""
 
-from collections.abc import Iterator
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -9,7 +7,7 @@ import threadpoolctl
 
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
-from tf_transfer.models.inference import stream_outputs
+from tf_transfer.models.inference import stream_features
 from tf_transfer.models.patch_encoder import PatchEncoder
 from tf_transfer.utils import checks
 
@@ -62,7 +60,8 @@ class Clusters:
             encoder = PatchEncoder(images.images, seed)
         self._encoder = encoder
         sample = images.take(np.sort(order[: max(_SAMPLE, num_clusters)]))
-        features = np.concatenate([*self._features(sample.batches())])
+        batches = stream_features(encoder, sample.batches())
+        features = np.concatenate([rows for rows, _ in batches])
         self._mean = features.mean(axis=0)
         means = MiniBatchKMeans(
             num_clusters, random_state=seed, n_init=_STARTS, batch_size=_BATCH
@@ -74,8 +73,8 @@ class Clusters:
     def assigned(self, batches: tf.data.Dataset) -> np.ndarray:
         """Returns the clusters of other images, `[N]` int32."""
         found = [np.zeros(0, np.int32)]
-        for features in self._features(batches):
-            with threadpoolctl.threadpool_limits(1):
+        with threadpoolctl.threadpool_limits(1):
+            for features, _ in stream_features(self._encoder, batches):
                 found.append(self._means.predict(self._directions(features)))
         return np.concatenate(found).astype(np.int32)
 
@@ -84,16 +83,6 @@ class Clusters:
         features = features - self._mean
         norms = np.linalg.norm(features, axis=1, keepdims=True)
         return features / np.maximum(norms, 1e-12)
-
-    def _features(self, batches: tf.data.Dataset) -> Iterator[np.ndarray]:
-        for features, _ in stream_outputs(self._encoder, batches):
-            features = features.reshape(len(features), -1).astype(np.float32)
-            if not np.isfinite(features).all():
-                raise InputError(
-                    "The encoder's features must be finite. Received: "
-                    f"{features[~np.isfinite(features)][0]}"
-                )
-            yield features
 
 
 def cluster(

@@ -18,7 +18,7 @@ from tf_transfer.data.image_data import ImageData
 from tf_transfer.datl.examples.checkpoint import ScoresCheckpoint
 from tf_transfer.datl.running_rows import RunningRows
 from tf_transfer.errors import InputError
-from tf_transfer.models.inference import as_batches, stream_outputs
+from tf_transfer.models.inference import as_batches, stream_features
 from tf_transfer.utils import checks, tf_data
 
 _BATCH = 512
@@ -243,10 +243,11 @@ def _features(
     else:
         batches = _at(_labelled(source, labels), places, count)
     found = 0
-    for features, of_batch in stream_outputs(encoder, batches):
+    for features, of_batch in stream_features(encoder, batches):
         if len(features):
+            _check_width(features)
             found += len(features)
-            yield _checked(features), of_batch
+            yield features, of_batch
     if found != len(places):
         raise InputError(
             f"`num_examples` must be the number of source examples, {count}. "
@@ -307,8 +308,8 @@ def _of_target(
     if isinstance(target, ImageData):
         target = target.batches()
     batches = as_batches(target, encoder)
-    for features, _ in stream_outputs(encoder, batches):
-        features = _checked(features)
+    for features, _ in stream_features(encoder, batches):
+        _check_width(features)
         rows = rows or RunningRows(features.shape[1], seed=seed)
         rows.add(features)
     if rows is None or rows.count < 2:
@@ -320,18 +321,10 @@ def _of_target(
     return rows.sample[np.sort(order[:most])]
 
 
-def _checked(features: np.ndarray) -> np.ndarray:
-    """Returns features as `[B, D]` float32."""
-    features = features.reshape(len(features), -1).astype(np.float32)
+def _check_width(features: np.ndarray) -> None:
+    """Raises InputError for features `[B, D]` that are not pooled."""
     if features.shape[1] > _WIDEST:
         raise InputError(
             f"The encoder must end in at most {_WIDEST:,} features; pool them. "
             f"Received: {features.shape[1]:,}"
         )
-    wrong = ~np.isfinite(features).all(axis=1)
-    if wrong.any():
-        raise InputError(
-            "The encoder's features must be finite. "
-            f"Received: {features[wrong][0]}"
-        )
-    return features
