@@ -5,6 +5,7 @@ import resource
 import numpy as np
 import psutil
 import tensorflow as tf
+import threadpoolctl
 
 from tf_transfer.utils import environment
 
@@ -35,3 +36,15 @@ def test_memory_is_what_the_process_may_use(tmp_path, monkeypatch):
         assert environment.memory() == expected
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (2**10, 2**11))
     assert environment.memory() == 2**10
+
+
+def test_one_thread_holds_within_and_not_after():
+    def threads():
+        return {each["num_threads"] for each in threadpoolctl.threadpool_info()}
+
+    before = threads()
+    with environment.one_thread():
+        assert threads() == {1}
+    assert threads() == before
+    assert environment.one_thread()(threads)() == {1}
+    assert environment.one_thread()(lambda x: x + 1)(1) == 2

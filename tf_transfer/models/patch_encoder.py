@@ -9,7 +9,8 @@ summed up in the four quarters of the image.
 import keras
 import numpy as np
 import tensorflow as tf
-import threadpoolctl
+
+from tf_transfer.utils import environment
 
 _FILTERS, _PATCHES = 128, 100_000
 _IMAGES, _BLOCK = 5_000, 256  # looked at, and read together
@@ -122,7 +123,7 @@ def _whitening(patches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return patches.mean(axis=0), (vectors * scale) @ vectors.T
 
 
-@threadpoolctl.threadpool_limits.wrap(1)
+@environment.one_thread()
 def _centres(patches: np.ndarray, seed: int) -> np.ndarray:
     """Returns the centres of patches `[N, D]`, `[K, D]`."""
     from sklearn.cluster import MiniBatchKMeans  # a second to import

@@ -6,9 +6,23 @@ import os
 import pathlib
 import platform
 import resource
+from collections.abc import Iterator
+
+import threadpoolctl
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "tf_transfer")
 _CONTAINER = pathlib.Path("/sys/fs/cgroup/memory.max")
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Keeps products of NumPy and scikit-learn on one thread.
+
+    On a machine with other work, threads that wait for each other take many
+    times as long. It serves in a `with` statement, and as a decorator.
+    """
+    with threadpoolctl.threadpool_limits(1):
+        yield
 
 
 def package_versions() -> dict[str, str]:

@@ -8,9 +8,9 @@ counts, `[R, N]` for R samples, with the predictions, `[N, C]`.
 from collections.abc import Callable
 
 import numpy as np
-import threadpoolctl
 
 from tf_transfer.datl.estimators import label_shift
+from tf_transfer.utils import environment
 
 _BLOCK = 1024  # rows that are multiplied together
 _TOLERANCE = 1e-3  # of a share's change, relative to the largest share
@@ -38,8 +38,7 @@ def interval(values: np.ndarray, level: float = 0.95) -> np.ndarray:
     return np.percentile(values, [tail, 100 - tail], axis=0)
 
 
-# Threads that wait for each other take many times as long.
-@threadpoolctl.threadpool_limits.wrap(1)
+@environment.one_thread()
 def means(rows: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     """Returns the mean of each sample, `[R, C]` float64.
 
@@ -59,7 +58,7 @@ def means(rows: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     return total / drawn.sum(axis=1, keepdims=True, dtype=np.float64)
 
 
-@threadpoolctl.threadpool_limits.wrap(1)
+@environment.one_thread()
 def em_priors(
     rows: np.ndarray,
     drawn: np.ndarray,

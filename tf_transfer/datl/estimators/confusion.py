@@ -9,10 +9,10 @@ held-out source images.
 from collections.abc import Sequence
 
 import numpy as np
-import threadpoolctl
 
 from tf_transfer.datl.estimators.non_negative import LeastSquares
 from tf_transfer.errors import InputError
+from tf_transfer.utils import environment
 
 _SINGULAR = 1e-6  # of the largest singular value; single precision
 _RIDGE = 1e-4
@@ -223,8 +223,7 @@ class Resampled:
         joint[:, self._classes] = sums * scale
         return joint
 
-    # Threads that wait for each other take many times as long.
-    @threadpoolctl.threadpool_limits.wrap(1)
+    @environment.one_thread()
     def _errors(self, drawn: Sequence[np.ndarray]) -> np.ndarray:
         """Returns what the matrices of some rows change, `[R, C]`.
 
@@ -240,8 +239,7 @@ class Resampled:
         return self._explained - of_rows @ self._rows
 
 
-# Threads that wait for each other take many times as long.
-@threadpoolctl.threadpool_limits.wrap(1)
+@environment.one_thread()
 def _eigen(
     matrix: np.ndarray, vectors: bool = True
 ) -> tuple[np.ndarray, np.ndarray | None]:

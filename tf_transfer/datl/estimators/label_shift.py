@@ -9,11 +9,10 @@ Shapes use C for the number of source classes and N for the number of images.
 import warnings
 
 import numpy as np
-import threadpoolctl
 
 from tf_transfer.datl.estimators.confusion import PriorSolver
 from tf_transfer.errors import InputError
-from tf_transfer.utils import checks
+from tf_transfer.utils import checks, environment
 
 _LOG_RANGE = 3.0
 _LEAST = np.float32(1e-30)  # likelihood of a row
@@ -101,7 +100,7 @@ def em_prior(
             "for all classes with examples. "
             f"Received: smallest {probabilities.min(initial=0.0):g}"
         )
-    with threadpoolctl.threadpool_limits(1):
+    with environment.one_thread():
         (prior,) = maximise(
             likelihood,
             np.full((1, len(likelihood)), 1 / len(likelihood)),

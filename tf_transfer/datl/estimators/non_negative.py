@@ -7,7 +7,8 @@ minutes on a machine with other work.
 """
 
 import numpy as np
-import threadpoolctl
+
+from tf_transfer.utils import environment
 
 _FEW = 400  # unknowns for which SciPy takes some 0.05 seconds
 _MOST_STEPS = 100
@@ -34,7 +35,7 @@ class LeastSquares:
             self._products = self._matrix.T @ self._matrix
         self.start = start
 
-    @threadpoolctl.threadpool_limits.wrap(1)
+    @environment.one_thread()
     def solve(self, target: np.ndarray) -> np.ndarray:
         """Returns the solution for a target `[M]`, `[K]` float64."""
         from scipy.optimize import nnls

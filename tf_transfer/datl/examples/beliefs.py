@@ -9,10 +9,9 @@ labels by heart makes them look right.
 """
 
 import numpy as np
-import threadpoolctl
 from sklearn import discriminant_analysis, model_selection
 
-from tf_transfer.utils import checks
+from tf_transfer.utils import checks, environment
 
 _SHRINKAGE = 0.1
 
@@ -45,8 +44,7 @@ class LabelBeliefs:
     True
     """
 
-    # Threads that wait for each other take many times as long.
-    @threadpoolctl.threadpool_limits.wrap(1)
+    @environment.one_thread()
     def __init__(
         self,
         features: np.ndarray,

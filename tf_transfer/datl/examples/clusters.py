@@ -3,13 +3,12 @@
 import keras
 import numpy as np
 import tensorflow as tf
-import threadpoolctl
 
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.errors import InputError
 from tf_transfer.models.inference import stream_features
 from tf_transfer.models.patch_encoder import PatchEncoder
-from tf_transfer.utils import checks
+from tf_transfer.utils import checks, environment
 
 _SAMPLE = 20_000  # images from which the centres are found
 _STARTS, _BATCH = 3, 2048
@@ -66,14 +65,14 @@ class Clusters:
         means = MiniBatchKMeans(
             num_clusters, random_state=seed, n_init=_STARTS, batch_size=_BATCH
         )
-        with threadpoolctl.threadpool_limits(1):
+        with environment.one_thread():
             self._means = means.fit(self._directions(features))
         self.labels = self.assigned(images.batches())
 
     def assigned(self, batches: tf.data.Dataset) -> np.ndarray:
         """Returns the clusters of other images, `[N]` int32."""
         found = [np.zeros(0, np.int32)]
-        with threadpoolctl.threadpool_limits(1):
+        with environment.one_thread():
             for features, _ in stream_features(self._encoder, batches):
                 found.append(self._means.predict(self._directions(features)))
         return np.concatenate(found).astype(np.int32)

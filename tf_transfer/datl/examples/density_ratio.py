@@ -8,8 +8,9 @@ the others, since it knows its own examples to be source.
 """
 
 import numpy as np
-import threadpoolctl
 from sklearn import linear_model, model_selection, pipeline, preprocessing
+
+from tf_transfer.utils import environment
 
 _STRENGTHS = np.logspace(-4, 1, 6)
 _STEPS = 300
@@ -39,8 +40,7 @@ class DensityRatio:
     True
     """
 
-    # Threads that wait for each other take many times as long.
-    @threadpoolctl.threadpool_limits.wrap(1)
+    @environment.one_thread()
     def __init__(
         self,
         source: np.ndarray,

@@ -12,14 +12,13 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 import tensorflow as tf
-import threadpoolctl
 
 from tf_transfer.data.image_data import ImageData
 from tf_transfer.datl.examples.checkpoint import ScoresCheckpoint
 from tf_transfer.datl.running_rows import RunningRows
 from tf_transfer.errors import InputError
 from tf_transfer.models.inference import as_batches, stream_features
-from tf_transfer.utils import checks, tf_data
+from tf_transfer.utils import checks, environment, tf_data
 
 _BATCH = 512
 _WIDEST = 2**13  # features
@@ -162,8 +161,7 @@ def score_examples(
         key=(settings, labels.tobytes()),
     )
     done = saved.restore()
-    # Threads that wait for each other take many times as long.
-    with threadpoolctl.threadpool_limits(1):
+    with environment.one_thread():
         for features, labels in _features(
             encoder, source, rest[done:], count, beliefs
         ):
