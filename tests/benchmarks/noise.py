@@ -70,8 +70,7 @@ def beliefs(run: SeedRun) -> Outcome:
     """Weighs examples by the belief in their labels."""
     settings = dataclasses.replace(run.config.examples, temper=0.0)
     scores = datl_examples.scores_of(run)
-    trust = scores.trust(run.source.labels)
-    return datl_examples.tuned(run, scores.ratios, trust, settings)
+    return datl_examples.tuned(run, scores.ratios, scores.beliefs, settings)
 
 
 both, shuffled = (

@@ -5,11 +5,11 @@ from tf_transfer.datl.examples.beliefs import LabelBeliefs
 from tf_transfer.errors import InputError
 
 
-def noisy(count=3000, classes=10, wrong=0.3, seed=0):
-    """Features of separate classes; given labels, and the true ones."""
+def noisy(count=3000, classes=10, wrong=0.3, apart=6.0, seed=0):
+    """Features of classes; given labels, and the true ones."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, count)
-    features = rng.normal(size=(count, 12)) + 6 * np.eye(12)[labels]
+    features = rng.normal(size=(count, 12)) + apart * np.eye(12)[labels]
     moved = rng.random(count) < wrong
     given = (labels + moved * rng.integers(1, classes, count)) % classes
     return features, given, labels
@@ -19,10 +19,48 @@ def test_doubts_find_the_wrong_labels_and_suggest_the_right_ones():
     features, given, labels = noisy()
     beliefs, likely = LabelBeliefs(features, given).of_sample
     doubted = likely != given
-    assert (doubted == (given != labels)).mean() > 0.97
+    assert (doubted == (given != labels)).mean() > 0.98
     assert (likely == labels).mean() > 0.97
-    assert beliefs[given == labels].mean() > 0.6
-    assert beliefs[given != labels].mean() < 0.1
+    assert beliefs[given == labels].mean() > 0.97
+    assert beliefs[given != labels].mean() < 0.05
+
+
+@pytest.mark.parametrize("apart", [2.0, 6.0])
+@pytest.mark.parametrize("wrong", [0.0, 0.2, 0.5])
+def test_the_share_of_wrong_labels_is_known(wrong, apart):
+    """Also where features tell classes badly; chance may draw the right one."""
+    features, given, _ = noisy(wrong=wrong, apart=apart, seed=1)
+    beliefs = LabelBeliefs(features, given)
+    assert beliefs.chance.sum() == pytest.approx(wrong / 0.9, abs=0.04)
+    own, _ = beliefs.of_sample
+    assert 1 - own.mean() == pytest.approx(wrong, abs=0.04)
+
+
+def test_hard_images_are_believed():
+    """A weak classifier's errors are no errors of the labels."""
+    features, given, labels = noisy(wrong=0.0, apart=1.5)
+    beliefs = LabelBeliefs(features, given)
+    _, likely = beliefs.of_sample
+    scores = beliefs._model.decision_function(features)
+    assert (scores.argmax(axis=1) != labels).mean() > 0.3
+    assert (likely != given).mean() < 0.01
+
+
+def test_it_is_the_mixture_by_hand():
+    """Bayes' rule for two classes of one feature with known densities."""
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, 20_000)
+    features = rng.normal(3.0 * labels, 1.0)[:, None]
+    given = np.where(rng.random(20_000) < 0.1, 1 - labels, labels)
+    beliefs = LabelBeliefs(features, given)
+    # A tenth is flipped, so a fifth is drawn by chance.
+    assert beliefs.chance.sum() == pytest.approx(0.2, abs=0.03)
+    places = np.array([[-1.0], [1.0], [2.5], [4.0]])
+    for label, sign in ((0, -1), (1, 1)):
+        own, _ = beliefs(places, np.full(4, label))
+        right = 1 / (1 + np.exp(-sign * 3.0 * (places[:, 0] - 1.5)))
+        expected = 0.9 * right / (0.8 * right + 0.2 * 0.5)
+        np.testing.assert_allclose(own, expected, atol=0.06)
 
 
 def test_other_examples_are_judged_alike():
@@ -30,26 +68,13 @@ def test_other_examples_are_judged_alike():
     beliefs = LabelBeliefs(features[:1500], given[:1500])
     found, likely = beliefs(features[1500:], given[1500:])
     assert found.dtype == np.float32
+    assert likely.dtype == np.int32
     assert (likely == labels[1500:]).mean() > 0.97
 
 
-def test_it_agrees_with_confident_learning_by_hand():
-    """The threshold of a class is the mean belief in its own labels."""
-    features, given, _ = noisy(400, classes=3)
-    beliefs = LabelBeliefs(features, given)
-    own, likely = beliefs.of_sample
-    for label in range(3):
-        assert beliefs.thresholds[label] == pytest.approx(
-            own[given == label].mean(), rel=1e-5
-        )
-    # One at least as sure as is usual for its own label is not doubted, unless
-    # another class is more likely.
-    sure = own > np.maximum(beliefs.thresholds[given], 0.5)
-    np.testing.assert_array_equal(likely[sure], given[sure])
-
-
-def test_a_class_with_few_examples_is_believed():
-    features, given, _ = noisy(300, classes=3)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_class_with_few_examples_is_believed(classes):
+    features, given, _ = noisy(300, classes=classes)
     given[:2] = 7
     beliefs = LabelBeliefs(features, given)
     own, likely = beliefs.of_sample
@@ -61,9 +86,13 @@ def test_a_class_with_few_examples_is_believed():
 
 
 def test_without_a_class_of_some_size_all_are_believed():
-    own, likely = LabelBeliefs(np.eye(3), np.array([0, 4, 9])).of_sample
-    np.testing.assert_array_equal(own, 1)
-    np.testing.assert_array_equal(likely, [0, 4, 9])
+    beliefs = LabelBeliefs(np.eye(3), np.array([0, 4, 9]))
+    for own, likely in (
+        beliefs.of_sample,
+        beliefs(np.eye(3), np.array([0, 4, 9])),
+    ):
+        np.testing.assert_array_equal(own, 1)
+        np.testing.assert_array_equal(likely, [0, 4, 9])
 
 
 @pytest.mark.parametrize("label", [-1, 2**40])

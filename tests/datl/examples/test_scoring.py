@@ -194,13 +194,3 @@ def test_features_that_are_not_pooled_are_refused():
 def test_it_refuses(identity, changes, message):
     with pytest.raises(InputError, match=message):
         score(identity, **changes)
-
-
-def test_a_label_without_doubt_has_full_trust():
-    """Also that of a hard example, whose belief is small."""
-    labels = np.array([0, 1, 2])
-    scores = tt.ExampleScores(
-        np.ones(3), np.array([0.1, 0.4, 0.01]), np.array([0, 1, 0])
-    )
-    np.testing.assert_allclose(scores.trust(labels), [1, 1, 0.01])
-    assert tt.ExampleScores(np.ones(3)).trust(labels) is None

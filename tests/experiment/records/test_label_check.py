@@ -21,8 +21,8 @@ def test_the_least_believed_come_first():
     assert (found.images, found.doubted) == (4, 2)
     assert [each.image for each in found.least] == [2, 1]
     assert found.sentence(["cat", "dog", "fox"]) == (
-        "2 of 4 source labels (50%) are in doubt; image 2 has the label "
-        "'fox', but looks like 'dog'"
+        "about 60% of the 4 source labels seem to be wrong; 2 are in doubt: "
+        "image 2 has the label 'fox', but looks like 'dog'"
     )
 
 
@@ -38,8 +38,11 @@ def test_numbers_are_those_of_the_whole_source():
 
 def test_no_doubt_is_said_without_an_example():
     scores = dataclasses.replace(SCORES, likely_labels=LABELS)
+    scores = dataclasses.replace(scores, beliefs=np.ones(4, np.float32))
     found = LabelCheck.of(scores, LABELS)
-    assert found.sentence([]) == "0 of 4 source labels (0%) are in doubt"
+    assert found.sentence([]) == (
+        "about 0% of the 4 source labels seem to be wrong; 0 are in doubt"
+    )
 
 
 def test_the_file_holds_it_all():
@@ -52,6 +55,7 @@ def test_the_file_holds_it_all():
     ("changes", "message"),
     [
         ({"images": 0}, "`label_check.images`"),
+        ({"wrong": 2}, "`label_check.wrong`"),
         ({"doubted": 5}, "`label_check.doubted`"),
         ({"least": 7}, "`label_check.least`"),
         ({"least": [{}] * 13}, "a list of 2"),

@@ -1,23 +1,33 @@
 """How much the labels of a source can be believed.
 
-This is confident learning (Northcutt, Jiang and Chuang 2021): an out-of-sample
-probability of each class; a label is doubted if another class is more likely
-among those that are at least as likely as is usual where they are the label.
-The probabilities come from a linear discriminant analysis of features, which is
-fitted on other images. The features are not: an encoder that has learned wrong
-labels by heart makes them look right.
+Given labels are a mixture: most are what a classifier of other images would
+say, some are drawn by chance, whatever the image shows. The classifier is a
+linear discriminant analysis of features, each image being judged by a fit
+without it. Its probabilities are tempered (Guo et al. 2017, "On calibration of
+modern neural networks"). Their temperature and the share of chance are those
+under which the given labels are most likely. Only both together tell a wrong
+label from a hard image: a classifier that is often wrong is tempered, not
+believed.
+
+Confident learning (Northcutt, Jiang and Chuang 2021) doubts a label if another
+class is more likely than usual. It takes the errors of a weak classifier for
+errors of the labels.
 """
 
 import numpy as np
+from scipy import optimize, special
 from sklearn import discriminant_analysis, model_selection
 
 from tf_transfer.utils import checks, environment
 
 _SHRINKAGE = 0.1
+_DOUBTED = 0.5
+_STEP = 0.5
+_LOG_TEMPERATURES = np.arange(-3, 3 + _STEP, _STEP)
 
 
 class LabelBeliefs:
-    """Probabilities of given labels, and what these should be instead.
+    """Probabilities that given labels are right, and what else they could be.
 
     Args:
         features: of a sample of the source, `[n, D]`.
@@ -29,7 +39,9 @@ class LabelBeliefs:
         of_sample: beliefs and likely labels of the sample, as `__call__`
             returns them, each by a fit without it.
         classes: the class numbers that can be judged, `[K]`.
-        thresholds: the mean belief in the labels of each of these, `[K]`.
+        chance: the share of all labels that are drawn by chance, of each of
+            these classes, `[K]`.
+        temperature: by which the classifier's log probabilities are divided.
 
     Example:
 
@@ -38,9 +50,9 @@ class LabelBeliefs:
     >>> features = rng.normal(7.0 * labels[:, None], 1.0)
     >>> given = np.where(np.arange(400) < 20, 1 - labels, labels)
     >>> beliefs, likely = LabelBeliefs(features, given).of_sample
-    >>> bool(beliefs[:20].max() < 0.5 < beliefs[20:].mean())
+    >>> bool(beliefs[:20].max() < 0.5 < beliefs[20:].min())
     True
-    >>> bool((likely[:20] == labels[:20]).all())
+    >>> bool((likely == labels).all())
     True
     """
 
@@ -57,31 +69,42 @@ class LabelBeliefs:
         classes, counts = np.unique(labels, return_counts=True)
         # A class that a fold may lack cannot be judged.
         self.classes = classes[counts >= folds]
+        self.chance, self.temperature = np.zeros(len(self.classes)), 1.0
+        self._model = None
         judged = np.isin(labels, self.classes)
-        self._model, probabilities = None, np.ones((len(features), 1))
+        own = np.ones(len(labels), np.float32)
+        likely = labels.astype(np.int32)
         if len(self.classes) > 1 and features.var(axis=0).any():
-            self._model = discriminant_analysis.LinearDiscriminantAnalysis(
-                solver="lsqr", shrinkage=_SHRINKAGE
-            )
-            split = model_selection.StratifiedKFold(
-                folds, shuffle=True, random_state=seed
-            )
-            probabilities = np.ones((len(features), len(self.classes)))
-            probabilities[judged] = model_selection.cross_val_predict(
-                self._model,
-                features[judged],
-                labels[judged],
-                cv=split,
-                method="predict_proba",
-            )
-            self._model.fit(features[judged], labels[judged])
-        own = self._own(probabilities, labels)
-        totals = np.bincount(
-            np.searchsorted(classes, labels), own, minlength=len(classes)
-        )
-        self.thresholds = (totals / counts)[counts >= folds]
-        self.of_sample = self._judged(probabilities, labels)
+            scores = self._fit(features[judged], labels[judged], folds, seed)
+            own[judged], likely[judged] = self._judged(scores, labels[judged])
+        self.of_sample = own, likely
 
+    def _fit(
+        self, features: np.ndarray, labels: np.ndarray, folds: int, seed: int
+    ) -> np.ndarray:
+        """Fits classifier and mixture; returns cross-fitted scores `[n, K]`."""
+        self._model = discriminant_analysis.LinearDiscriminantAnalysis(
+            solver="lsqr", shrinkage=_SHRINKAGE
+        )
+        split = model_selection.StratifiedKFold(
+            folds, shuffle=True, random_state=seed
+        )
+        scores = _by_class(
+            model_selection.cross_val_predict(
+                self._model,
+                features,
+                labels,
+                cv=split,
+                method="decision_function",
+            )
+        )
+        self._model.fit(features, labels)
+        places = np.searchsorted(self.classes, labels)
+        self.temperature, share = _mixture(scores, places)
+        self.chance = share * np.bincount(places) / len(places)
+        return scores
+
+    @environment.one_thread()
     def __call__(
         self, features: np.ndarray, labels: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -92,41 +115,71 @@ class LabelBeliefs:
             labels: `[B]`.
 
         Returns:
-            The probabilities of the labels, `[B]` float32; and likely labels,
-            `[B]` int32, which differ from the given where these are doubted.
-            A label whose class is hardly in the sample is believed.
+            The probabilities that the labels are right, `[B]` float32; and
+            likely labels, `[B]` int32: the given one, or where its probability
+            is below a half, what the classifier says. A label whose class is
+            hardly in the sample is believed.
         """
-        probabilities = np.ones((len(features), 1))
-        if self._model is not None:
-            probabilities = self._model.predict_proba(features)
-        return self._judged(probabilities, labels)
-
-    def _own(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Returns the probabilities of the given labels, `[B]`."""
-        if self._model is None:
-            return np.ones(len(labels))
-        places = self._place_of(labels)
-        own = np.take_along_axis(
-            probabilities, np.maximum(places, 0)[:, None], axis=1
-        )[:, 0]
-        return np.where(places >= 0, own, 1.0)
-
-    def _place_of(self, labels: np.ndarray) -> np.ndarray:
-        """Returns the columns of labels; -1 for what cannot be judged."""
-        if not len(self.classes):
-            return np.full(len(labels), -1)
-        places = np.searchsorted(self.classes, labels)
-        near = self.classes[np.minimum(places, len(self.classes) - 1)]
-        return np.where(near == labels, places, -1)
+        own = np.ones(len(labels), np.float32)
+        likely = labels.astype(np.int32)
+        judged = np.isin(labels, self.classes)
+        if self._model is not None and judged.any():
+            scores = _by_class(self._model.decision_function(features[judged]))
+            own[judged], likely[judged] = self._judged(scores, labels[judged])
+        return own, likely
 
     def _judged(
-        self, probabilities: np.ndarray, labels: np.ndarray
+        self, scores: np.ndarray, labels: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        own = self._own(probabilities, labels)
-        likely = labels.astype(np.int32)
-        if self._model is not None:
-            usual = probabilities >= self.thresholds
-            best = np.where(usual, probabilities, -1).argmax(axis=1)
-            certain = usual.any(axis=1) & (self._place_of(labels) >= 0)
-            likely = np.where(certain, self.classes[best], labels)
-        return own.astype(np.float32), likely.astype(np.int32)
+        """Returns beliefs and likely labels; all labels are in `classes`."""
+        places = np.searchsorted(self.classes, labels)
+        right, drawn = _own(scores, places, self.temperature), self.chance
+        meant = 1 - drawn.sum()
+        # Chance draws right labels, too.
+        own = right * (meant + drawn[places]) / (meant * right + drawn[places])
+        best = self.classes[scores.argmax(axis=1)]
+        return own, np.where(own < _DOUBTED, best, labels)
+
+
+def _mixture(scores: np.ndarray, places: np.ndarray) -> tuple[float, float]:
+    """Returns temperature and share of chance of the greatest likelihood.
+
+    Args:
+        scores: log probabilities of the classes but for constants, `[n, K]`.
+        places: of the given labels among the classes, `[n]`.
+    """
+    prior = (np.bincount(places) / len(places))[places]
+
+    def best(log_temperature: float) -> optimize.OptimizeResult:
+        own = _own(scores, places, np.exp(log_temperature))
+        return optimize.minimize_scalar(
+            lambda share: -np.log((1 - share) * own + share * prior).mean(),
+            bounds=(0, 1),
+            method="bounded",
+        )
+
+    # There may be two optima: a soft classifier, or a sharp one and chance.
+    start = min(_LOG_TEMPERATURES, key=lambda each: best(each).fun)
+    found = optimize.minimize_scalar(
+        lambda each: best(each).fun,
+        bounds=(start - _STEP, start + _STEP),
+        method="bounded",
+        options={"xatol": 0.01},
+    )
+    return float(np.exp(found.x)), float(best(found.x).x)
+
+
+def _own(
+    scores: np.ndarray, places: np.ndarray, temperature: float
+) -> np.ndarray:
+    """Returns the tempered probabilities of given labels, `[n]`."""
+    scores = scores / temperature
+    given = np.take_along_axis(scores, places[:, None], axis=1)[:, 0]
+    return np.exp(given - special.logsumexp(scores, axis=1))
+
+
+def _by_class(scores: np.ndarray) -> np.ndarray:
+    """Returns a score for each class; of two there is but the second's."""
+    if scores.ndim > 1:
+        return scores
+    return np.stack([np.zeros_like(scores), scores], axis=1)

@@ -108,8 +108,8 @@ class ExampleWeights(tf.Module):
         Args:
             ratios: the densities' ratios P_t(x) / P_s(x), `[N]`, shaped by
                 `temper`, `floor` and `clip`.
-            beliefs: how much each label can be trusted, `[N]`, from 0 to 1, as
-                `ExampleScores.trust` returns it; None if all can.
+            beliefs: probabilities that the labels are right, `[N]`, as in
+                `ExampleScores`; None for 1.
             labels: of the examples, `[N]` class numbers; None if they have
                 none.
             class_weights: importance weights of the classes, `[C]`; None for

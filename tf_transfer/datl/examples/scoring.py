@@ -30,8 +30,8 @@ class ExampleScores:
 
     Attributes:
         ratios: the densities' ratios P_t(x) / P_s(x), `[N]` float32.
-        beliefs: probabilities of the given labels, `[N]` float32; None if they
-            were not asked for.
+        beliefs: probabilities that the given labels are right, `[N]` float32;
+            None if they were not asked for.
         likely_labels: what the labels should be, `[N]` int32; they differ from
             the given ones where these are doubted. None likewise.
 
@@ -39,26 +39,15 @@ class ExampleScores:
 
     >>> scores = ExampleScores(
     ...     ratios=np.array([0.5, 1.5, 1.0]),
-    ...     beliefs=np.array([0.9, 0.3, 0.1]),
+    ...     beliefs=np.array([0.9, 0.8, 0.1]),
     ...     likely_labels=np.array([0, 1, 1]))
-    >>> scores.trust(np.array([0, 1, 2])).tolist()
-    [1.0, 1.0, 0.1]
+    >>> np.flatnonzero(scores.likely_labels != [0, 1, 2])
+    array([2])
     """
 
     ratios: np.ndarray
     beliefs: np.ndarray | None = None
     likely_labels: np.ndarray | None = None
-
-    def trust(self, labels: np.ndarray) -> np.ndarray | None:
-        """Returns weights for labels `[N]`; None if they were not judged.
-
-        A label that is not doubted has the weight 1, another one its belief.
-        The beliefs themselves would also push hard examples aside, whose
-        labels are right.
-        """
-        if self.beliefs is None:
-            return None
-        return np.where(self.likely_labels == labels, 1, self.beliefs)
 
 
 def score_examples(
@@ -79,9 +68,9 @@ def score_examples(
     against source features, both counted equally (Sugiyama, Suzuki and
     Kanamori 2012, chapter 4): above 1, the target looks like that more often
     than the source. Cross-validation chooses its regularisation. The belief in
-    a label is its probability by a discriminant analysis, and doubts are those
-    of confident learning (Northcutt, Jiang and Chuang 2021). What a fit was
-    made from is scored by fits on other folds.
+    a label is the probability that it was not drawn by chance, by a calibrated
+    discriminant analysis; a label is doubted below a half. What a fit was made
+    from is scored by fits on other folds.
 
     Each image passes through the encoder once. Memory is for the features of
     `sample` images and about 10 bytes per example, with beliefs 18. A dataset

@@ -28,7 +28,7 @@ _SCORES = "scores"
 def datl_examples(run: SeedRun) -> Outcome:
     """Pre-trains on examples weighted inside their classes, too."""
     scores = scores_of(run)
-    return tuned(run, scores.ratios, scores.trust(run.source.labels))
+    return tuned(run, scores.ratios, scores.beliefs)
 
 
 @register(stages=own_stages("datl_examples_shuffled"), family="datl_examples")
@@ -38,9 +38,9 @@ def datl_examples_shuffled(run: SeedRun) -> Outcome:
     chance = np.random.default_rng([run.seed, 2]).random(len(labels))
     order = np.empty(len(labels), int)
     order[np.argsort(labels, kind="stable")] = np.lexsort((chance, labels))
-    trust = scores.trust(labels)
+    beliefs = scores.beliefs
     return tuned(
-        run, scores.ratios[order], None if trust is None else trust[order]
+        run, scores.ratios[order], None if beliefs is None else beliefs[order]
     )
 
 
@@ -85,7 +85,7 @@ def _checkpoint(run: SeedRun) -> pathlib.Path | None:
 def tuned(
     run: SeedRun,
     ratios: np.ndarray,
-    trust: np.ndarray | None,
+    beliefs: np.ndarray | None,
     settings: Examples | None = None,
 ) -> Outcome:
     """Pre-trains by scores and DATL's class weights, then fine-tunes.
@@ -93,13 +93,13 @@ def tuned(
     Args:
         run: the seed's run.
         ratios: of the densities at the source examples, `[N]`.
-        trust: in their labels, `[N]`; None for full trust.
+        beliefs: that their labels are right, `[N]`; None for all.
         settings: of the weights; by default those of the run.
     """
     examples = unset_weights(run, settings or run.config.examples)
     examples.update(
         ratios,
-        beliefs=trust,
+        beliefs=beliefs,
         labels=run.source.labels,
         class_weights=run.estimate_importance().numpy(),
     )

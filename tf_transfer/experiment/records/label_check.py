@@ -24,7 +24,7 @@ class Doubt:
         image: its number in the source, from 0 on, without its test part.
         given: the class number that it has.
         likely: the one that it should have.
-        belief: probability of the given label, in 0..1.
+        belief: probability that the given label is right, in 0..1.
     """
 
     image: int
@@ -39,11 +39,14 @@ class LabelCheck:
 
     Attributes:
         images: number of source images whose labels were judged.
+        wrong: the share of wrong labels among these, as estimated; one can
+            know that labels are wrong and not know which.
         doubted: number of those whose label is doubted.
         least: the least believed of these.
     """
 
     images: int
+    wrong: float
     doubted: int
     least: list[Doubt]
 
@@ -67,6 +70,7 @@ class LabelCheck:
         order = np.argsort(scores.beliefs[doubted], kind="stable")[:_SHOWN]
         return cls(
             len(labels),
+            float(1 - np.mean(scores.beliefs)),
             len(doubted),
             [
                 Doubt(
@@ -92,6 +96,7 @@ class LabelCheck:
         """
         fields = Fields(content, "label_check", path)
         images = fields.integer("images", 1, _MOST_IMAGES)
+        wrong = fields.between("wrong", 0, 1)
         doubted = fields.integer("doubted", 0, images)
         listed = fields.content.get("least")
         count = min(doubted, _SHOWN)
@@ -108,7 +113,7 @@ class LabelCheck:
                     doubt.between("belief", 0, 1),
                 )
             )
-        return cls(images, doubted, least)
+        return cls(images, wrong, doubted, least)
 
     def is_of(self, labels: np.ndarray) -> bool:
         """Whether it is of a source with these labels `[N]`."""
@@ -118,15 +123,15 @@ class LabelCheck:
         )
 
     def sentence(self, names: Sequence[str]) -> str:
-        """Says how many labels are in doubt, with an example."""
+        """Says how many labels seem to be wrong, with an example."""
         text = (
-            f"{self.doubted:,} of {self.images:,} source labels "
-            f"({self.doubted / self.images:.0%}) are in doubt"
+            f"about {self.wrong:.0%} of the {self.images:,} source labels seem "
+            f"to be wrong; {self.doubted:,} are in doubt"
         )
         if self.least:
             first = self.least[0]
             text += (
-                f"; image {first.image:,} has the label "
+                f": image {first.image:,} has the label "
                 f"{names[first.given]!r}, but looks like "
                 f"{names[first.likely]!r}"
             )
