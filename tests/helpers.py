@@ -281,13 +281,17 @@ def l2tl_model_with_table(credit, table, mass=1.0):
 def transition(model, reward=0.5):
     """A step of a model from `l2tl_model`, in which nothing was trained."""
     source = model.encode_batch(*first_batch(blobs(classes=8), 24))
+    with tf.GradientTape() as tape:
+        tape.watch(source.features)
+        loss = model.source_losses(source.labels, source.features)
     validation, gradients = model.credit.encode_validation(
         model, *first_batch(blobs(seed=1), 8)
     )
     return Transition(
-        model.policy.draw(0),
+        model.policy.draw(0, source.labels),
         candidates=source.labels,
         source=source,
+        source_gradients=tape.gradient(loss, source.features),
         validation=validation,
         reward=tf.constant(reward),
         validation_gradients=gradients,

@@ -51,6 +51,24 @@ def test_draws_repeat_by_seed_and_step_also_compiled():
     assert (first.levels != later.levels).numpy().any()
 
 
+@pytest.mark.parametrize(
+    "policy",
+    [
+        tt.WeightPolicy(50, levels=7, start=np.arange(50), seed=2),
+        tt.FixedPolicy(50, np.arange(50.0)),
+    ],
+)
+def test_the_classes_of_a_batch_get_the_actions_that_all_would(policy):
+    classes = tf.constant([7, 0, 49, 7])
+    every, some = policy.draw(3), policy.draw(3, classes)
+    np.testing.assert_array_equal(
+        some.weights, every.weights.numpy()[classes.numpy()]
+    )
+    assert float(some.scale) == float(every.scale)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"in \[0, 50\)"):
+        policy.draw(3, tf.constant([50]))
+
+
 def test_weights_are_the_levels_from_zero_to_one():
     policy = tt.WeightPolicy(60, levels=3)
     actions = policy.draw(0)
@@ -123,16 +141,16 @@ def test_an_advantage_changes_the_probability_of_its_action(advantage):
     policy = tt.WeightPolicy(3, levels=4)
     actions = policy.draw(0)
     present = tf.constant([True, True, False])
-    before = policy.log_probs(actions, present)
+    before = policy.log_probs(actions.levels, present)
     optimizer = keras.optimizers.SGD(0.1)
     with tf.GradientTape() as tape:
-        log_probs = policy.log_probs(actions, present)
+        log_probs = policy.log_probs(actions.levels, present)
         loss = -advantage * tf.reduce_sum(log_probs)
     variables = policy.trainable_variables
     optimizer.apply(
         tape.gradient(loss, [v.value for v in variables]), variables
     )
-    change = policy.log_probs(actions, present) - before
+    change = policy.log_probs(actions.levels, present) - before
     assert (np.sign(change)[:3] == advantage).all()
     np.testing.assert_allclose(policy.logits[3], 0)
 

@@ -38,8 +38,13 @@ def test_the_loss_is_that_of_the_paper():
     source_loss = cross_entropy(source[1].numpy(), outputs) @ weights
     source_loss /= weights.sum()
     losses = cross_entropy(target[1].numpy(), np.array(model(target[0])))
-    returned, logs = model.joint_step(source, tf.constant(weights), 0.3, target)
+    probabilities = tf.nn.softmax(outputs) - np.eye(outputs.shape[1])[source[1]]
+    gradients = probabilities @ np.array(model.source_head.kernel).T
+    returned, directions, logs = model.joint_step(
+        source, tf.constant(weights), 0.3, target
+    )
     np.testing.assert_allclose(returned, features, atol=1e-6)
+    np.testing.assert_allclose(directions, gradients, atol=1e-5)
     assert float(logs["source_loss"]) == pytest.approx(source_loss, abs=1e-5)
     expected = 0.3 * source_loss + losses.mean()
     assert float(logs["loss"]) == pytest.approx(expected, abs=1e-5)
@@ -73,7 +78,7 @@ def test_penalties_are_added_for_both_passes_and_for_weights_once():
     for images in (source[0], target[0]):
         outputs = dense(keras.ops.reshape(images, (len(images), -1)))
         penalty += dense.activity_regularizer(outputs) / len(images)
-    _, logs = model.joint_step(source, tf.ones(16), 1.0, target)
+    *_, logs = model.joint_step(source, tf.ones(16), 1.0, target)
     parts = logs["source_loss"] + logs["target_loss"]
     assert float(penalty) > 0.1
     assert float(logs["loss"] - parts) == pytest.approx(float(penalty), 1e-4)
@@ -196,7 +201,7 @@ def test_regularisers_count_once():
     model = make(encoder)
     penalty = float(np.square(layer.get_weights()[0]).sum())
     source, target = batches()
-    _, logs = model.joint_step(source, tf.ones(16), 1.0, target)
+    *_, logs = model.joint_step(source, tf.ones(16), 1.0, target)
     rest = float(logs["source_loss"] + logs["target_loss"])
     assert float(logs["loss"]) - rest == pytest.approx(penalty, rel=1e-4)
 

@@ -17,7 +17,14 @@ def test_a_transition_passes_through_a_tf_function():
     actions = types.Actions(tf.ones(3), tf.constant(0.5))
     labels = tf.zeros(4, tf.int32)
     again = tf.function(lambda transition: transition)(
-        types.Transition(actions, labels, batch, batch, tf.constant(0.25))
+        types.Transition(
+            actions,
+            candidates=labels,
+            source=batch,
+            source_gradients=batch.features,
+            validation=batch,
+            reward=tf.constant(0.25),
+        )
     )
     assert isinstance(again, types.Transition)
     assert again.source.features.shape == (2, 3)

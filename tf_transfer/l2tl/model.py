@@ -19,9 +19,14 @@ from tf_transfer.errors import InputError
 from tf_transfer.l2tl import argument_checks, rewards
 from tf_transfer.l2tl.credits import lookup
 from tf_transfer.l2tl.policy import FixedPolicy, WeightPolicy
-from tf_transfer.l2tl.two_heads import TwoHeadModel, with_wide_labels
-from tf_transfer.l2tl.types import Actions, Batch, Transition
-from tf_transfer.training.distribution import num_replicas
+from tf_transfer.l2tl.policy_update import update_policy
+from tf_transfer.l2tl.two_heads import TwoHeadModel
+from tf_transfer.l2tl.types import (
+    Actions,
+    Batch,
+    Transition,
+    with_wide_labels,
+)
 from tf_transfer.utils import checks, randomness, weighting
 
 
@@ -37,7 +42,8 @@ class L2TL(TwoHeadModel):
     the target classifier.
 
     A step passes the source, target and validation batches through the
-    encoder. Beyond that it takes O(batch + classes * levels) time and memory.
+    encoder. Beyond that it takes O(batch * levels + classes * levels) time and
+    memory; XLA compiles what grows with the classes.
     The credit `"feature"` adds O(batch^2 + classes * target classes);
     `"gradient"` adds a backward and a forward-mode pass through half of the
     encoder.
@@ -221,9 +227,9 @@ class L2TL(TwoHeadModel):
             reward_before = self._reward(self.encode_batch(*data["validation"]))
 
         # Model phase.
-        actions = self.policy.draw(self.steps_taken)
+        actions = self.policy.draw(self.steps_taken, classes=source[1])
         selected, class_weights = self._select(source, actions)
-        features, logs = self.joint_step(
+        features, source_gradients, logs = self.joint_step(
             selected, class_weights, actions.scale, target
         )
         logs["scale"] = actions.scale
@@ -237,13 +243,13 @@ class L2TL(TwoHeadModel):
                 actions,
                 candidates=source[1],
                 source=Batch(*selected, features),
+                source_gradients=source_gradients,
                 validation=validation,
                 reward=self._reward(validation) - reward_before,
                 validation_gradients=gradients,
             )
-            self._policy_phase(transition)
             logs["reward"] = transition.reward
-            logs["policy_entropy"] = self.policy.mean_entropy()
+            logs["policy_entropy"] = self._policy_phase(transition)
 
         self.steps_taken.assign_add(1)
         return self.joint_logs(logs, target[1])
@@ -255,7 +261,7 @@ class L2TL(TwoHeadModel):
             Images and labels of the selected examples, and their weights.
         """
         images, labels = source
-        class_weights = weighting.weight_of(actions.weights, labels)
+        class_weights = actions.weights
         if self.oversample == 1:
             return (images, labels), class_weights
         count = labels.shape[0]
@@ -271,22 +277,20 @@ class L2TL(TwoHeadModel):
         selected = [tf.gather(part, chosen) for part in (images, labels)]
         return selected, tf.gather(class_weights, chosen)
 
-    def _policy_phase(self, transition: Transition) -> None:
-        """Takes one optimizer step on the policy, with the model fixed."""
-        variables = self.policy.trainable_variables
+    def _policy_phase(self, transition: Transition) -> tf.Tensor:
+        """Takes one step on the policy, with the model fixed.
+
+        Returns:
+            The mean entropy of the policy before the step.
+        """
         active = tf.cast(self.steps_taken >= self.policy_warmup, tf.float32)
-        with tf.GradientTape() as tape:
-            loss = self.credit.policy_loss(self, transition, active)
-            loss -= self.policy.bonus()
-            loss = self.policy_optimizer.scale_loss(loss)
-        gradients = tape.gradient(loss, [v.value for v in variables])
-        # The optimizer adds up the gradients of the replicas, which are equal.
-        share = active / num_replicas()
-        before = [tf.identity(v.value) for v in variables]
-        self.policy_optimizer.apply([g * share for g in gradients], variables)
-        for variable, frozen in zip(variables, before, strict=True):
-            # Weight decay moves a variable without a gradient, too.
-            variable.assign(tf.where(active > 0, variable.value, frozen))
+        return update_policy(
+            self.policy,
+            self.policy_optimizer,
+            self.credit,
+            active,
+            self.credit.observe(self, transition, active),
+        )
 
     def encode_batch(self, images, labels) -> Batch:
         """Returns a batch with its features, computed in inference mode."""

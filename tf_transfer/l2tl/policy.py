@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tf_transfer.errors import InputError
 from tf_transfer.l2tl.types import Actions
-from tf_transfer.utils import checks, randomness
+from tf_transfer.utils import checks, randomness, weighting
 
 with warnings.catch_warnings():
     # TFP's import warns about the standard library's distutils.
@@ -79,10 +79,15 @@ class FixedPolicy(keras.layers.Layer):
             "scale": float(self.scale),
         }
 
-    def draw(self, step: tf.Tensor) -> Actions:
-        """Returns the same actions for every step."""
+    def draw(
+        self, step: tf.Tensor, classes: tf.Tensor | None = None
+    ) -> Actions:
+        """Returns the same actions for every step; see `WeightPolicy`."""
         del step
-        return Actions(self.weights_of_classes.value, self.scale.value)
+        weights = self.weights_of_classes.value
+        if classes is not None:
+            weights = weighting.weight_of(weights, classes)
+        return Actions(weights, self.scale.value)
 
     def expected_weights(self) -> tf.Tensor:
         """Returns the weights, `[C]`."""
@@ -102,7 +107,8 @@ class WeightPolicy(keras.layers.Layer):
     The levels are `k / (K - 1)`, k = 0..K-1, both for the weights of the
     classes and for the scale of the source loss. Actions depend only on
     `seed` and step. So replicas draw the same actions, and so does a run that
-    is resumed. Time and memory are O(classes * levels).
+    is resumed. Memory is O(classes * levels), and so is the time of all but
+    `draw` for the classes of a batch.
 
     Args:
         num_source_classes: the number of source classes C.
@@ -120,6 +126,7 @@ class WeightPolicy(keras.layers.Layer):
     Attributes:
         logits: logits of the levels, `[1 + C, K]`: row 0 for the scale, then
             one row per class.
+        start_logits: the log-probabilities at the start, likewise.
 
     Raises:
         InputError: if `levels`, `entropy` or `start` is invalid.
@@ -183,7 +190,7 @@ class WeightPolicy(keras.layers.Layer):
             largest = max(weights.max(), 1e-12)
             logits[1:] = _logits_with_means(weights / largest, self.levels)
         self.logits.assign(logits)
-        self.start_logits.assign(logits)
+        self.start_logits.assign(tf.nn.log_softmax(logits))
         self.seed.assign(seed)
 
     def get_config(self) -> dict:
@@ -199,24 +206,38 @@ class WeightPolicy(keras.layers.Layer):
         """Returns the distribution of the levels, with the rows of `logits`."""
         return tfd.Categorical(logits=self.logits.value)
 
-    def draw(self, step: tf.Tensor) -> Actions:
+    def draw(
+        self, step: tf.Tensor, classes: tf.Tensor | None = None
+    ) -> Actions:
         """Draws the actions of a step.
 
         This inverts the cumulative distribution, with one uniform number per
         action. TFP's own sampler would draw one per action and level.
+
+        Args:
+            step: number of the step.
+            classes: class numbers, `[B]`, of which the actions are needed;
+                all by default. Each class has the same action either way, in
+                O(B * levels) time.
         """
-        uniform = randomness.uniform(
-            self.seed.value, step, 1 + self.num_source_classes
+        rows = tf.range(1 + self.num_source_classes)
+        logits = self.logits.value
+        if classes is not None:
+            rows = weighting.weight_of(rows[1:], classes)
+            rows = tf.concat([[0], rows], axis=0)
+            logits = tf.gather(logits, rows)
+        chosen = _invert(
+            tfd.Categorical(logits=logits),
+            randomness.uniform(self.seed.value, step, rows),
         )
-        chosen = _invert(self.distribution(), uniform)
         values = tf.gather(tf.constant(self.levels), chosen)
         return Actions(values[1:], values[0], chosen)
 
-    def log_probs(self, actions: Actions, present: tf.Tensor) -> tf.Tensor:
+    def log_probs(self, levels: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
         """Returns the log-probabilities of the actions that had an effect.
 
         Args:
-            actions: from `draw`.
+            levels: those of all classes, `[1 + C]`, from `draw`.
             present: whether a class was in the batch, `[C]` bool. The action
                 of an absent class had no effect, so its gradient would be
                 noise.
@@ -224,7 +245,7 @@ class WeightPolicy(keras.layers.Layer):
         Returns:
             `[1 + C]`: of the scale, then of the classes; 0 for absent classes.
         """
-        log_probs = self.distribution().log_prob(actions.levels)
+        log_probs = self.distribution().log_prob(levels)
         return tf.where(tf.concat([[True], present], axis=0), log_probs, 0.0)
 
     def expected_credit(
@@ -244,9 +265,9 @@ class WeightPolicy(keras.layers.Layer):
 
     def bonus(self) -> tf.Tensor:
         """Returns the entropy bonus: 0 at the start, negative elsewhere."""
-        start = tfd.Categorical(logits=self.start_logits.value)
-        divergence = self.distribution().kl_divergence(start)
-        return -self.entropy * tf.reduce_sum(divergence)
+        own = tf.nn.log_softmax(self.logits.value)
+        minus_divergence = tf.exp(own) * (self.start_logits.value - own)
+        return self.entropy * tf.reduce_sum(minus_divergence)
 
     def mean_entropy(self) -> tf.Tensor:
         """Returns the mean entropy of the classes' distributions, in nats."""

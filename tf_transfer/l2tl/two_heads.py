@@ -10,6 +10,7 @@ import tensorflow as tf
 from tf_transfer.errors import InputError
 from tf_transfer.l2tl import argument_checks, losses
 from tf_transfer.l2tl.averages import Averages
+from tf_transfer.l2tl.types import with_wide_labels
 from tf_transfer.models import classifiers, copies
 from tf_transfer.training.distribution import (
     DistributedTrainer,
@@ -176,7 +177,7 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
 
     def joint_step(
         self, source, class_weights, scale, target
-    ) -> tuple[tf.Tensor, Mapping[str, tf.Tensor]]:
+    ) -> tuple[tf.Tensor, tf.Tensor, Mapping[str, tf.Tensor]]:
         """Takes a step on `scale * weighted source loss + target loss`.
 
         Means are over the examples of all replicas. Regularisers are added
@@ -190,16 +191,22 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
             target: images and labels.
 
         Returns:
-            The source features `[B, D]` of this step, and the logs.
+            The source features `[B, D]` of this step, the gradient of each
+            source example's loss by them, and the logs.
         """
         variables = self.model_variables()
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(persistent=True) as tape:
             # The source pass leaves the encoder's state alone, so that the
             # statistics of batch normalisation are those of the target.
             with keras.StatelessScope(collect_losses=True) as source_pass:
                 features = self.encoder(source[0], training=True)
+            apart = tf.stop_gradient(features)
+            with tf.GradientTape() as by_features:
+                by_features.watch(apart)
+                source_losses = self.source_losses(source[1], apart)
+                summed = tf.reduce_sum(source_losses)
             source_loss = losses.weighted_mean(
-                self.source_losses(source[1], features),
+                source_losses,
                 class_weights,
                 total(tf.reduce_sum(class_weights)),
             )
@@ -213,8 +220,18 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
                 penalty = tf.add_n(penalties) / num_replicas()
                 loss += tf.cast(penalty, tf.float32)
             scaled = self.optimizer.scale_loss(loss)
+        # Those of single examples serve training and credit: through a head of
+        # many classes, a second backward pass is dear.
+        of_examples = by_features.gradient(
+            summed, apart, unconnected_gradients="zero"
+        )
+        factors = tape.gradient(scaled, source_losses)[:, None]
+        of_batch = of_examples * tf.cast(factors, features.dtype)
         gradients = tape.gradient(
-            scaled, variables, unconnected_gradients="zero"
+            [scaled, features],
+            variables,
+            output_gradients=[tf.ones_like(scaled), of_batch],
+            unconnected_gradients="zero",
         )
         self.optimizer.apply(gradients, variables)
         parts = {
@@ -223,7 +240,11 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
             "target_loss": target_loss,
         }
         logs = {name: total(value) for name, value in parts.items()}
-        return tf.cast(features, tf.float32), logs | {"outputs": outputs}
+        return (
+            tf.cast(features, tf.float32),
+            tf.cast(of_examples, tf.float32),
+            logs | {"outputs": outputs},
+        )
 
     def joint_logs(self, logs: dict, labels: tf.Tensor) -> dict:
         """Updates the metrics and returns the logs of the epoch so far."""
@@ -324,22 +345,3 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
         return keras.Sequential(
             [self.encoder, self.target_head], name="classifier"
         )
-
-
-def with_wide_labels(data):
-    """Returns the data of a step, with integer labels as int32 or int64.
-
-    TensorFlow has few operations for the other integer types.
-
-    Args:
-        data: a tuple of images, labels and sample weights, or a dict of them.
-    """
-    if isinstance(data, dict):
-        return {key: with_wide_labels(value) for key, value in data.items()}
-    if not isinstance(data, (tuple, list)) or len(data) < 2:
-        return data
-    images, labels, *rest = data
-    labels = tf.convert_to_tensor(labels)
-    if labels.dtype.is_integer and labels.dtype not in (tf.int32, tf.int64):
-        labels = tf.cast(labels, tf.int64)
-    return (images, labels, *rest)

@@ -6,8 +6,10 @@ _GOLDEN = 0x9E3779B9
 _MIXERS = ((16, 0x85EBCA6B), (13, 0xC2B2AE35))
 
 
-def uniform(seed: tf.Tensor | int, step: tf.Tensor | int, count: int):
-    """Returns `count` uniform numbers in [0, 1), float32.
+def uniform(
+    seed: tf.Tensor | int, step: tf.Tensor | int, positions: tf.Tensor
+) -> tf.Tensor:
+    """Returns uniform numbers in [0, 1), float32, of the positions' shape.
 
     TensorFlow's own stateless numbers differ between graph mode and XLA.
     These are the same in both, and on every replica. They come from a 32-bit
@@ -17,9 +19,9 @@ def uniform(seed: tf.Tensor | int, step: tf.Tensor | int, count: int):
     Args:
         seed: any integer; its lowest 32 bits are used.
         step: any integer, likewise.
-        count: how many numbers to return.
+        positions: integers; each has a number of its own.
     """
-    value = tf.cast(tf.range(count), tf.uint32)
+    value = tf.cast(positions, tf.uint32)
     for key in (seed, step):
         key = tf.bitwise.bitwise_and(tf.cast(key, tf.int64), 0xFFFFFFFF)
         value = value * tf.constant(_GOLDEN, tf.uint32)
@@ -50,7 +52,7 @@ def largest(
     Returns:
         Indices `[count]` int32.
     """
-    ties = uniform(seed, step, example_weights.shape[0])
+    ties = uniform(seed, step, tf.range(example_weights.shape[0]))
     order = tf.argsort(ties)
     # Among equal weights, top_k prefers the first.
     _, chosen = tf.math.top_k(tf.gather(example_weights, order), count)

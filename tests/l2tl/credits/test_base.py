@@ -18,7 +18,7 @@ def test_the_table_is_the_mean_effect_by_class_and_target_class():
     labels = transition.source.labels.numpy()
     first = np.array([effects.numpy()[labels == c].mean(0) for c in range(8)])
     for _ in range(2):  # the mean of equal tables is that table
-        model.credit.policy_loss(model, transition, helpers.ACTIVE)
+        model.credit.observe(model, transition, helpers.ACTIVE)
         np.testing.assert_allclose(model.credit.table(), first, atol=1e-5)
     # Three examples of every class, twice: each halves the past.
     np.testing.assert_allclose(model.credit.mass, np.full((8, 4), 63 / 64))
@@ -29,9 +29,10 @@ def test_an_absent_class_or_target_class_changes_nothing():
     transition = helpers.transition(model)
     few = transition._replace(
         source=Batch(*(part[:5] for part in transition.source)),
+        source_gradients=transition.source_gradients[:5],
         validation=Batch(*(part[:2] for part in transition.validation)),
     )
-    model.credit.policy_loss(model, few, helpers.ACTIVE)
+    model.credit.observe(model, few, helpers.ACTIVE)
     table = model.credit.table().numpy()
     assert (table[:5, :2] != 0).all()
     np.testing.assert_array_equal(table[5:], 0)
@@ -45,7 +46,7 @@ def test_an_absent_class_or_target_class_changes_nothing():
 @pytest.mark.parametrize("name", sorted(lookup.CREDITS))
 def test_averages_stay_as_they_are_while_the_policy_is_frozen(name):
     model = helpers.l2tl_model(name)
-    model.credit.policy_loss(model, helpers.transition(model), tf.constant(0.0))
+    model.credit.observe(model, helpers.transition(model), tf.constant(0.0))
     for variable in model.credit.variables:
         np.testing.assert_array_equal(variable, np.zeros(variable.shape))
 

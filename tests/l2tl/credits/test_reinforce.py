@@ -36,9 +36,10 @@ def test_reinforce_moves_only_classes_of_the_batch_and_by_the_sign():
     (variable,) = model.policy.trainable_variables
     for reward, sign in ((0.0, 0), (1.0, 1)):
         few = few._replace(reward=tf.constant(reward))
+        signals = model.credit.observe(model, few, helpers.ACTIVE)
         with tf.GradientTape() as tape:
-            loss = model.credit.policy_loss(model, few, helpers.ACTIVE)
+            loss = model.credit.policy_loss(model.policy, *signals)
         gradient = tape.gradient(loss, variable.value).numpy()
-        levels = few.actions.levels.numpy()  # that of the scale first
+        levels = signals[0].numpy()  # that of the scale first
         assert (np.sign(-gradient[range(4), levels[:4]]) == sign).all()
         np.testing.assert_array_equal(gradient[4:], 0)

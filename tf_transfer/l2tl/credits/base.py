@@ -7,7 +7,7 @@ from tf_transfer.errors import InputError
 from tf_transfer.l2tl import losses
 from tf_transfer.l2tl.policy import WeightPolicy
 from tf_transfer.l2tl.types import Batch, Transition
-from tf_transfer.training.distribution import total
+from tf_transfer.training.distribution import gathered
 
 BOUND = 3.0
 """Advantages and credits are clipped to this many standard deviations."""
@@ -55,16 +55,30 @@ class Credit(keras.layers.Layer):
         """
         return model.encode_batch(images, labels), None
 
-    def policy_loss(
+    def observe(
         self, model, transition: Transition, active: tf.Tensor
-    ) -> tf.Tensor:
-        """Returns the loss whose gradient trains the policy.
+    ) -> tuple[tf.Tensor, ...]:
+        """Updates the running averages by a step.
 
         Args:
             model: the `L2TL` model.
             transition: the step just taken.
             active: 1, or 0 while the policy is frozen; then the running
                 averages stay as they are.
+
+        Returns:
+            What `policy_loss` needs to know of the step.
+        """
+        raise NotImplementedError
+
+    def policy_loss(self, policy: WeightPolicy, *signals) -> tf.Tensor:
+        """Returns the loss whose gradient trains the policy.
+
+        XLA compiles it, so shapes must be static.
+
+        Args:
+            policy: of the model.
+            *signals: from `observe`.
         """
         raise NotImplementedError
 
@@ -89,12 +103,9 @@ class ClassCredit(Credit):
         self.mass = self.add_average(input_shape, "mass")
         self.built = True
 
-    def policy_loss(
-        self, model, transition: Transition, active: tf.Tensor
-    ) -> tf.Tensor:
+    def policy_loss(self, policy: WeightPolicy, *signals) -> tf.Tensor:
         """Returns minus the expected credit of the policy."""
-        self._update_table(model, transition, active)
-        return -model.policy.expected_credit(*self.credit(model.policy))
+        return -policy.expected_credit(*self.credit(policy))
 
     def effects(
         self, model, transition: Transition
@@ -107,19 +118,31 @@ class ClassCredit(Credit):
         """
         raise NotImplementedError
 
-    def _update_table(self, model, transition: Transition, active) -> None:
+    def observe(
+        self, model, transition: Transition, active: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        """Updates the rows of the batch's classes in the table."""
         effects, present = self.effects(model, transition)
-        sums = tf.math.unsorted_segment_sum(
-            tf.concat([effects, tf.ones_like(effects[:, :1])], axis=1),
-            transition.source.labels,
-            model.num_source_classes,
-        )
-        sums = total(sums)
-        count = sums[:, -1:]
-        means = tf.math.divide_no_nan(sums[:, :-1], count)
+        effects, labels = map(gathered, (effects, transition.source.labels))
+        # A class has the place of its first example in the batch.
+        same = tf.cast(labels[:, None] == labels[None], tf.int32)
+        first = tf.argmax(same, axis=1)
+
+        def sums(rows: tf.Tensor) -> tf.Tensor:
+            sums = tf.math.unsorted_segment_sum(rows, first, tf.size(first))
+            return tf.gather(sums, first)
+
+        count = sums(tf.ones_like(effects[:, :1]))
+        means = sums(effects) / count
         rate = active * (1 - self.decay**count) * present
-        self.sums.assign(self.sums + rate * (means - self.sums))
-        self.mass.assign(self.mass + rate * (1 - self.mass))
+        for variable, new in ((self.sums, means), (self.mass, 1.0)):
+            old = tf.gather(variable.value, labels)
+            variable.assign(
+                tf.tensor_scatter_nd_update(
+                    variable.value, labels[:, None], old + rate * (new - old)
+                )
+            )
+        return ()
 
     def table(self) -> tf.Tensor:
         """Returns the average effects, `[C, groups]`; 0 before the first."""

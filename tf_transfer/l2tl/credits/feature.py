@@ -1,7 +1,5 @@
 """The feature credit: effects on the encoder's output."""
 
-from collections.abc import Callable
-
 import keras
 import tensorflow as tf
 
@@ -20,8 +18,8 @@ class FeatureCredit(ClassCredit):
     positive effects count: where a source class harms a target class, other
     source classes make up for it.
 
-    The credit uses the features of the training pass, so it needs no further
-    pass through the encoder.
+    The credit uses the features and gradients of the training pass, so it
+    needs no further pass through the encoder.
 
     Args:
         sharpness: how similar two images must be to affect each other.
@@ -55,9 +53,9 @@ class FeatureCredit(ClassCredit):
         self, model, transition: Transition
     ) -> tuple[tf.Tensor, tf.Tensor]:
         source, validation = transition.source, transition.validation
-        gradients = gathered(_gradients(model.target_losses, validation))
+        gradients = gathered(_gradients(model, validation))
         effects = losses.feature_effects(
-            (source.features, _gradients(model.source_losses, source)),
+            (source.features, transition.source_gradients),
             (gathered(validation.features), gradients),
             self.sharpness,
         )
@@ -68,9 +66,9 @@ class FeatureCredit(ClassCredit):
         return means, tf.cast(count > 0, tf.float32)
 
 
-def _gradients(example_losses: Callable, batch: Batch) -> tf.Tensor:
-    """Returns the gradient of each example's loss by its features."""
+def _gradients(model, batch: Batch) -> tf.Tensor:
+    """Returns the gradient of each target example's loss by its features."""
     with tf.GradientTape() as tape:
         tape.watch(batch.features)
-        loss = tf.reduce_sum(example_losses(batch.labels, batch.features))
+        loss = tf.reduce_sum(model.target_losses(batch.labels, batch.features))
     return tape.gradient(loss, batch.features)

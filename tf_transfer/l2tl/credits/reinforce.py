@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tf_transfer.l2tl import losses
 from tf_transfer.l2tl.credits.base import BOUND, Credit
+from tf_transfer.l2tl.policy import WeightPolicy
 from tf_transfer.l2tl.types import Transition
 from tf_transfer.training.distribution import total
 
@@ -39,10 +40,10 @@ class Reinforce(Credit):
         self.mass = self.add_average((), "mass")
         self.built = True
 
-    def policy_loss(
+    def observe(
         self, model, transition: Transition, active: tf.Tensor
-    ) -> tf.Tensor:
-        """Returns the loss whose gradient is that of REINFORCE."""
+    ) -> tuple[tf.Tensor, ...]:
+        """Returns which classes had an effect, and the advantage."""
         # A class also counts if all its candidates were dropped: its low
         # weight had that effect.
         labels = transition.candidates
@@ -50,8 +51,18 @@ class Reinforce(Credit):
             tf.ones_like(labels, tf.float32), labels, model.num_source_classes
         )
         present = total(counts) > 0
-        log_probs = model.policy.log_probs(transition.actions, present)
-        advantage = self._advantage(transition.reward, active)
+        levels = model.policy.draw(model.steps_taken).levels
+        return levels, present, self._advantage(transition.reward, active)
+
+    def policy_loss(
+        self,
+        policy: WeightPolicy,
+        levels: tf.Tensor,
+        present: tf.Tensor,
+        advantage: tf.Tensor,
+    ) -> tf.Tensor:
+        """Returns the loss whose gradient is that of REINFORCE."""
+        log_probs = policy.log_probs(levels, present)
         return losses.policy_gradient_loss(log_probs, advantage)
 
     def baseline(self) -> tf.Tensor:
