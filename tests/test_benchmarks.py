@@ -213,7 +213,7 @@ def test_the_table_of_wrong_labels():
     head, _, line = noise.table([cell]).splitlines()
     assert line.startswith("| vehicles | 20% | 0.98 | 85.0 | +1.2 +- 0.3 |")
     assert line.count("|") == head.count("|")
-    for arm in (noise.ratios, noise.beliefs):
+    for arm in set(noise.SHOWN) - {noise.datl, noise.both}:
         METHODS.pop(arm.name)
 
 
@@ -224,7 +224,7 @@ def test_wrong_labels_are_of_other_classes(shared_data):
     noisy = noise.source("mnist_m", 0.4)
     assert ((noisy.labels != right.labels) == noise.WRONG[0]).all()
     assert noise.WRONG[0].mean() == pytest.approx(0.4, abs=0.02)
-    for arm in (noise.ratios, noise.beliefs):
+    for arm in set(noise.SHOWN) - {noise.datl, noise.both}:
         METHODS.pop(arm.name)
 
 

@@ -17,6 +17,8 @@ from tf_transfer.experiment.seed_run import SeedRun
 from tf_transfer.experiment.stages.trainers import State
 from tf_transfer.models import classifiers
 
+STRICTNESS = 2
+"""Exponent of beliefs: a wrong label costs more than a missing image."""
 _SCORES = "scores"
 
 
@@ -99,7 +101,7 @@ def tuned(
     examples = unset_weights(run, settings or run.config.examples)
     examples.update(
         ratios,
-        beliefs=beliefs,
+        beliefs=None if beliefs is None else beliefs**STRICTNESS,
         labels=run.source.labels,
         class_weights=run.estimate_importance().numpy(),
     )
