@@ -26,7 +26,7 @@ import time
 
 HERE = pathlib.Path(__file__).parent
 PARTS = {
-    "startup": "--rounds=1 --snippets tensorflow tf_transfer",
+    "startup": "--rounds=1 --imports_alone --snippets tensorflow tf_transfer",
     "resampling": "--rounds=1 --count=500 --batch=8 --examples=64 "
     "--rejected=16 --files=50 --side=16 --classes 4 --skewed=4 --records 4000",
     "weighting": "--rounds=1 --steps=2 --batch=8 --width=4 --classes=4 "
@@ -43,6 +43,7 @@ PARTS = {
     "accelerator": "--cpu --precision=float32 --rounds=1 --steps=1 --batch=8 "
     "--encoder=small --side=8 --images=64 --classes=4 --credits feature",
     "photographs": "--photographs=20 --batch=4 --batches=2 --rounds=1",
+    "jobs": "--rounds=1 --seeds=2 --quick",
     "main_job": "--configs glyphs_to_digits --seeds=1 --methods scratch "
     "--quick",
 }

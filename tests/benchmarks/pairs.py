@@ -16,16 +16,22 @@ Times = dict[str, np.ndarray]
 Row = dict[str, object]
 
 
-def in_turn(functions: dict[str, Callable], rounds: int) -> Times:
+def in_turn(
+    functions: dict[str, Callable], rounds: int, warm: bool = True
+) -> Times:
     """Times functions without arguments, one after another, in rounds.
 
-    Every other round runs in reverse order. Each is called once before,
-    without being timed.
+    Every other round runs in reverse order.
+
+    Args:
+        functions: by name.
+        rounds: how often each is timed.
+        warm: whether each is called once before, without being timed.
 
     Returns:
         The seconds of every call, `[rounds]` each.
     """
-    for function in functions.values():
+    for function in functions.values() if warm else ():
         function()
     seconds = {name: np.zeros(rounds) for name in functions}
     names = list(functions)

@@ -3,8 +3,10 @@
 python tests/benchmarks/startup.py
 
 Starts new processes in turn: `import tf_transfer` alone and with the classes of
-both methods, relative to `import tensorflow`; and `tf-transfer --help`, in
-seconds.
+both methods, relative to `import tensorflow`; `tf-transfer --help`, in seconds;
+and `compare` on the embedded data until its first training step is done,
+relative to a process that imports TensorFlow, makes the same model and takes a
+step.
 """
 
 import argparse
@@ -23,6 +25,31 @@ SNIPPETS = {
     "datl": "import tf_transfer as tt; tt.DATL",
     "l2tl": "import tf_transfer as tt; tt.DATL; tt.L2TL",
 }
+STEP = """
+import tensorflow as tf, keras, numpy as np
+import tf_transfer as tt
+model = tt.classifier(tt.small_encoder((16, 16, 1), width=8), 30)
+loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+model.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss)
+images = np.zeros((64, 16, 16, 1), np.float32)
+model.fit(images, np.zeros(64, np.int32), batch_size=64, verbose=0)
+"""
+COMPARE = """
+import os, tempfile, keras
+make = keras.Model.make_train_function
+def stopping(model, force=False):
+    make(model, force)
+    step = model.train_function
+    def once(iterator):
+        step(iterator)
+        os._exit(0)
+    model.train_function = once
+keras.Model.make_train_function = stopping
+import tf_transfer as tt
+from configs.glyphs_to_digits import get_config
+with tempfile.TemporaryDirectory() as folder:
+    tt.compare(get_config(), folder + "/run", quiet=True)
+"""
 
 
 def process(*arguments: str) -> Callable[[], None]:
@@ -43,6 +70,11 @@ def run(options: argparse.Namespace) -> dict[str, list[pairs.Row]]:
     """Returns all rows."""
     calls = {name: process("-c", SNIPPETS[name]) for name in options.snippets}
     calls["help"] = process("-m", "tf_transfer.cli", "--help")
+    if not options.imports_alone:
+        calls |= {
+            "step": process("-c", STEP),
+            "compare": process("-c", COMPARE),
+        }
     seconds = pairs.in_turn(calls, options.rounds)
     rows = [
         pairs.row("tf-transfer --help", "one second", seconds["help"], most=0.5)
@@ -58,6 +90,16 @@ def run(options: argparse.Namespace) -> dict[str, list[pairs.Row]]:
                     seconds=pairs.rounded(np.median(seconds[name])),
                 )
             )
+    if "step" in seconds:
+        rows.append(
+            pairs.row(
+                "`compare` on the embedded data, to the end of its first step",
+                "import of TensorFlow, and the first step of the same model",
+                seconds["compare"] / seconds["step"],
+                most=1.5,
+                seconds=pairs.rounded(np.median(seconds["compare"])),
+            )
+        )
     if "keras" in seconds and "l2tl" in seconds:
         ratios = seconds["l2tl"] / seconds["keras"]
         rows.append(pairs.row(SNIPPETS["l2tl"], SNIPPETS["keras"], ratios))
@@ -69,6 +111,7 @@ def parser() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     flags.add_argument("--rounds", type=int, default=5)
     flags.add_argument("--snippets", nargs="+", default=list(SNIPPETS))
+    flags.add_argument("--imports_alone", action="store_true")
     return flags
 
 
