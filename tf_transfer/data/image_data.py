@@ -241,12 +241,12 @@ class ImageData:
             images = tf.numpy_function(pixels, [index], tf.uint8, False)
             return tf.ensure_shape(images, [*index.shape, *shape]), index
 
+        parallel = _READ_PARALLEL if np.prod(shape) > _LARGE else None
         if size is None:  # batches of several sizes
-            return indices.map(read)
+            return indices.map(read, parallel)
         # Calls of Python cost as much as what they read.
         most = min(_READ_TOGETHER, _READ_VALUES // int(np.prod(shape)))
         several = indices.batch(max(1, most // size))
-        parallel = _READ_PARALLEL if np.prod(shape) > _LARGE else None
         return several.map(read, parallel).prefetch(1).unbatch()
 
 
