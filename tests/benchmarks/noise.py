@@ -133,7 +133,7 @@ def settings(options: argparse.Namespace) -> config_lib.Experiment:
         pretraining=config_lib.Training(passes=options.passes),
         finetuning=config_lib.FineTuning(head="related"),
         examples=config_lib.Examples(beliefs=True),
-        methods=(WHOLE, *(each.name for each in SHOWN)),
+        methods=(WHOLE, *options.arms),
         seeds=options.seeds,
     )
 
@@ -156,7 +156,7 @@ def table(found: list[dict]) -> str:
     lines = [
         f"| pair | wrong labels | AUC of beliefs | `{WHOLE}` | "
         f"{' | '.join(f'`{name}`' for name in names)} | "
-        "`beliefs` over `datl` | `afresh` over `datl` |",
+        "`beliefs` over `datl` | both over `datl` |",
         f"|{'---|' * (len(names) + 6)}",
     ]
     for cell in found:
@@ -166,12 +166,17 @@ def table(found: list[dict]) -> str:
             f"{cell['cell']['wrong']:.0%}",
             "-" if cell["auc"] is None else f"{cell['auc']:.2f}",
             f"{100 * np.mean(arms[WHOLE]['accuracy']):.1f}",
-            *(cells.points(arms[name]["over whole"]) for name in names),
-            cells.points(arms[beliefs.name]["over datl"]),
-            cells.points(arms[afresh.name]["over datl"]),
+            *(gain(arms, name, "over whole") for name in names),
+            gain(arms, beliefs.name, "over datl"),
+            gain(arms, both.name, "over datl"),
         ]
         lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines) + "\n"
+
+
+def gain(arms: dict, name: str, over: str) -> str:
+    """Returns a gain of an arm as text, empty if it was left out."""
+    return cells.points(arms[name][over]) if name in arms else ""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -181,6 +186,8 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--labels", type=int, default=10)
     flags.add_argument("--passes", type=float, default=2.0)
     flags.add_argument("--seeds", type=int, default=10)
+    names = [each.name for each in SHOWN]
+    flags.add_argument("--arms", nargs="+", choices=names, default=names)
     flags.add_argument("--table", type=pathlib.Path)
     flags.add_argument("--out", default="runs/noise")
     return flags
