@@ -47,7 +47,7 @@ def cases() -> Iterator[tuple[str, Experiment, float, float]]:
     """Yields name, experiment, gain and interval in points of every case."""
     for found in regime_page.read(RESULTS / "regime.jsonl"):
         cell, row = found["cell"], found["arms"].get("ratio")
-        if row is None:
+        if row is None or cell["growing"]:
             continue
         options = regime.parser().parse_args([])
         vars(options).update(cell)

@@ -68,12 +68,18 @@ def table(found: list[dict]) -> str:
             f"{what['passes']:g}",
             _SIZES.get(what["width"], what["width"]),
             f"{what['share']:g}",
-            what["start"],
+            _start(what),
             what["seeds"],
             f"{100 * arms[WHOLE]['mean']:.1f}",
         )
         lines.append(f"| {' | '.join(map(str, [*head, *values]))} |")
     return "\n".join(lines) + "\n"
+
+
+def _start(what: dict) -> str:
+    """Describes the start, and over how many of ten epochs weights grow."""
+    growing = f", growing over {what['growing']}" if what["growing"] else ""
+    return what["start"] + growing
 
 
 def curves(found: list[dict]) -> dict[str, list[dict]]:
@@ -144,7 +150,8 @@ photographs (120,000 images); for digits 356 classes (148,000 images).
 
 `generalist` is its share of the passes. With `start` random, the further
 training starts from random weights, that on the whole source too, as for a
-new student of a given generalist. `best by` takes as many of the best classes
+new student of a given generalist; weights that are growing do so over so many
+of ten epochs. `best by` takes as many of the best classes
 as four repeats of an image ask for.
 
 {table(found)}"""

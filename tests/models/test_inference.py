@@ -139,3 +139,28 @@ def test_features_are_flat_and_finite():
     wrong = data.map(lambda images, labels: (images * np.inf, labels))
     with pytest.raises(InputError, match="features must be finite"):
         list(inference.stream_features(encoder, wrong))
+
+
+@pytest.mark.parametrize(
+    ("shape", "fits"),
+    [
+        ((None, 8, 8, 1), True),
+        ((5, 8, 8, 1), True),
+        ((None, 8, 8), True),  # Keras adds an axis
+        ((None, 8, 8, 1, 1), True),  # and drops one
+        ((None, None, None, None), True),
+        ((8, 8, 1), False),  # no batches
+        ((None, 4, 8, 1), False),
+        ((None, 8, 8, 3), False),
+    ],
+)
+def test_images_are_batches_of_the_models_input(shape, fits):
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.GlobalAveragePooling2D()]
+    )
+    spec = tf.TensorSpec(shape)
+    if fits:
+        inference.check_shape(spec, model, "images")
+        return
+    with pytest.raises(InputError, match=r"images must be batches .*Received"):
+        inference.check_shape(spec, model, "images")

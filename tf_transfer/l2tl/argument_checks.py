@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tf_transfer.errors import InputError
 from tf_transfer.l2tl.policy import FixedPolicy, WeightPolicy
+from tf_transfer.models.inference import check_shape
 from tf_transfer.training import optimizer_checks
 
 
@@ -112,16 +113,9 @@ def check_dataset(
             "`fit` needs `steps_per_epoch` for an endless dataset. "
             "Received: steps_per_epoch=None"
         )
-    streams, expected = dataset.element_spec, encoder.input_shape
+    streams = dataset.element_spec
     for name, parts in streams.items() if isinstance(streams, dict) else ():
-        shape = getattr(parts[0], "shape", tf.TensorShape(None))
-        # Keras adds or drops a last axis of 1.
-        comparable = shape.rank == len(expected)
-        if comparable and not shape.is_compatible_with(expected):
-            raise InputError(
-                f"The {name} images must have the shape that the encoder "
-                f"takes, {expected}. Received: {tuple(shape)}"
-            )
+        check_shape(parts[0], encoder, f"{name} images")
 
 
 @contextlib.contextmanager

@@ -33,7 +33,8 @@ def stream_outputs(
         Outputs `[B, ...]` and labels `[B]`, or None without labels.
 
     Raises:
-        InputError: if `dataset` is not a `tf.data.Dataset`, or is infinite.
+        InputError: if `dataset` is not a `tf.data.Dataset`, is infinite, or
+            does not have batches of the model's input.
     """
     if not isinstance(dataset, tf.data.Dataset):
         raise InputError(
@@ -46,6 +47,8 @@ def stream_outputs(
             "Received: an infinite dataset"
         )
     scope = model.distribute_strategy
+    spec = dataset.element_spec
+    check_shape(spec[0] if isinstance(spec, tuple) else spec, model, "images")
     forward = _forward(model)
     if scope.num_replicas_in_sync == 1:
         for batch in dataset:
@@ -58,6 +61,31 @@ def stream_outputs(
         outputs, *rest = (part.numpy() for part in forward(batch))
         order = np.argsort(rest[-1])
         yield outputs[order], rest[0][order] if len(rest) > 1 else None
+
+
+def check_shape(spec, model: keras.Model, name: str) -> None:
+    """Raises InputError for images that are no batches of a model's input.
+
+    A model of several inputs is not checked, and none whose input is not known.
+
+    Args:
+        spec: of the images.
+        model: takes them.
+        name: of the images, for the message.
+    """
+    wanted = getattr(model, "input_shape", None)
+    shape = getattr(spec, "shape", tf.TensorShape(None))
+    known = isinstance(wanted, tuple) and wanted and wanted[0] is None
+    if not known or shape.rank is None:
+        return
+    fitting = [wanted, (*wanted, 1)]  # Keras adds or drops a last axis of 1
+    if wanted[-1] == 1:
+        fitting.append(wanted[:-1])
+    if not any(shape.is_compatible_with(each) for each in fitting):
+        raise InputError(
+            f"The {name} must be batches of the shape that the model takes, "
+            f"{wanted}. Received: {tuple(shape)}"
+        )
 
 
 def stream_features(
