@@ -225,8 +225,9 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
         of_examples = by_features.gradient(
             summed, apart, unconnected_gradients="zero"
         )
+        of_examples = tf.cast(of_examples, tf.float32)
         factors = tape.gradient(scaled, source_losses)[:, None]
-        of_batch = of_examples * tf.cast(factors, features.dtype)
+        of_batch = tf.cast(factors * of_examples, features.dtype)
         gradients = tape.gradient(
             [scaled, features],
             variables,
@@ -242,7 +243,7 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
         logs = {name: total(value) for name, value in parts.items()}
         return (
             tf.cast(features, tf.float32),
-            tf.cast(of_examples, tf.float32),
+            of_examples,
             logs | {"outputs": outputs},
         )
 
