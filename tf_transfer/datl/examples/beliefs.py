@@ -15,13 +15,14 @@ errors of the labels.
 """
 
 import numpy as np
-from scipy import optimize, special
+from scipy import optimize
 from sklearn import discriminant_analysis, model_selection
 
 from tf_transfer.utils import checks, environment
 
 _SHRINKAGE = 0.1
 _DOUBTED = 0.5
+_MIXED = 2**20  # scores, for two parameters
 _STEP = 0.5
 _LOG_TEMPERATURES = np.arange(-3, 3 + _STEP, _STEP)
 
@@ -70,7 +71,7 @@ class LabelBeliefs:
         # A class that a fold may lack cannot be judged.
         self.classes = classes[counts >= folds]
         self.chance, self.temperature = np.zeros(len(self.classes)), 1.0
-        self._model = None
+        self._linear = None
         judged = np.isin(labels, self.classes)
         own = np.ones(len(labels), np.float32)
         likely = labels.astype(np.int32)
@@ -83,22 +84,24 @@ class LabelBeliefs:
         self, features: np.ndarray, labels: np.ndarray, folds: int, seed: int
     ) -> np.ndarray:
         """Fits classifier and mixture; returns cross-fitted scores `[n, K]`."""
-        self._model = discriminant_analysis.LinearDiscriminantAnalysis(
+        model = discriminant_analysis.LinearDiscriminantAnalysis(
             solver="lsqr", shrinkage=_SHRINKAGE
         )
         split = model_selection.StratifiedKFold(
             folds, shuffle=True, random_state=seed
         )
-        scores = _by_class(
-            model_selection.cross_val_predict(
-                self._model,
-                features,
-                labels,
-                cv=split,
-                method="decision_function",
-            )
+        scores = model_selection.cross_val_predict(
+            model, features, labels, cv=split, method="decision_function"
         )
-        self._model.fit(features, labels)
+        model.fit(features, labels)
+        linear = model.coef_.T, model.intercept_
+        if len(self.classes) == 2:  # there is but the second's score
+            scores, *linear = (
+                np.stack([np.zeros_like(part), part], axis=-1)
+                for part in (scores, linear[0][:, 0], linear[1][0])
+            )
+        # In float32, as the features are.
+        self._linear = [part.astype(features.dtype) for part in linear]
         places = np.searchsorted(self.classes, labels)
         self.temperature, share = _mixture(scores, places)
         self.chance = share * np.bincount(places) / len(places)
@@ -123,8 +126,9 @@ class LabelBeliefs:
         own = np.ones(len(labels), np.float32)
         likely = labels.astype(np.int32)
         judged = np.isin(labels, self.classes)
-        if self._model is not None and judged.any():
-            scores = _by_class(self._model.decision_function(features[judged]))
+        if self._linear is not None and judged.any():
+            weights, offsets = self._linear
+            scores = features[judged] @ weights + offsets
             own[judged], likely[judged] = self._judged(scores, labels[judged])
         return own, likely
 
@@ -149,6 +153,8 @@ def _mixture(scores: np.ndarray, places: np.ndarray) -> tuple[float, float]:
         places: of the given labels among the classes, `[n]`.
     """
     prior = (np.bincount(places) / len(places))[places]
+    step = max(1, scores.size // _MIXED)
+    scores, places, prior = (part[::step] for part in (scores, places, prior))
 
     def best(log_temperature: float) -> optimize.OptimizeResult:
         own = _own(scores, places, np.exp(log_temperature))
@@ -173,13 +179,7 @@ def _own(
     scores: np.ndarray, places: np.ndarray, temperature: float
 ) -> np.ndarray:
     """Returns the tempered probabilities of given labels, `[n]`."""
-    scores = scores / temperature
-    given = np.take_along_axis(scores, places[:, None], axis=1)[:, 0]
-    return np.exp(given - special.logsumexp(scores, axis=1))
-
-
-def _by_class(scores: np.ndarray) -> np.ndarray:
-    """Returns a score for each class; of two there is but the second's."""
-    if scores.ndim > 1:
-        return scores
-    return np.stack([np.zeros_like(scores), scores], axis=1)
+    scores = (scores - scores.max(axis=1, keepdims=True)) / temperature
+    odds = np.exp(scores, out=scores)
+    given = np.take_along_axis(odds, places[:, None], axis=1)[:, 0]
+    return given / odds.sum(axis=1)
