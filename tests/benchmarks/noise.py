@@ -95,8 +95,10 @@ def from_random_weights(run: SeedRun):
     config = run.config
     fresh = dataclasses.replace(config.datl, start="random")
     run.config = dataclasses.replace(config, datl=fresh)
-    yield
-    run.config = config
+    try:
+        yield
+    finally:
+        run.config = config
 
 
 both = datl_examples.datl_examples

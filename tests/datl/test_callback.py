@@ -239,7 +239,7 @@ def test_datl_trains_a_model_of_two_inputs():
     wrong = tt.DATL(
         importance, source.map(lambda x, y: x[0]), [0.25] * 4, model
     )
-    with pytest.raises(InputError, match="takes images of shape"):
+    with pytest.raises(InputError, match="shape that the model takes"):
         wrong.on_train_begin()
 
 

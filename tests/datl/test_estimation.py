@@ -373,7 +373,7 @@ def test_a_rectifier_does_not_hide_pixels_that_are_not_finite(value):
     [
         ({"images": images_of([])}, "target has no images"),
         ({"images": images_of([0]) * np.nan}, "must be finite"),
-        ({"images": np.zeros((2, 1, 2, 3))}, "takes images of shape"),
+        ({"images": np.zeros((2, 1, 2, 3))}, "shape that the model takes"),
         ({"source_prior": np.full(2, 0.5)}, "must have 2 outputs"),
         ({"bootstrap": -1}, "`bootstrap` must not be negative"),
         ({"temperature": 0.0}, "`temperature` must be positive"),

@@ -36,7 +36,14 @@ def test_it_is_a_step_of_the_optimizer_by_hand():
 @pytest.mark.parametrize("name", sorted(lookup.CREDITS))
 def test_compiled_it_is_the_same(name, optimizer, monkeypatch):
     """With XLA, in a graph, and step by step; also the entropy."""
-    found = []
+    found, compiled, function = [], [], tf.function
+
+    def watched(traced=None, **settings):
+        if getattr(traced, "func", None) is policy_update._update:
+            compiled.append(settings)
+        return function(traced, **settings)
+
+    monkeypatch.setattr(policy_update.tf, "function", watched)
     for mode in ("compiled", "graph", "eager"):
         least = 0 if mode == "compiled" else np.inf
         monkeypatch.setattr(policy_update, "COMPILED_FROM", least)
@@ -56,9 +63,10 @@ def test_compiled_it_is_the_same(name, optimizer, monkeypatch):
             )
 
         if mode != "eager":
-            step = tf.function(step)
+            step = function(step)
         entropies = [float(step()) for _ in range(3)]
         found.append((np.array(model.policy.logits), entropies))
+    assert compiled == [{"jit_compile": True}]
     for logits, entropies in found[1:]:
         np.testing.assert_allclose(logits, found[0][0], atol=1e-5)
         np.testing.assert_allclose(entropies, found[0][1], rtol=1e-5)

@@ -1,3 +1,5 @@
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -155,12 +157,35 @@ def test_features_are_flat_and_finite():
     ],
 )
 def test_images_are_batches_of_the_models_input(shape, fits):
-    model = keras.Sequential(
-        [keras.Input((8, 8, 1)), keras.layers.GlobalAveragePooling2D()]
+    inputs = keras.Input((8, 8, 1))
+    outputs = keras.layers.GlobalAveragePooling2D()(inputs)
+    model = keras.Model(inputs, outputs)
+    dataset = tf.data.Dataset.from_generator(
+        lambda: iter(()), output_signature=tf.TensorSpec(shape)
     )
-    spec = tf.TensorSpec(shape)
     if fits:
-        inference.check_shape(spec, model, "images")
+        inference.check_shape(model, dataset)
         return
     with pytest.raises(InputError, match=r"images must be batches .*Received"):
-        inference.check_shape(spec, model, "images")
+        inference.check_shape(model, dataset)
+
+
+def test_convolutions_of_a_sequential_model_take_other_sizes():
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()]
+    )
+    larger = tf.data.Dataset.from_tensors(np.ones((2, 9, 9, 3), np.float32))
+    ((outputs, _),) = inference.stream_outputs(model, larger)
+    np.testing.assert_array_equal(outputs, 1)
+    with pytest.raises(InputError, match="must be batches"):
+        inference.check_shape(model, larger)
+
+
+def test_a_batch_of_another_number_than_the_models_is_taken():
+    model = keras.Sequential(
+        [keras.Input((6,), batch_size=8), keras.layers.Identity()]
+    )
+    for width, fits in ((6, True), (7, False)):
+        dataset = tf.data.Dataset.from_tensors(np.ones((3, width)))
+        with contextlib.nullcontext() if fits else pytest.raises(InputError):
+            inference.check_shape(model, dataset)

@@ -17,7 +17,12 @@ from tf_transfer.datl.estimators import bootstrap as sampling
 from tf_transfer.datl.estimators import confusion, label_shift, lift
 from tf_transfer.datl.running_rows import RunningRows
 from tf_transfer.errors import InputError
-from tf_transfer.models.inference import as_batches, as_logits, stream_outputs
+from tf_transfer.models.inference import (
+    as_batches,
+    as_logits,
+    check_shape,
+    stream_outputs,
+)
 from tf_transfer.utils import checks, progress, tf_data, weighting
 
 ESTIMATORS = ("mean", "em", "bbse", "lift")
@@ -149,7 +154,7 @@ def estimate_target_prior(
     _check(estimator, temperature, held_out, calibrate, bootstrap)
     prior = checks.check_prior(source_prior)
     batches = as_batches(images, model)
-    _check_shape(model, batches)
+    check_shape(model, batches, "target images")
     if calibrate:
         temperature *= _calibration(model, held_out, len(prior), from_logits)
     outputs = stream_outputs(model, batches)
@@ -229,33 +234,6 @@ def _warn_of_one_class(estimate: TargetPrior) -> None:
             f"Received: class {estimate.prior.argmax()} with share "
             f"{largest:.3f}"
         )
-
-
-def _check_shape(model: keras.Model, batches: tf.data.Dataset) -> None:
-    """Raises InputError if a dataset's images do not fit a built model."""
-    spec = batches.element_spec
-    images = spec[0] if isinstance(spec, tuple) else spec
-    # Unbuilt and subclassed models have no inputs; dicts go by name.
-    inputs = getattr(model, "inputs", None) if model.built else None
-    if not inputs or isinstance(images, dict):
-        return
-    shapes = [part.shape for part in tf.nest.flatten(images)]
-    wanted = [tuple(part.shape) for part in inputs]
-    fits = len(shapes) == len(wanted) and all(
-        shape.is_compatible_with(other)
-        for shape, other in zip(shapes, wanted, strict=True)
-    )
-    if not fits:
-        one = len(wanted) == 1
-        raise InputError(
-            f"The model takes images of shape {wanted[0] if one else wanted}. "
-            "Received: target images of shape "
-            + ", ".join(str(_shape(shape)) for shape in shapes)
-        )
-
-
-def _shape(shape: tf.TensorShape) -> tuple | None:
-    return None if shape.rank is None else tuple(shape)
 
 
 def _checked(outputs, num_classes: int, from_logits: bool):

@@ -114,8 +114,12 @@ def check_dataset(
             "Received: steps_per_epoch=None"
         )
     streams = dataset.element_spec
-    for name, parts in streams.items() if isinstance(streams, dict) else ():
-        check_shape(parts[0], encoder, f"{name} images")
+    for name in streams if isinstance(streams, dict) else ():
+        check_shape(
+            encoder,
+            dataset.map(lambda batch, name=name: batch[name]),
+            f"{name} images",
+        )
 
 
 @contextlib.contextmanager

@@ -42,8 +42,8 @@ class L2TL(TwoHeadModel):
     the target classifier.
 
     A step passes the source, target and validation batches through the
-    encoder. Beyond that it takes O(batch * levels + classes * levels) time and
-    memory; XLA compiles what grows with the classes.
+    encoder. Beyond that it takes O((batch + classes) * levels) time and memory.
+    Without a strategy, XLA compiles the policy's update if it is large.
     The credit `"feature"` adds O(batch^2 + classes * target classes);
     `"gradient"` adds a backward and a forward-mode pass through half of the
     encoder.

@@ -221,7 +221,8 @@ class TwoHeadModel(DistributedTrainer, keras.Model):
                 loss += tf.cast(penalty, tf.float32)
             scaled = self.optimizer.scale_loss(loss)
         # Those of single examples serve training and credit: through a head of
-        # many classes, a second backward pass is dear.
+        # many classes, a second backward pass is dear. They are large enough
+        # for float16 without the scale of the loss.
         of_examples = by_features.gradient(
             summed, apart, unconnected_gradients="zero"
         )

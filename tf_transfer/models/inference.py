@@ -47,8 +47,7 @@ def stream_outputs(
             "Received: an infinite dataset"
         )
     scope = model.distribute_strategy
-    spec = dataset.element_spec
-    check_shape(spec[0] if isinstance(spec, tuple) else spec, model, "images")
+    check_shape(model, dataset, exact=False)
     forward = _forward(model)
     if scope.num_replicas_in_sync == 1:
         for batch in dataset:
@@ -63,29 +62,53 @@ def stream_outputs(
         yield outputs[order], rest[0][order] if len(rest) > 1 else None
 
 
-def check_shape(spec, model: keras.Model, name: str) -> None:
-    """Raises InputError for images that are no batches of a model's input.
+def check_shape(
+    model: keras.Model,
+    dataset: tf.data.Dataset,
+    name: str = "images",
+    exact: bool = True,
+) -> None:
+    """Raises InputError for a dataset without batches of a model's inputs.
 
-    A model of several inputs is not checked, and none whose input is not known.
+    Unbuilt and subclassed models are not checked, as their inputs are not
+    known, and no dicts, which go by name.
 
     Args:
-        spec: of the images.
-        model: takes them.
+        model: takes the images.
+        dataset: batches of images, or of tuples that begin with them.
         name: of the images, for the message.
+        exact: whether a `Sequential` model takes only images of its own size.
+            Keras also gives it others, which convolutions can take.
     """
-    wanted = getattr(model, "input_shape", None)
-    shape = getattr(spec, "shape", tf.TensorShape(None))
-    known = isinstance(wanted, tuple) and wanted and wanted[0] is None
-    if not known or shape.rank is None:
+    spec = dataset.element_spec
+    images = spec[0] if isinstance(spec, tuple) else spec
+    inputs = getattr(model, "inputs", None) if model.built else None
+    if not inputs or isinstance(images, dict):
         return
+    shapes = [part.shape for part in tf.nest.flatten(images)]
+    wanted = [tuple(part.shape) for part in inputs]
+    free = not exact and isinstance(model, keras.Sequential)
+    if len(shapes) != len(wanted) or not all(
+        _fits(*pair, free) for pair in zip(shapes, wanted, strict=True)
+    ):
+        one = len(wanted) == 1
+        found = [None if s.rank is None else tuple(s) for s in shapes]
+        raise InputError(
+            f"The {name} must be batches of the shape that the model takes, "
+            f"{wanted[0] if one else wanted}. "
+            f"Received: {', '.join(map(str, found))}"
+        )
+
+
+def _fits(shape: tf.TensorShape, wanted: tuple, free: bool) -> bool:
+    """Whether Keras takes images of a shape, of any number."""
+    wanted = (None, *wanted[1:])
+    if free:
+        wanted = (*[None] * (len(wanted) - 1), wanted[-1])
     fitting = [wanted, (*wanted, 1)]  # Keras adds or drops a last axis of 1
     if wanted[-1] == 1:
         fitting.append(wanted[:-1])
-    if not any(shape.is_compatible_with(each) for each in fitting):
-        raise InputError(
-            f"The {name} must be batches of the shape that the model takes, "
-            f"{wanted}. Received: {tuple(shape)}"
-        )
+    return any(shape.is_compatible_with(each) for each in fitting)
 
 
 def stream_features(

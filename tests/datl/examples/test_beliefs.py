@@ -47,6 +47,34 @@ def test_hard_images_are_believed():
     assert (likely != given).mean() < 0.01
 
 
+@pytest.mark.parametrize("shares", [[0.1] * 10, [0.55] + [0.05] * 9])
+@pytest.mark.parametrize("apart", [0.0, 0.3, 0.5, 1.0])
+@pytest.mark.parametrize("count", [300, 3000])
+def test_a_weak_classifier_is_no_evidence_of_wrong_labels(count, apart, shares):
+    """Also one that knows nothing, with unequal classes, of few images."""
+    rng = np.random.default_rng(count)
+    labels = rng.choice(10, count, p=shares)
+    features = rng.normal(size=(count, 12)) + apart * np.eye(12)[labels]
+    beliefs = LabelBeliefs(features, labels)
+    assert beliefs.chance.sum() < 0.02
+    own, likely = beliefs.of_sample
+    assert own.min() > 0.3
+    np.testing.assert_array_equal(likely, labels)
+
+
+def test_two_classes_that_look_alike_are_believed():
+    rng = np.random.default_rng(0)
+    labels = np.arange(300) % 2
+    own, _ = LabelBeliefs(rng.normal(size=(300, 16)), labels).of_sample
+    np.testing.assert_array_equal(own, 1)
+
+
+def test_classes_of_one_point_each_are_believed():
+    labels = np.arange(60) % 3
+    own, _ = LabelBeliefs(np.eye(3)[labels], labels).of_sample
+    np.testing.assert_array_equal(own, 1)
+
+
 def test_it_is_the_mixture_by_hand():
     """Bayes' rule for two classes of one feature with known densities."""
     rng = np.random.default_rng(3)

@@ -65,6 +65,26 @@ def test_the_control_permutes_the_scores_of_a_class(tmp_path, monkeypatch):
         )
 
 
+def test_beliefs_are_squared(tmp_path, monkeypatch):
+    """Half a belief is a quarter of the weight, inside a class."""
+    run, _ = helpers.seed_run(tmp_path, examples=BELIEFS)
+    count = len(run.source.labels)
+    beliefs = np.where(np.arange(count) % 2, 0.5, 1.0).astype(np.float32)
+    monkeypatch.setattr(
+        datl_examples,
+        "score_examples",
+        lambda *args, **settings: ExampleScores(
+            np.ones(count, np.float32), beliefs, run.source.labels
+        ),
+    )
+    own = weights_in_training(run, monkeypatch, "datl_examples")
+    for label in range(run.source.num_classes):
+        mine = run.source.labels == label
+        half, whole = (own[mine & (beliefs == b)] for b in (0.5, 1.0))
+        if len(half) and len(whole):
+            np.testing.assert_allclose(half[0] / whole[0], 0.25, rtol=1e-4)
+
+
 def test_the_source_is_scored_once_for_both(tmp_path, monkeypatch):
     run, steps = helpers.seed_run(tmp_path)
     calls, score = [], datl_examples.score_examples

@@ -51,6 +51,12 @@ def test_the_file_holds_it_all():
     assert LabelCheck.from_json(content, 3, "label_check.json") == found
 
 
+def test_a_file_of_the_first_version_is_read():
+    content = dataclasses.asdict(LabelCheck.of(SCORES, LABELS))
+    del content["wrong"]
+    assert LabelCheck.from_json(content, 3, "label_check.json").wrong == 0.5
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -3,11 +3,11 @@
 Given labels are a mixture: most are what a classifier of other images would
 say, some are drawn by chance, whatever the image shows. The classifier is a
 linear discriminant analysis of features, each image being judged by a fit
-without it. Its probabilities are tempered (Guo et al. 2017, "On calibration of
-modern neural networks"). Their temperature and the share of chance are those
-under which the given labels are most likely. Only both together tell a wrong
-label from a hard image: a classifier that is often wrong is tempered, not
-believed.
+without it. Its evidence is tempered (Guo et al. 2017, "On calibration of modern
+neural networks"). Temperature and the share of chance are those under which the
+given labels are most likely; without clear evidence of chance, there is none.
+Only both together tell a wrong label from a hard image: a classifier that is
+often wrong is tempered, not believed.
 
 Confident learning (Northcutt, Jiang and Chuang 2021) doubts a label if another
 class is more likely than usual. It takes the errors of a weak classifier for
@@ -22,9 +22,10 @@ from tf_transfer.utils import checks, environment
 
 _SHRINKAGE = 0.1
 _DOUBTED = 0.5
-_MIXED = 2**20  # scores, for two parameters
+_MIXED = 2**19  # scores, for two parameters
+_EVIDENCE = 5.0  # nats by which chance must make the labels likelier
 _STEP = 0.5
-_LOG_TEMPERATURES = np.arange(-3, 3 + _STEP, _STEP)
+_LOG_TEMPERATURES = np.arange(-3, 5 + _STEP, _STEP)
 
 
 class LabelBeliefs:
@@ -103,11 +104,11 @@ class LabelBeliefs:
         # In float32, as the features are.
         self._linear = [part.astype(features.dtype) for part in linear]
         places = np.searchsorted(self.classes, labels)
-        self.temperature, share = _mixture(scores, places)
-        self.chance = share * np.bincount(places) / len(places)
+        self._prior = np.bincount(places) / len(places)
+        self.temperature, share = _mixture(scores, places, self._prior)
+        self.chance = share * self._prior
         return scores
 
-    @environment.one_thread()
     def __call__(
         self, features: np.ndarray, labels: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -119,9 +120,9 @@ class LabelBeliefs:
 
         Returns:
             The probabilities that the labels are right, `[B]` float32; and
-            likely labels, `[B]` int32: the given one, or where its probability
-            is below a half, what the classifier says. A label whose class is
-            hardly in the sample is believed.
+            likely labels, `[B]` int32: where its probability is below a half
+            what the classifier says, else the given one. A label whose class
+            is hardly in the sample is believed.
         """
         own = np.ones(len(labels), np.float32)
         likely = labels.astype(np.int32)
@@ -137,7 +138,8 @@ class LabelBeliefs:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns beliefs and likely labels; all labels are in `classes`."""
         places = np.searchsorted(self.classes, labels)
-        right, drawn = _own(scores, places, self.temperature), self.chance
+        drawn = self.chance
+        right = _own(scores, places, self._prior, self.temperature)
         meant = 1 - drawn.sum()
         # Chance draws right labels, too.
         own = right * (meant + drawn[places]) / (meant * right + drawn[places])
@@ -145,41 +147,59 @@ class LabelBeliefs:
         return own, np.where(own < _DOUBTED, best, labels)
 
 
-def _mixture(scores: np.ndarray, places: np.ndarray) -> tuple[float, float]:
+def _mixture(
+    scores: np.ndarray, places: np.ndarray, prior: np.ndarray
+) -> tuple[float, float]:
     """Returns temperature and share of chance of the greatest likelihood.
 
     Args:
         scores: log probabilities of the classes but for constants, `[n, K]`.
         places: of the given labels among the classes, `[n]`.
+        prior: shares of the classes, `[K]`.
     """
-    prior = (np.bincount(places) / len(places))[places]
     step = max(1, scores.size // _MIXED)
-    scores, places, prior = (part[::step] for part in (scores, places, prior))
+    scores, places = scores[::step], places[::step]
 
-    def best(log_temperature: float) -> optimize.OptimizeResult:
-        own = _own(scores, places, np.exp(log_temperature))
+    def surprise(share: float, own: np.ndarray) -> float:
+        return -np.log((1 - share) * own + share * prior[places]).sum()
+
+    def best(log_temperature: float, most: float) -> optimize.OptimizeResult:
+        own = _own(scores, places, prior, np.exp(log_temperature))
+        if not most:
+            return optimize.OptimizeResult(x=0.0, fun=surprise(0.0, own))
         return optimize.minimize_scalar(
-            lambda share: -np.log((1 - share) * own + share * prior).mean(),
-            bounds=(0, 1),
-            method="bounded",
+            surprise, bounds=(0, most), args=(own,), method="bounded"
         )
 
-    # There may be two optima: a soft classifier, or a sharp one and chance.
-    start = min(_LOG_TEMPERATURES, key=lambda each: best(each).fun)
-    found = optimize.minimize_scalar(
-        lambda each: best(each).fun,
-        bounds=(start - _STEP, start + _STEP),
-        method="bounded",
-        options={"xatol": 0.01},
-    )
-    return float(np.exp(found.x)), float(best(found.x).x)
+    def fitted(most: float) -> tuple[float, float, float]:
+        # There may be two optima: a soft classifier, or a sharp one and chance.
+        start = min(_LOG_TEMPERATURES, key=lambda each: best(each, most).fun)
+        found = optimize.minimize_scalar(
+            lambda each: best(each, most).fun,
+            bounds=(start - _STEP, start + _STEP),
+            method="bounded",
+            options={"xatol": 0.01},
+        )
+        return found.fun, float(np.exp(found.x)), float(best(found.x, most).x)
+
+    without, mixed = fitted(0.0), fitted(1.0)
+    _, *chosen = mixed if without[0] - mixed[0] > _EVIDENCE else without
+    return tuple(chosen)
 
 
 def _own(
-    scores: np.ndarray, places: np.ndarray, temperature: float
+    scores: np.ndarray,
+    places: np.ndarray,
+    prior: np.ndarray,
+    temperature: float,
 ) -> np.ndarray:
-    """Returns the tempered probabilities of given labels, `[n]`."""
-    scores = (scores - scores.max(axis=1, keepdims=True)) / temperature
+    """Returns the tempered probabilities of given labels, `[n]`.
+
+    Temperature divides the evidence alone: at the highest, the prior is left.
+    """
+    prior = np.log(prior).astype(scores.dtype)
+    scores = (scores - prior) / temperature + prior
+    scores -= scores.max(axis=1, keepdims=True)
     odds = np.exp(scores, out=scores)
     given = np.take_along_axis(odds, places[:, None], axis=1)[:, 0]
-    return given / odds.sum(axis=1)
+    return np.maximum(given / odds.sum(axis=1), np.finfo(np.float32).tiny)

@@ -22,6 +22,7 @@ from tf_transfer.utils import checks, environment, tf_data
 
 _BATCH = 512
 _WIDEST = 2**13  # features
+_FORMAT = 2  # of what a checkpoint holds
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,8 +69,9 @@ def score_examples(
     against source features, both counted equally (Sugiyama, Suzuki and
     Kanamori 2012, chapter 4): above 1, the target looks like that more often
     than the source. Cross-validation chooses its regularisation. The belief in
-    a label is the probability that it was not drawn by chance, by a calibrated
-    discriminant analysis; a label is doubted below a half. What a fit was made
+    a label is the probability that it is right, if some are drawn by chance and
+    the others as a calibrated discriminant analysis says; a label is doubted
+    if this is below a half and another class is likelier. What a fit was made
     from is scored by fits on other folds.
 
     Each image passes through the encoder once. Memory is for the features of
@@ -141,7 +143,7 @@ def score_examples(
     kinds = (np.float32, np.float32, np.int32)[: 3 if beliefs else 1]
     columns = [np.zeros(count, kind) for kind in kinds]
     _put(columns, first, ratio.of_sample, judge and judge.of_sample)
-    settings = count, sample, folds, seed, beliefs
+    settings = _FORMAT, count, sample, folds, seed, beliefs
     saved = ScoresCheckpoint(
         checkpoint,
         ratio.coefficients,

@@ -96,8 +96,10 @@ class LabelCheck:
         """
         fields = Fields(content, "label_check", path)
         images = fields.integer("images", 1, _MOST_IMAGES)
-        wrong = fields.between("wrong", 0, 1)
         doubted = fields.integer("doubted", 0, images)
+        wrong = doubted / images
+        if "wrong" in fields.content:  # else of a first version
+            wrong = fields.between("wrong", 0, 1)
         listed = fields.content.get("least")
         count = min(doubted, _SHOWN)
         if not isinstance(listed, list) or len(listed) != count:

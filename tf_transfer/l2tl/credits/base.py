@@ -7,7 +7,7 @@ from tf_transfer.errors import InputError
 from tf_transfer.l2tl import losses
 from tf_transfer.l2tl.policy import WeightPolicy
 from tf_transfer.l2tl.types import Batch, Transition
-from tf_transfer.training.distribution import gathered
+from tf_transfer.training.distribution import total
 
 BOUND = 3.0
 """Advantages and credits are clipped to this many standard deviations."""
@@ -121,27 +121,19 @@ class ClassCredit(Credit):
     def observe(
         self, model, transition: Transition, active: tf.Tensor
     ) -> tuple[tf.Tensor, ...]:
-        """Updates the rows of the batch's classes in the table."""
+        """Updates the averages of the classes of all replicas' batches."""
         effects, present = self.effects(model, transition)
-        effects, labels = map(gathered, (effects, transition.source.labels))
-        # A class has the place of its first example in the batch.
-        same = tf.cast(labels[:, None] == labels[None], tf.int32)
-        first = tf.argmax(same, axis=1)
-
-        def sums(rows: tf.Tensor) -> tf.Tensor:
-            sums = tf.math.unsorted_segment_sum(rows, first, tf.size(first))
-            return tf.gather(sums, first)
-
-        count = sums(tf.ones_like(effects[:, :1]))
-        means = sums(effects) / count
+        sums = tf.math.unsorted_segment_sum(
+            tf.concat([effects, tf.ones_like(effects[:, :1])], axis=1),
+            transition.source.labels,
+            model.num_source_classes,
+        )
+        sums = total(sums)
+        count = sums[:, -1:]
+        means = tf.math.divide_no_nan(sums[:, :-1], count)
         rate = active * (1 - self.decay**count) * present
-        for variable, new in ((self.sums, means), (self.mass, 1.0)):
-            old = tf.gather(variable.value, labels)
-            variable.assign(
-                tf.tensor_scatter_nd_update(
-                    variable.value, labels[:, None], old + rate * (new - old)
-                )
-            )
+        self.sums.assign(self.sums + rate * (means - self.sums))
+        self.mass.assign(self.mass + rate * (1 - self.mass))
         return ()
 
     def table(self) -> tf.Tensor:
