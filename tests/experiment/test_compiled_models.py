@@ -62,6 +62,9 @@ def test_a_restarted_learner_has_forgotten_everything():
     model = learner.model
     for old, new in zip(before, learner.state(), strict=True):
         assert old.shape == new.shape
+    start = np.array(model.policy.start_logits)
+    np.testing.assert_allclose(start, -np.log(start.shape[1]), rtol=1e-6)
+    model.policy.start_logits.assign(0 * start)
     learned = [*model.policy.variables, *model.credit.variables]
     for variable in learned:
         np.testing.assert_array_equal(variable, np.zeros(variable.shape))
