@@ -8,7 +8,8 @@ are the vehicles of CIFAR-10. A share of all source labels is replaced by other
 classes, drawn at random. Arms: DATL; `ratios`, which weighs examples of a class
 by the ratio of densities; `beliefs`, by the belief in their labels; and both.
 They continue the generalist, which has learned wrong labels, too; `afresh` is
-`beliefs` from random weights, and `datl_afresh` its control. Prints a line of
+`beliefs` from random weights, and `datl_afresh` its control. `oracle` leaves
+out exactly the wrong labels, which only this script knows. Prints a line of
 JSON: the accuracies of each seed, the gains over fine-tuning from the whole
 source and over DATL, and how well beliefs find wrong labels.
 
@@ -89,6 +90,14 @@ def datl_afresh(run: SeedRun) -> Outcome:
         return run.finetune(run.pretrain(run.importance()))
 
 
+@arm
+def oracle(run: SeedRun) -> Outcome:
+    """Leaves out exactly the examples with wrong labels."""
+    settings = dataclasses.replace(run.config.examples, temper=0.0)
+    right = (~WRONG[0]).astype(np.float32)
+    return datl_examples.tuned(run, np.ones_like(right), right, settings)
+
+
 @contextlib.contextmanager
 def from_random_weights(run: SeedRun):
     """Makes pre-training by weights start from random weights, once."""
@@ -102,7 +111,7 @@ def from_random_weights(run: SeedRun):
 
 
 both = datl_examples.datl_examples
-SHOWN = (datl, ratios, beliefs, both, datl_afresh, afresh)
+SHOWN = (datl, ratios, beliefs, both, datl_afresh, afresh, oracle)
 
 
 def source(pair: str, share: float) -> tt.ImageData:
