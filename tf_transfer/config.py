@@ -221,7 +221,7 @@ class Examples:
         temper: exponent of the ratio P_t(x) / P_s(x); 0 goes by beliefs alone.
         floor, clip: the smallest and the largest ratio, relative to the mean
             of all; a clip of 0 for no limit.
-        beliefs: whether to go by probabilities of right labels, squared, too.
+        beliefs: whether to multiply by the beliefs in labels, squared.
         sample: source images from which the scores are learned.
     """
 

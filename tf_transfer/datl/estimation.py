@@ -154,7 +154,7 @@ def estimate_target_prior(
     _check(estimator, temperature, held_out, calibrate, bootstrap)
     prior = checks.check_prior(source_prior)
     batches = as_batches(images, model)
-    check_shape(model, batches, "target images")
+    check_shape(model, batches.element_spec, "target images")
     if calibrate:
         temperature *= _calibration(model, held_out, len(prior), from_logits)
     outputs = stream_outputs(model, batches)

@@ -47,7 +47,7 @@ def stream_outputs(
             "Received: an infinite dataset"
         )
     scope = model.distribute_strategy
-    check_shape(model, dataset, exact=False)
+    check_shape(model, dataset.element_spec, exact=False)
     forward = _forward(model)
     if scope.num_replicas_in_sync == 1:
         for batch in dataset:
@@ -63,10 +63,7 @@ def stream_outputs(
 
 
 def check_shape(
-    model: keras.Model,
-    dataset: tf.data.Dataset,
-    name: str = "images",
-    exact: bool = True,
+    model: keras.Model, spec, name: str = "images", exact: bool = True
 ) -> None:
     """Raises InputError for a dataset without batches of a model's inputs.
 
@@ -75,12 +72,12 @@ def check_shape(
 
     Args:
         model: takes the images.
-        dataset: batches of images, or of tuples that begin with them.
+        spec: of an element of the dataset, which is a batch of images, or a
+            tuple that begins with them.
         name: of the images, for the message.
         exact: whether a `Sequential` model takes only images of its own size.
             Keras also gives it others, which convolutions can take.
     """
-    spec = dataset.element_spec
     images = spec[0] if isinstance(spec, tuple) else spec
     inputs = getattr(model, "inputs", None) if model.built else None
     if not inputs or isinstance(images, dict):
