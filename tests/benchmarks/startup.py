@@ -28,10 +28,11 @@ SNIPPETS = {
 STEP = """
 import tensorflow as tf, keras, numpy as np
 import tf_transfer as tt
-model = tt.classifier(tt.small_encoder((16, 16, 1), width=8), 30)
+encoder = tt.small_encoder((12, 12, 1), width=8, form="flat")
+model = tt.classifier(encoder, 335)  # as in glyphs_to_digits
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 model.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss)
-images = np.zeros((64, 16, 16, 1), np.float32)
+images = np.zeros((64, 12, 12, 1), np.float32)
 model.fit(images, np.zeros(64, np.int32), batch_size=64, verbose=0)
 """
 COMPARE = """
