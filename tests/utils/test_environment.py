@@ -1,6 +1,7 @@
 import os
 import platform
 import resource
+import threading
 
 import numpy as np
 import psutil
@@ -36,6 +37,19 @@ def test_memory_is_what_the_process_may_use(tmp_path, monkeypatch):
         assert environment.memory() == expected
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (2**10, 2**11))
     assert environment.memory() == 2**10
+
+
+def test_items_are_worked_on_together_with_one_thread_each():
+    both = threading.Barrier(2 if environment.processors() > 1 else 1)
+
+    def work(first, second):
+        if first < 2:
+            both.wait(timeout=10)
+        blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
+        return first + second, {each["num_threads"] for each in blas.info()}
+
+    found = environment.in_threads(work, [0, 1, 2], [10, 20, 30])
+    assert found == [(10, {1}), (21, {1}), (32, {1})]
 
 
 def test_one_thread_holds_within_and_not_after():

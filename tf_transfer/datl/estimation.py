@@ -23,7 +23,7 @@ from tf_transfer.models.inference import (
     check_shape,
     stream_outputs,
 )
-from tf_transfer.utils import checks, progress, tf_data, weighting
+from tf_transfer.utils import checks, environment, progress, tf_data, weighting
 
 ESTIMATORS = ("mean", "em", "bbse", "lift")
 _BATCH = 256
@@ -274,10 +274,10 @@ def _lifts(model, held_out, num_classes: int, from_logits: bool):
 
 
 def _bbse(held_out, target_mean, prior, temperature: float, interval: bool):
-    """Returns BBSE, and for an interval a form that draws held-out images.
+    """Returns BBSE of rows `[N, C]`, and of mean predictions `[R, C]`.
 
-    The second is None where the confusion matrix is certain: then its error
-    is small beside that of the target images.
+    The second draws the held-out images anew, unless the confusion matrix is
+    certain: then its error is small beside that of the target images.
     """
     matrix = confusion.ConfusionMatrix(len(prior))
     rows = RunningRows(len(prior) + 1, sample=interval)
@@ -290,9 +290,10 @@ def _bbse(held_out, target_mean, prior, temperature: float, interval: bool):
     def solve(rows: np.ndarray) -> np.ndarray:
         return solver.solve(rows.mean(axis=0))
 
+    alone = environment.one_thread()(solve)
     alike = matrix.uncertain(prior)
     if not alike.size:
-        return solve, None
+        return alone, sampling.each(solve)
     sentence = (
         "The `held_out` images are too few or too much alike for the model to "
         f"tell {confusion.name_classes(alike)} apart: the estimate of bbse is "
@@ -302,12 +303,12 @@ def _bbse(held_out, target_mean, prior, temperature: float, interval: bool):
         warnings.warn(sentence, stacklevel=3)
     elif not interval:  # which would show it
         progress.warn(sentence)
-    weights = solve(target_mean[None]) / np.where(prior > 0, prior, 1)
+    weights = alone(target_mean[None]) / np.where(prior > 0, prior, 1)
     predictions, labels = rows.sample[:, :-1], rows.sample[:, -1].astype(int)
     resample = confusion.Resampled(
         matrix, predictions, labels, prior, solver, weights
     )
-    return solve, resample
+    return alone, resample
 
 
 def _calibration(model, held_out, num_classes, from_logits) -> float:

@@ -1,12 +1,13 @@
 """The machine, and the versions of the packages that results depend on."""
 
+import concurrent.futures
 import contextlib
 import importlib.metadata
 import os
 import pathlib
 import platform
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import threadpoolctl
 
@@ -23,6 +24,21 @@ def one_thread() -> Iterator[None]:
     """
     with threadpoolctl.threadpool_limits(1):
         yield
+
+
+@one_thread()
+def in_threads(function: Callable, *items) -> list:
+    """Returns what a function makes of each item, on all processors.
+
+    It is for work that NumPy and SciPy do, one product after another: each
+    stays on one thread, so the results do not depend on the processors.
+
+    Args:
+        function: of an item of each sequence.
+        *items: sequences of the same length.
+    """
+    with concurrent.futures.ThreadPoolExecutor(processors()) as pool:
+        return list(pool.map(function, *items))
 
 
 def package_versions() -> dict[str, str]:

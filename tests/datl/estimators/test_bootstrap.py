@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tf_transfer.datl.estimators import bootstrap, label_shift
+from tf_transfer.utils import environment
 
 PRIOR = np.array([0.4, 0.3, 0.2, 0.1, 0.0])
 
@@ -47,6 +48,16 @@ def test_em_of_all_samples_together_is_that_of_each_alone():
         np.testing.assert_allclose(priors, alone, atol=2e-3)
         assert priors[4] == 0
         assert priors.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("processors", [1, 3])
+def test_em_does_not_depend_on_the_processors(processors, monkeypatch):
+    rows = predictions()
+    drawn = bootstrap.counts(len(rows), repeats=120)
+    expected = bootstrap.em_priors(rows, drawn, PRIOR, PRIOR)
+    monkeypatch.setattr(environment, "processors", lambda: processors)
+    found = bootstrap.em_priors(rows, drawn, PRIOR, PRIOR)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_an_estimator_of_rows_takes_means():

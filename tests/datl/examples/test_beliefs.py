@@ -47,6 +47,18 @@ def test_hard_images_are_believed():
     assert (likely != given).mean() < 0.01
 
 
+@pytest.mark.parametrize("spread", [1.5, 2.0])
+def test_a_source_of_easy_and_hard_images_is_believed(spread):
+    """One temperature fits neither; chance would explain the hard ones."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 5000)
+    scale = np.where(rng.random(5000) < 0.7, 1.0, spread)[:, None]
+    features = scale * rng.normal(size=(5000, 12)) + 4 * np.eye(12)[labels]
+    own, _ = LabelBeliefs(features, labels).of_sample
+    assert own.min() > 0.5
+    assert own.mean() > 0.998
+
+
 @pytest.mark.parametrize("shares", [[0.1] * 10, [0.55] + [0.05] * 9])
 @pytest.mark.parametrize("apart", [0.0, 0.3, 0.5, 1.0])
 @pytest.mark.parametrize("count", [300, 3000])

@@ -15,6 +15,7 @@ from tf_transfer.utils import environment
 _BLOCK = 1024  # rows that are multiplied together
 _TOLERANCE = 1e-3  # of a share's change, relative to the largest share
 _STEPS = 200
+_TOGETHER = 50  # samples per product of matrices in EM
 _SPREAD = 0.01  # of the source prior, in the start of EM
 
 
@@ -58,7 +59,6 @@ def means(rows: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     return total / drawn.sum(axis=1, keepdims=True, dtype=np.float64)
 
 
-@environment.one_thread()
 def em_priors(
     rows: np.ndarray,
     drawn: np.ndarray,
@@ -82,15 +82,19 @@ def em_priors(
     known = source_prior > 0
     likelihood = (rows[:, known] / source_prior[known]).astype(np.float32)
     first = (1 - _SPREAD) * start[known] + _SPREAD * source_prior[known]
-    priors = label_shift.maximise(
-        likelihood,
-        drawn / drawn.sum(axis=1, keepdims=True),
-        np.tile(first, (len(drawn), 1)).astype(np.float32),
-        _STEPS,
-        _TOLERANCE * first.max(),
-    )
+
+    def solve(drawn: np.ndarray) -> np.ndarray:
+        return label_shift.maximise(
+            likelihood,
+            drawn / drawn.sum(axis=1, keepdims=True),
+            np.tile(first, (len(drawn), 1)).astype(np.float32),
+            _STEPS,
+            _TOLERANCE * first.max(),
+        )
+
+    parts = np.split(drawn, range(_TOGETHER, len(drawn), _TOGETHER))
     found = np.zeros((len(drawn), len(source_prior)))
-    found[:, known] = priors
+    found[:, known] = np.concatenate(environment.in_threads(solve, parts))
     return found
 
 
@@ -98,4 +102,6 @@ def each(
     solve: Callable[[np.ndarray], np.ndarray],
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Makes an estimator of rows `[N, C]` one of mean predictions `[R, C]`."""
-    return lambda means: np.array([solve(mean[None]) for mean in means])
+    return lambda means: np.array(
+        environment.in_threads(lambda mean: solve(mean[None]), means)
+    )

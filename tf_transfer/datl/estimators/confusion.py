@@ -38,7 +38,11 @@ class ConfusionMatrix:
 
     def add(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
         """Adds predictions `[B, C]` of images with these labels `[B]`."""
-        np.add.at(self.sums.T, labels, probabilities)
+        order = np.argsort(labels)
+        classes, starts = np.unique(labels[order], return_index=True)
+        self.sums[:, classes] += np.add.reduceat(
+            probabilities[order], starts, axis=0, dtype=np.float64
+        ).T
         squares = np.square(probabilities, dtype=np.float64).sum(axis=1)
         np.add.at(self._squares, labels, squares)
         np.add.at(self.counts, labels, 1)
@@ -92,7 +96,8 @@ class PriorSolver:
     """Solves `confusion @ weights = mean prediction` for P_t.
 
     Where the confusion matrix is singular, many priors fit. Then it returns
-    the one nearest to a given prior, by default P_s.
+    the one nearest to a given prior, by default P_s. Threads of BLAS are to be
+    limited, see `LeastSquares`.
 
     Args:
         confusion: what `bbse_prior` takes, `[C, C]`.
@@ -189,18 +194,18 @@ class Resampled:
         near = [self._near() for _ in means]
         if len(self._prior) > _MANY:
             moved = means + self._errors(drawn)
-            return np.array(list(map(self._solver.solve, moved, near)))
-        solvers = (
-            PriorSolver(self._drawn(rows), self._prior, self._singular)
-            for rows in drawn
-        )
-        return np.array(
-            [
-                solver.solve(mean, other)
-                for solver, mean, other in zip(
-                    solvers, means, near, strict=True
-                )
-            ]
+            solved = environment.in_threads(self._solver.solve, moved, near)
+        else:
+            solved = environment.in_threads(self._solve, drawn, means, near)
+        return np.array(solved)
+
+    def _solve(
+        self, drawn: np.ndarray, mean: np.ndarray, near: np.ndarray | None
+    ) -> np.ndarray:
+        """Returns P_t `[C]`, with the confusion matrix of some rows."""
+        matrix = self._drawn(drawn)
+        return PriorSolver(matrix, self._prior, self._singular).solve(
+            mean, near
         )
 
     def _near(self) -> np.ndarray | None:

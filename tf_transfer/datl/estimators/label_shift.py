@@ -143,6 +143,7 @@ def maximise(
         updated = priors * ((shares / evidence) @ likelihood)
         return updated, (shares * np.log(evidence)).sum(axis=1)
 
+    found, open_samples = np.array(priors), np.arange(len(priors))
     farthest = np.ones((len(priors), 1))  # lengths of extrapolations
     for _ in range(0, iterations, 3):
         one, before = step(priors)
@@ -153,11 +154,13 @@ def maximise(
         after = np.where(better, after, two)
         farthest = np.where(length < farthest, farthest, 4 * farthest)
         farthest = np.where(better, farthest, np.maximum(length / 4, 1))
-        change = np.abs(after - priors).max()
-        priors = after
-        if change < tolerance:
+        moves = np.abs(after - priors).max(axis=1) >= tolerance
+        found[open_samples], priors = after, after[moves]
+        if not moves.any():
             break
-    return priors / priors.sum(axis=1, keepdims=True)
+        open_samples, farthest = open_samples[moves], farthest[moves]
+        shares = shares[moves]
+    return found / found.sum(axis=1, keepdims=True)
 
 
 def _extrapolated(
@@ -220,7 +223,8 @@ def bbse_prior(
             f"Received: sums {np.sum(confusion):g} and "
             f"{np.sum(mean_prediction):g}"
         )
-    return PriorSolver(confusion, source_prior).solve(mean_prediction)
+    with environment.one_thread():
+        return PriorSolver(confusion, source_prior).solve(mean_prediction)
 
 
 def calibration_temperature(logits: np.ndarray, labels: np.ndarray) -> float:

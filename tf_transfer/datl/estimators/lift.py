@@ -12,7 +12,7 @@ Pure NumPy.
 import numpy as np
 
 _POWER = 39  # about the top twentieth counts
-_DECIMALS = 5
+_UNIT = 1e-5  # of the standardised outputs
 
 
 class SourceOutputs:
@@ -48,11 +48,10 @@ class SourceOutputs:
         for ordered, value, found in zip(
             self._ordered, values, below, strict=True
         ):
-            first = np.searchsorted(ordered, value, "left")
-            last = first.copy()
-            equal = ordered[np.minimum(first, count - 1)] == value
-            last[equal] = np.searchsorted(ordered, value[equal], "right")
-            found[:] = (first + last) / (2 * count)
+            order = np.argsort(value)  # sorted values are found faster
+            first = np.searchsorted(ordered, value[order], "left")
+            last = np.searchsorted(ordered, value[order], "right")
+            found[order] = (first + last) / (2 * count)
         return (_POWER + 1) * below.T**_POWER
 
 
@@ -72,11 +71,13 @@ def lift_prior(lifts: np.ndarray, source_prior: np.ndarray) -> np.ndarray:
 
 
 def _standardised(logits: np.ndarray) -> np.ndarray:
-    """Returns the outputs of each image with mean 0 and variance 1.
+    """Returns the outputs of each image with mean 0 and variance 1, `[B, C]`.
 
-    They are rounded, so that images that are alike stay so in any precision.
+    They are whole numbers of `_UNIT`, so that images that are alike stay so in
+    any precision.
     """
     logits = np.asarray(logits, np.float64)
     centred = logits - logits.mean(axis=1, keepdims=True)
     spread = centred.std(axis=1, keepdims=True)
-    return np.round(centred / np.where(spread > 0, spread, 1), _DECIMALS)
+    unit = _UNIT * np.where(spread > 0, spread, 1)
+    return np.rint(centred / unit).astype(np.int32)

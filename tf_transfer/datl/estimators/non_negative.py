@@ -2,13 +2,11 @@
 
 SciPy's solver adds one unknown at a time: with 1,000 unknowns it takes half a
 second, and an interval needs a hundred solutions. Systems are solved on one
-core: threads would wait for each other hundreds of times a system, which takes
-minutes on a machine with other work.
+thread: several would wait for each other hundreds of times a system, which
+takes minutes on a machine with other work. So callers limit the threads.
 """
 
 import numpy as np
-
-from tf_transfer.utils import environment
 
 _FEW = 400  # unknowns for which SciPy takes some 0.05 seconds
 _MOST_STEPS = 100
@@ -18,9 +16,10 @@ _TOLERANCE = 1e-12
 class LeastSquares:
     """Finds `x >= 0` that minimise `|matrix x - target|`, for many targets.
 
+    The first solution is where the search for the others begins.
+
     Args:
         matrix: `[M, K]`.
-        start: a solution of a similar problem, `[K]`, which saves time.
 
     Example:
 
@@ -28,14 +27,12 @@ class LeastSquares:
     [3.0, 0.0]
     """
 
-    def __init__(self, matrix: np.ndarray, start: np.ndarray | None = None):
+    def __init__(self, matrix: np.ndarray):
         self._matrix = np.asarray(matrix, np.float64)
-        self._products = None
+        self._products = self._start = None
         if self._matrix.shape[1] > _FEW:
             self._products = self._matrix.T @ self._matrix
-        self.start = start
 
-    @environment.one_thread()
     def solve(self, target: np.ndarray) -> np.ndarray:
         """Returns the solution for a target `[M]`, `[K]` float64."""
         from scipy.optimize import nnls
@@ -45,7 +42,6 @@ class LeastSquares:
             solution = self._exchange(self._matrix.T @ target)
         if solution is None:
             solution, _ = nnls(self._matrix, target)
-        self.start = solution
         return solution
 
     def _exchange(self, right: np.ndarray) -> np.ndarray | None:
@@ -55,21 +51,23 @@ class LeastSquares:
             The solution, or None where the unknowns are not determined or the
             sets do not settle.
         """
+        from scipy.linalg import cho_solve
+
         products, tolerance = self._products, _TOLERANCE * np.abs(right).max()
-        start = np.zeros_like(right) if self.start is None else self.start
-        positive = start > 0
+        positive, factor = self._start or (np.zeros(len(right), bool), None)
         fewest, patience = len(right) + 1, 3
         for _ in range(_MOST_STEPS):
-            solution = np.zeros_like(right)
-            solution[positive] = _solve(
-                products[np.ix_(positive, positive)], right[positive]
-            )
-            if not np.isfinite(solution).all():
+            if factor is None:
+                factor = _factor(products[np.ix_(positive, positive)])
+            if factor is None:
                 return None
+            solution = np.zeros_like(right)
+            solution[positive] = cho_solve(factor, right[positive])
             gradient = np.einsum("ij,j", products, solution) - right
             wrong = np.where(positive, solution < 0, gradient < -tolerance)
             count = np.count_nonzero(wrong)
             if not count:
+                self._start = self._start or (positive, factor)
                 return solution
             if count < fewest:
                 fewest, patience = count, 3
@@ -77,16 +75,15 @@ class LeastSquares:
                 patience -= 1
             else:  # one at a time, which always ends
                 wrong[: np.flatnonzero(wrong)[-1]] = False
-            positive ^= wrong
+            positive, factor = positive ^ wrong, None
         return None
 
 
-def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Solves a system `[K, K]`; NaN if it is not positive definite."""
-    from scipy.linalg import LinAlgError, cho_factor, cho_solve
+def _factor(matrix: np.ndarray) -> tuple | None:
+    """Returns the Cholesky factor, None if it is not positive definite."""
+    from scipy.linalg import LinAlgError, cho_factor
 
     try:
-        factor = cho_factor(matrix, overwrite_a=True, check_finite=False)
+        return cho_factor(matrix, overwrite_a=True, check_finite=False)
     except LinAlgError:
-        return np.full_like(right, np.nan)
-    return cho_solve(factor, right, check_finite=False)
+        return None

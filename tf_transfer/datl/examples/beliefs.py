@@ -5,9 +5,10 @@ say, some are drawn by chance, whatever the image shows. The classifier is a
 linear discriminant analysis of features, each image being judged by a fit
 without it. Its evidence is tempered (Guo et al. 2017, "On calibration of modern
 neural networks"). Temperature and the share of chance are those under which the
-given labels are most likely; without clear evidence of chance, there is none.
-Only both together tell a wrong label from a hard image: a classifier that is
-often wrong is tempered, not believed.
+given labels are most likely. Only both together tell a wrong label from a hard
+image: a classifier that is often wrong is tempered, not believed. There is no
+chance without clear evidence that it explains more than temperatures that
+differ from image to image, as some are harder than others.
 
 Confident learning (Northcutt, Jiang and Chuang 2021) doubts a label if another
 class is more likely than usual. It takes the errors of a weak classifier for
@@ -18,14 +19,17 @@ import numpy as np
 from scipy import optimize
 from sklearn import discriminant_analysis, model_selection
 
+from tf_transfer.datl.estimators import label_shift
 from tf_transfer.utils import checks, environment
 
 _SHRINKAGE = 0.1
 _DOUBTED = 0.5
 _MIXED = 2**19  # scores, for two parameters
 _EVIDENCE = 5.0  # nats by which chance must make the labels likelier
-_STEP = 0.5
+_STEP = 0.25
 _LOG_TEMPERATURES = np.arange(-3, 5 + _STEP, _STEP)
+_HARDER = 4  # steps of temperature, to e times the best for all images
+_ITERATIONS, _TOLERANCE = 3000, 1e-6
 
 
 class LabelBeliefs:
@@ -159,32 +163,47 @@ def _mixture(
     """
     step = max(1, scores.size // _MIXED)
     scores, places = scores[::step], places[::step]
+    by_chance = prior[places]
 
-    def surprise(share: float, own: np.ndarray) -> float:
-        return -np.log((1 - share) * own + share * prior[places]).sum()
+    def tempered(log_temperature: float) -> np.ndarray:
+        return _own(scores, places, prior, np.exp(log_temperature))
 
-    def best(log_temperature: float, most: float) -> optimize.OptimizeResult:
-        own = _own(scores, places, prior, np.exp(log_temperature))
-        if not most:
-            return optimize.OptimizeResult(x=0.0, fun=surprise(0.0, own))
-        return optimize.minimize_scalar(
-            surprise, bounds=(0, most), args=(own,), method="bounded"
-        )
+    def with_chance(own: np.ndarray) -> tuple[np.ndarray, float]:
+        return _fitted(np.vstack([own, by_chance]))
 
-    def fitted(most: float) -> tuple[float, float, float]:
-        # There may be two optima: a soft classifier, or a sharp one and chance.
-        start = min(_LOG_TEMPERATURES, key=lambda each: best(each, most).fun)
-        found = optimize.minimize_scalar(
-            lambda each: best(each, most).fun,
-            bounds=(start - _STEP, start + _STEP),
-            method="bounded",
-            options={"xatol": 0.01},
-        )
-        return found.fun, float(np.exp(found.x)), float(best(found.x, most).x)
+    own = np.stack([tempered(each) for each in _LOG_TEMPERATURES])
+    best = int(np.argmax([with_chance(each)[1] for each in own]))
+    of_images = own[: best + 1 + _HARDER]
+    alone = np.log(own).sum(axis=1)
+    without = max(_fitted(of_images)[1], alone.max())
+    if with_chance(of_images)[1] - without <= _EVIDENCE:
+        return float(np.exp(_LOG_TEMPERATURES[alone.argmax()])), 0.0
+    start = _LOG_TEMPERATURES[best]
+    found = optimize.minimize_scalar(
+        lambda each: -with_chance(tempered(each))[1],
+        bounds=(start - _STEP, start + _STEP),
+        method="bounded",
+        options={"xatol": 0.01},
+    )
+    (_, chance), _ = with_chance(tempered(found.x))
+    return float(np.exp(found.x)), float(chance)
 
-    without, mixed = fitted(0.0), fitted(1.0)
-    _, *chosen = mixed if without[0] - mixed[0] > _EVIDENCE else without
-    return tuple(chosen)
+
+def _fitted(likelihoods: np.ndarray) -> tuple[np.ndarray, float]:
+    """Returns the likeliest shares of some causes, and the log likelihood.
+
+    Args:
+        likelihoods: of every label, by its cause, `[T, n]`.
+    """
+    causes, count = likelihoods.shape
+    (shares,) = label_shift.maximise(
+        likelihoods.T,
+        np.full((1, count), 1 / count),
+        np.full((1, causes), 1 / causes),
+        _ITERATIONS,
+        _TOLERANCE,
+    )
+    return shares, float(np.log(shares @ likelihoods).sum())
 
 
 def _own(
