@@ -3,7 +3,8 @@
 python tests/benchmarks/scores.py
 
 `scores` is the time of `score_examples` over that of one forward pass of the
-encoder over the same source images, which lie in memory as framed images do.
+encoder over the same source images, which lie in memory as framed images do. A
+fifth of the labels is wrong.
 `memory` is the peak of processes that score few and many images, which are made
 as they are read, and the bytes per image by which it grows.
 """
@@ -39,7 +40,11 @@ def scores(options: argparse.Namespace, beliefs: bool) -> pairs.Row:
     rng = np.random.default_rng(0)
     count = options.images
     labels = rng.integers(0, options.classes, count).astype(np.int32)
-    images = rng.integers(0, 256, (count, *SHAPE), np.uint8)
+    of_classes = rng.integers(0, 128, (options.classes, *SHAPE), np.uint8)
+    images = of_classes[labels]
+    images += rng.integers(0, 128, images.shape, np.uint8)
+    wrong = rng.random(count) < 0.2
+    labels[wrong] = rng.integers(0, options.classes, wrong.sum())
     names = [str(c) for c in range(options.classes)]
     source = tt.ImageData(images, labels, names)
     target = rng.random((options.targets, *SHAPE), np.float32)

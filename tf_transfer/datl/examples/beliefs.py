@@ -131,7 +131,7 @@ class LabelBeliefs:
         own = np.ones(len(labels), np.float32)
         likely = labels.astype(np.int32)
         judged = np.isin(labels, self.classes)
-        if self._linear is not None and judged.any():
+        if self.chance.any() and judged.any():
             weights, offsets = self._linear
             scores = features[judged] @ weights + offsets
             own[judged], likely[judged] = self._judged(scores, labels[judged])
