@@ -126,6 +126,10 @@ class LabelCheck:
 
     def sentence(self, names: Sequence[str]) -> str:
         """Says how many labels seem to be wrong, with an example."""
+        if not self.wrong:
+            return (
+                f"none of the {self.images:,} source labels seems to be wrong"
+            )
         text = (
             f"about {self.wrong:.0%} of the {self.images:,} source labels seem "
             f"to be wrong; {self.doubted:,} are in doubt"
