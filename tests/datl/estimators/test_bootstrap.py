@@ -50,6 +50,24 @@ def test_em_of_all_samples_together_is_that_of_each_alone():
         assert priors.sum() == pytest.approx(1)
 
 
+def test_rare_classes_get_their_shares_where_em_is_slow():
+    """As plain EM that has converged finds them."""
+    rng = np.random.default_rng(0)
+    labels = rng.choice(200, 3000, p=rng.dirichlet(np.ones(200)))
+    logits = rng.normal(size=(3000, 200)).astype(np.float32)
+    logits[np.arange(3000), labels] += 3
+    rows, prior = label_shift.softmax(logits), np.full(200, 1 / 200)
+    drawn = bootstrap.counts(len(rows), repeats=3)
+    start = label_shift.em_prior(rows, prior)
+    found = bootstrap.em_priors(rows, drawn, prior, start)
+    for priors, count in zip(found, drawn, strict=True):
+        expected = prior.astype(np.float32)
+        for _ in range(3000):
+            evidence = rows @ expected
+            expected *= (count / 3000 / evidence) @ rows
+        np.testing.assert_allclose(priors, expected, atol=2e-3)
+
+
 @pytest.mark.parametrize("processors", [1, 3])
 def test_em_does_not_depend_on_the_processors(processors, monkeypatch):
     rows = predictions()

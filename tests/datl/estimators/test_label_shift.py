@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import threadpoolctl
 
 from tf_transfer.datl.estimators import label_shift
 from tf_transfer.errors import InputError
@@ -147,3 +148,17 @@ def test_a_temperature_at_the_end_of_its_range_is_warned_of(right):
     with pytest.warns(UserWarning, match="no best temperature"):
         temperature = label_shift.calibration_temperature(logits, labels)
     assert temperature < 1 if right else temperature > 19
+
+
+def test_bbse_keeps_blas_on_one_thread(monkeypatch):
+    seen = []
+
+    def solve(*arguments):
+        blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
+        seen.extend(each["num_threads"] for each in blas.info())
+        return solver(*arguments)
+
+    solver = label_shift.PriorSolver.solve
+    monkeypatch.setattr(label_shift.PriorSolver, "solve", solve)
+    label_shift.bbse_prior(np.ones(2) / 2, np.eye(2) / 2, np.ones(2) / 2)
+    assert set(seen) == {1}

@@ -8,7 +8,8 @@ neural networks"). Temperature and the share of chance are those under which the
 given labels are most likely. Only both together tell a wrong label from a hard
 image: a classifier that is often wrong is tempered, not believed. There is no
 chance without clear evidence that it explains more than temperatures that
-differ from image to image, as some are harder than others.
+differ from image to image, up to e times the best, as some are harder than
+others.
 
 Confident learning (Northcutt, Jiang and Chuang 2021) doubts a label if another
 class is more likely than usual. It takes the errors of a weak classifier for

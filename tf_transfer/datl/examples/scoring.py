@@ -22,7 +22,7 @@ from tf_transfer.utils import checks, environment, tf_data
 
 _BATCH = 512
 _WIDEST = 2**13  # features
-_FORMAT = 2  # of what a checkpoint holds
+_FORMAT = 3  # of what a checkpoint holds
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -70,7 +70,7 @@ class LabelCheck:
         order = np.argsort(scores.beliefs[doubted], kind="stable")[:_SHOWN]
         return cls(
             len(labels),
-            float(1 - np.mean(scores.beliefs)),
+            float(1 - np.mean(scores.beliefs, dtype=np.float64)),
             len(doubted),
             [
                 Doubt(
