@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import sys
+import types
 
 import pytest
 
@@ -195,6 +196,23 @@ def test_the_experiment_of_co_tuning():
     config_checks.check(config)
     assert config.methods == ("finetune_related", "co_tuning")
     assert config.finetuning.source_loss == options.weights[1]
+
+
+def test_published_pairs_are_co_tuned_with_their_own_seeds(monkeypatch):
+    script, asked = load("co_tuning"), []
+
+    def compared(config, cell, *arguments, **more):
+        asked.append(config)
+        config_checks.check(config)
+        return types.SimpleNamespace(results=[]), 0.0
+
+    monkeypatch.setattr(script.cells, "compared", compared)
+    options = script.parser().parse_args(["--published=glyphs_to_digits"])
+    found = script.published(options)
+    assert found["cell"] == {"pair": "glyphs_to_digits"}
+    assert list(found["arms"]) == list(asked[0].methods)
+    assert asked[0].finetuning.head == "related"
+    assert asked[0].seeds == 10
 
 
 def arms_of(names, gain):

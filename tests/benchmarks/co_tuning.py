@@ -1,27 +1,38 @@
 """What co-tuning gains over fine-tuning with a related head. Prints JSON.
 
 python tests/benchmarks/co_tuning.py --pair=cifar100_to_cifar10
+python tests/benchmarks/co_tuning.py --published=glyphs_to_digits
 
 Co-tuning with several weights of the source head's loss, on the pairs of
 `recipes.py`: 20 labelled images of each class train, 100 others of the target's
 training part judge. No test image is looked at. Five seeds take ten minutes on
-two cores; it needs `../shared/data`.
+two cores.
+
+`--published` takes a comparison of `configs` instead, with its own seeds and
+the default weight, and judges co-tuning and its control by the test images.
+
+Both need `../shared/data`; run them from the project's root.
 """
 
 import argparse
 import json
 import os
 import pathlib
+import runpy
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import cells
 import numpy as np
 import recipes
 
 import tf_transfer as tt
 from tf_transfer.experiment import statistics
 from tf_transfer.experiment.methods.baselines import finetune_related
-from tf_transfer.experiment.methods.co_tuning import co_tuning
+from tf_transfer.experiment.methods.co_tuning import (
+    co_tuning,
+    co_tuning_shuffled,
+)
 from tf_transfer.experiment.records import results
 from tf_transfer.utils.storage.folders import Folder
 
@@ -30,7 +41,9 @@ STEPS = 800  # of the generalist
 
 def parser() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(description=__doc__)
-    flags.add_argument("--pair", choices=recipes.PAIRS, required=True)
+    kind = flags.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--pair", choices=recipes.PAIRS)
+    kind.add_argument("--published")
     flags.add_argument("--weights", type=float, nargs="+")
     flags.add_argument("--seeds", type=int, default=5)
     flags.add_argument("--jobs", type=int, default=1)
@@ -50,8 +63,30 @@ def experiment(options: argparse.Namespace, weight: float):
     return config
 
 
-def main() -> None:
-    options = parser().parse_args()
+def published(options: argparse.Namespace) -> dict:
+    """Returns accuracies and gains on the test images of a published pair."""
+    made = runpy.run_path(f"configs/{options.published}.py")
+    config = made["get_config"]()
+    config.methods = (
+        finetune_related.name,
+        co_tuning.name,
+        co_tuning_shuffled.name,
+    )
+    config.finetuning.head = "related"
+    cell = {"pair": options.published}
+    run, _ = cells.compared(config, cell, options.out, jobs=options.jobs)
+    arms = {
+        name: {
+            "accuracy": cells.accuracies(run, name),
+            **cells.gain(run, name, finetune_related.name),
+        }
+        for name in config.methods
+    }
+    return {"cell": cell, "arms": arms}
+
+
+def by_weight(options: argparse.Namespace) -> dict:
+    """Returns the gains on validation images, by the source loss's weight."""
     rows, earlier = {}, None
     for weight in options.weights:
         out = pathlib.Path(options.out) / f"{options.pair}-{weight:g}"
@@ -74,7 +109,13 @@ def main() -> None:
             "interval": round(100 * gain.interval, 2),
             "finetune_related": round(100 * float(np.mean(base)), 1),
         }
-    print(json.dumps({"pair": options.pair, "weights": rows}))
+    return {"pair": options.pair, "weights": rows}
+
+
+def main() -> None:
+    options = parser().parse_args()
+    found = published(options) if options.published else by_weight(options)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
