@@ -141,7 +141,7 @@ def intervals(options: argparse.Namespace, estimator: str) -> pairs.Row:
         f"P_t by {estimator} with its interval, {classes:,} classes, "
         f"{options.interval:,} images",
         "one second, beyond the forward passes",
-        seconds["estimate"] - seconds["passes"],
+        np.maximum(seconds["estimate"] - seconds["passes"], 0.001),
         most=2,
     )
 
