@@ -6,8 +6,8 @@ python tests/benchmarks/weighting.py
 in memory, with the small encoder at 32x32x3. `estimate` is the time from target
 images to importance weights over that of `model.predict` on the same images.
 `intervals` are the seconds of an estimate with 100 samples, beyond those of its
-forward passes. `memory` is the peak of a process that
-estimates from the given number of images.
+forward passes. `memory` is the peak of a process that estimates from the given
+number of images.
 """
 
 import argparse

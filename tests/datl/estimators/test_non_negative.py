@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.linalg import cho_solve
 from scipy.optimize import nnls
 
 from tf_transfer.datl.estimators import non_negative
@@ -38,6 +39,17 @@ def test_unknowns_that_are_not_determined_are_solved_by_scipy():
     solution = non_negative.LeastSquares(matrix).solve(target)
     assert solution.min() >= 0
     np.testing.assert_allclose(matrix @ solution, target, atol=1e-8)
+
+
+def test_a_system_has_a_factor_if_it_is_positive_definite():
+    matrix = np.array([[4.0, 1.0], [1.0, 3.0]])
+    factor = non_negative._factor(matrix)
+    solution = cho_solve(factor, np.array([6.0, 7.0]))
+    np.testing.assert_allclose(solution, [1.0, 2.0])
+    indefinite = np.array([[1.0, 2.0], [2.0, 1.0]])
+    assert non_negative._factor(indefinite) is None
+    empty = non_negative._factor(np.zeros((0, 0)))
+    assert len(cho_solve(empty, np.zeros(0))) == 0
 
 
 def test_the_first_solution_is_where_the_others_begin(monkeypatch):

@@ -77,7 +77,6 @@ class LabelBeliefs:
         # A class that a fold may lack cannot be judged.
         self.classes = classes[counts >= folds]
         self.chance, self.temperature = np.zeros(len(self.classes)), 1.0
-        self._linear = None
         judged = np.isin(labels, self.classes)
         own = np.ones(len(labels), np.float32)
         likely = labels.astype(np.int32)
