@@ -175,7 +175,9 @@ def test_the_regime_of_a_broad_source():
 def test_the_table_of_look_alikes():
     lookalikes = load("lookalikes")
     options = lookalikes.parser().parse_args(["--pair=vehicles", "--labels=5"])
-    config_checks.check(lookalikes.settings(options))
+    config = lookalikes.settings(options)
+    config_checks.check(config)
+    assert METHODS.pop("oracle").name in config.methods
     gain = {"gain": 1.16, "interval": 0.28}
     methods = {name: gain | {"copy": 0.5} for name in lookalikes.SHOWN}
     methods["finetune_related"] = {"accuracy": [0.8, 0.9]}
@@ -185,7 +187,7 @@ def test_the_table_of_look_alikes():
         "l2tl over datl": {"gain": -0.6, "interval": 0.1},
     }
     *_, line = lookalikes.table([cell]).splitlines()
-    assert line.startswith("| vehicles | 5 | 85.0 | +1.2 +- 0.3 |")
+    assert line.startswith("| vehicles | 5 | no | 85.0 | +1.2 +- 0.3 |")
     assert line.endswith("| -0.6 +- 0.1 | 0.50, 0.50 |")
 
 

@@ -244,13 +244,12 @@ class L2tl:
         joint_share: fraction of those steps that are joint; the rest uses the
             target alone.
         relabel: in those steps, replace the class of a source image by the
-            target classes that it looks like to a fine-tuned model (with a
-            related head). Not used in `joint`.
-        steps: joint steps in which the weights are learned, with the source
-            batches of `pretraining`.
+            target classes that a fine-tuned model sees in it. Not in `joint`.
+        pretrain: pre-train further by the weights, too; they are then learned
+            from the generalist.
+        steps: joint steps that learn weights, on batches as in `pretraining`.
         passes: instead of steps, as in `Training`.
-        learning_rate: of the model in these steps; 0 for one that suits
-            the optimizer.
+        learning_rate: of the model then; 0 for one that suits the optimizer.
         policy_learning_rate: of Adam on the policy.
         policy_warmup: number of first steps that leave the policy unchanged.
         levels: number of values of each class weight, from 0 to 1.
@@ -267,6 +266,7 @@ class L2tl:
 
     joint_share: float = setting(0.6, fraction)
     relabel: bool = True
+    pretrain: bool = False
     steps: int = setting(150, positive)
     passes: float = setting(0.0, not_negative)
     learning_rate: float = setting(0.0, not_negative)

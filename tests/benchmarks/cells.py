@@ -51,7 +51,9 @@ def compared(
 
 
 def points(found: Found) -> str:
-    """Formats a gain."""
+    """Formats a gain; nothing if there is none."""
+    if not found:
+        return ""
     return f"{found['gain']:+.1f} +- {found['interval']:.1f}"
 
 

@@ -10,9 +10,11 @@ as `digits`, but the copy is left out, and 40 % of the MNIST images get the
 label of another digit.
 
 By the images alone, which is all that DATL goes by, the two copies are alike.
-Prints a line of JSON: the accuracies of all methods and controls, the gains
-over `finetune_related`, that of `l2tl` over `datl`, and the mean weight of the
-copy's classes as a share of that of the true ones.
+`oracle` knows the copy, and leaves it out. `--pretrain`, `--entropy` and
+`--rate` are settings of L2TL. Prints a line of JSON: the accuracies of all
+methods and controls, the gains over `finetune_related`, that of `l2tl` over
+`datl`, and the mean weight of the copy's classes as a share of that of the true
+ones.
 
 `--table FILE` makes a table of such lines. It needs `../shared/data`; run it
 from the project's root.
@@ -31,9 +33,12 @@ import numpy as np
 import tf_transfer as tt
 from tf_transfer import config as config_lib
 from tf_transfer.data import image_data, loading, splits
+from tf_transfer.experiment.compiled_models import Outcome
 from tf_transfer.experiment.methods import base
+from tf_transfer.experiment.methods.datl import own_stages
 from tf_transfer.experiment.records.run_data import Run
 from tf_transfer.experiment.records.weights_file import WeightTable
+from tf_transfer.experiment.seed_run import SeedRun
 
 DATA = "../shared/data"
 COPY, TRUE = "copy of ", "mnist "
@@ -41,7 +46,18 @@ WRONG = 0.4  # share of the labels
 PER_CLASS = {"digits": 300, "mislabelled": 300, "vehicles": 200}
 VEHICLES = ("airplane", "automobile", "ship", "truck")
 WHOLE = "finetune_related"
-SHOWN = ("datl", "joint", "l2tl", "l2tl_frozen")
+SHOWN = ("datl", "joint", "l2tl", "l2tl_frozen", "oracle")
+CELL = ("pair", "labels", "passes", "seeds", "pretrain", "entropy", "rate")
+
+
+@base.register(stages=own_stages("oracle"), family="datl")
+def oracle(run: SeedRun) -> Outcome:
+    """DATL, knowing which classes to leave out."""
+    copy = np.char.startswith(run.source.class_names, COPY)
+    target = run.estimate_target_prior().prior * ~copy
+    importance = run.importance()
+    importance.update(target / target.sum(), run.source.prior)
+    return run.finetune(run.pretrain(importance, estimate=False))
 
 
 def load(name: str, pair: str) -> tt.ImageData:
@@ -80,6 +96,7 @@ def settings(options: argparse.Namespace) -> config_lib.Experiment:
     """Returns the experiment of a pair."""
     vehicles = options.pair == "vehicles"
     target = "cifar10" if vehicles else "usps"
+    known = () if options.pair == "mislabelled" else (oracle.name,)
     return config_lib.Experiment(
         data=config_lib.Data(
             target=f"npz:{DATA}/{target}.npz",
@@ -88,8 +105,14 @@ def settings(options: argparse.Namespace) -> config_lib.Experiment:
         ),
         generalist=config_lib.Training(passes=options.passes),
         pretraining=config_lib.Training(passes=options.passes / 2),
-        l2tl=config_lib.L2tl(passes=options.passes / 2),
+        l2tl=config_lib.L2tl(
+            passes=options.passes / 2,
+            pretrain=options.pretrain,
+            entropy=options.entropy,
+            policy_learning_rate=options.rate,
+        ),
         finetuning=config_lib.FineTuning(head="related"),
+        methods=config_lib.Experiment().methods + known,
         seeds=options.seeds,
     )
 
@@ -114,10 +137,10 @@ def figures(run: Run) -> dict:
 def table(pairs: list[dict]) -> str:
     """Returns the gains of all pairs as a Markdown table."""
     lines = [
-        "| pair | labels | `finetune_related` | "
+        "| pair | labels | `pretrain` | `finetune_related` | "
         f"{' | '.join(f'`{name}`' for name in SHOWN)} | `l2tl` over `datl` | "
         "weight of the copy: `datl`, `l2tl` |",
-        f"|---|---|---|{'---|' * len(SHOWN)}---|---|",
+        f"|---|---|---|---|{'---|' * len(SHOWN)}---|---|",
     ]
     for cell in pairs:
         methods = cell["methods"]
@@ -130,8 +153,9 @@ def table(pairs: list[dict]) -> str:
         cells_of = [
             cell["cell"]["pair"],
             str(cell["cell"]["labels"]),
+            "yes" if cell["cell"].get("pretrain") else "no",
             f"{mean:.1f}",
-            *(cells.points(methods[name]) for name in SHOWN),
+            *(cells.points(methods.get(name, {})) for name in SHOWN),
             cells.points(cell["l2tl over datl"]),
             ", ".join(copies),
         ]
@@ -145,6 +169,9 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--labels", type=int, default=10)
     flags.add_argument("--passes", type=float, default=1.0)
     flags.add_argument("--seeds", type=int, default=20)
+    flags.add_argument("--pretrain", action="store_true")
+    flags.add_argument("--entropy", type=float, default=0.1)
+    flags.add_argument("--rate", type=float, default=0.02, help="of the policy")
     flags.add_argument("--jobs", type=int, default=2)
     flags.add_argument("--table", type=pathlib.Path)
     flags.add_argument("--out", default="runs/lookalikes")
@@ -156,8 +183,7 @@ def main() -> None:
     if options.table:
         cells.print_table(options.table, table)
         return
-    what = ("pair", "labels", "passes", "seeds")
-    cell = {name: getattr(options, name) for name in what}
+    cell = {name: getattr(options, name) for name in CELL}
     run, minutes = cells.compared(
         settings(options),
         cell,

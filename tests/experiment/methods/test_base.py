@@ -46,21 +46,26 @@ def counted_steps(config, methods, has_generalist):
     tuning = config.finetuning
     runs = len(tuning.learning_rates) + 1
     tuned, heads = runs * tuning.steps, runs * tuning.head_steps
-    jointly = {"joint", "l2tl", "l2tl_frozen"}
+    by_weight = {"l2tl", "l2tl_frozen"}
+    jointly = {"joint"} | by_weight
     co_tuned = {"co_tuning", "co_tuning_shuffled", "datl_co_tuning"}
     steps = 0
     if methods - {"scratch"} and not has_generalist:
         steps += config.generalist.steps
     steps += len(methods) * tuned + len(methods - jointly - co_tuned) * heads
-    relabels = config.l2tl.relabel and methods & {"l2tl", "l2tl_frozen"}
-    if relabels and "finetune_related" not in methods:
-        steps += tuned + heads
+    own, tuned_before = set(), methods & by_weight
+    if config.l2tl.pretrain:
+        own = by_weight
+    elif tuned_before:
+        tuned_before = {"finetune_related"} - methods
+    if config.l2tl.relabel:
+        steps += len(tuned_before) * (tuned + heads)
     steps += config.l2tl.steps * ("l2tl" in methods)
     tuned_alone = {"finetune", "finetune_related"}
     shared = bool(
-        methods & (jointly | tuned_alone | co_tuned - {"datl_co_tuning"})
+        methods & (jointly | tuned_alone | co_tuned - {"datl_co_tuning"}) - own
     )
-    own = {"datl_uniform", "datl_reversed"}
+    own |= {"datl_uniform", "datl_reversed"}
     own |= {"datl_examples", "datl_examples_shuffled"}
     own |= {"datl_clusters", "datl_clusters_random"}
     weighted = len(methods & own)
@@ -69,9 +74,10 @@ def counted_steps(config, methods, has_generalist):
 
 
 @pytest.mark.parametrize("relabel", [True, False])
+@pytest.mark.parametrize("pretrain", [True, False])
 @pytest.mark.parametrize("has_generalist", [True, False])
 def test_planned_steps_are_those_that_a_count_by_hand_gives(
-    relabel, has_generalist
+    relabel, pretrain, has_generalist
 ):
     rng = np.random.default_rng(0)
     for _ in range(30):
@@ -84,7 +90,9 @@ def test_planned_steps_are_those_that_a_count_by_hand_gives(
                 head_steps=int(rng.integers(0, 3)),
                 learning_rates=(0.1,) * int(rng.integers(1, 4)),
             ),
-            l2tl=config_lib.L2tl(steps=steps[3], relabel=relabel),
+            l2tl=config_lib.L2tl(
+                steps=steps[3], relabel=relabel, pretrain=pretrain
+            ),
         )
         chosen = rng.random(len(METHODS)) < 0.4
         methods = set(itertools.compress(METHODS, chosen))

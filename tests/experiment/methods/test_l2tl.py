@@ -6,6 +6,7 @@ import pytest
 from tests import helpers
 from tf_transfer import config as config_lib
 from tf_transfer.data import splits
+from tf_transfer.datl.importance_weights import ImportanceWeights
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import compiled_models
 from tf_transfer.experiment.methods import METHODS, l2tl
@@ -34,6 +35,7 @@ def test_fixed_weights_matter_and_training_repeats(tmp_path):
     assert sum(steps) == 20 + 4 + 2 * (4 + 4)
     again = l2tl.train_weighted(run, ones(run), 1.0)
     other = l2tl.train_weighted(run, np.eye(8)[0], 1.0)
+    assert run.learned == {"weights": np.eye(8)[0].tolist(), "scale": 1.0}
     policy = run.models.joint.model.policy
     np.testing.assert_array_equal(policy.weights_of_classes, ones(run))
     assert helpers.equal_states(first.state, again.state)
@@ -95,6 +97,37 @@ def test_without_relabelling_no_model_is_fine_tuned_before(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("relabel", [True, False])
+@pytest.mark.parametrize("name", ["l2tl", "l2tl_frozen"])
+def test_with_pretrain_the_weights_pretrain_the_model_that_goes_on(
+    tmp_path, monkeypatch, name, relabel
+):
+    settings = config_lib.L2tl(
+        steps=4, policy_warmup=1, pretrain=True, relabel=relabel
+    )
+    run, steps = helpers.seed_run(tmp_path, l2tl=settings)
+    starts = []
+    restart = l2tl._restart
+
+    def spy(run, trainer, part, start):
+        starts.append(start)
+        restart(run, trainer, part, start)
+
+    monkeypatch.setattr(l2tl, "_restart", spy)
+    monkeypatch.setattr(run, "pretrain_unweighted", None)
+    METHODS[name](run)
+    assert sum(steps) == sum(METHODS[name].stages(run.config).values())
+    learned = ImportanceWeights(8)
+    learned.assign(run.learned["weights"], run.source.prior)
+    expected = run.pretrain(learned, estimate=False)
+    assert helpers.equal_states(starts[-1], expected)
+    if name == "l2tl":
+        assert helpers.equal_states(starts[0], run.train_generalist())
+    relation = np.array(run.models.joint.model.relation)
+    assert relation.any() == relabel
+
+
+@pytest.mark.slow
 def test_a_share_of_one_trains_jointly_to_the_end(tmp_path):
     settings = config_lib.L2tl(joint_share=1.0, steps=4, policy_warmup=1)
     run, steps = helpers.seed_run(tmp_path, l2tl=settings)
@@ -118,7 +151,6 @@ def test_weights_are_learned_from_the_train_and_validation_parts(tmp_path):
     np.testing.assert_allclose(history["class_weights"][-1], weights, atol=1e-4)
     assert history["expected_scale"][0] == pytest.approx(0.5)
     assert history["expected_scale"][-1] == pytest.approx(scale)
-    assert run.learned == {"weights": weights.tolist(), "scale": scale}
     assert sum(steps) == 20 + 4 + 4
 
 
@@ -139,7 +171,7 @@ def test_learning_can_start_from_datl(tmp_path):
 def test_a_frozen_policy_gives_the_weights_where_it_starts(tmp_path, start):
     settings = config_lib.L2tl(steps=4, policy_warmup=1, start=start)
     run, steps = helpers.seed_run(tmp_path, l2tl=settings)
-    weights, scale = l2tl.learn_weights(run, frozen=True)
+    weights, _ = l2tl.learn_weights(run, frozen=True)
     assert sum(steps) == 20 * (start == "datl")
     assert "learning" not in run.cache.history
     expected = ones(run)
@@ -149,7 +181,6 @@ def test_a_frozen_policy_gives_the_weights_where_it_starts(tmp_path, start):
         expected = importance.numpy()
         assert np.ptp(expected) > 0.5
     np.testing.assert_allclose(weights, expected, atol=0.2)
-    assert run.learned == {"weights": weights.tolist(), "scale": scale}
 
 
 @pytest.mark.slow

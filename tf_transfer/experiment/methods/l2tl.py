@@ -1,7 +1,8 @@
 """L2TL and joint training, with learned or fixed class weights.
 
 Like fine-tuning, joint training starts from the model trained on the whole
-source. Its last steps are on the target alone.
+source, or, with `l2tl.pretrain`, further trained by the class weights. Its last
+steps are on the target alone.
 """
 
 import warnings
@@ -31,23 +32,26 @@ from tf_transfer.utils import tf_data
 
 
 def _stages(
-    name: str, learns: bool = False, relabels: bool = True
+    name: str, learns: bool = False, weighted: bool = True
 ) -> Callable[[Experiment], base.Stages]:
     """Returns the stages of joint training.
 
     Args:
         name: of the method.
         learns: whether it learns class weights first.
-        relabels: whether it may train with target labels for source images,
-            which takes a fine-tuned model.
+        weighted: whether its source classes have weights. It may then train
+            with target labels for source images, which takes a fine-tuned
+            model.
     """
 
     def stages(config: Experiment) -> base.Stages:
-        steps = base.pretrained(config, "unweighted") | base.tuning(
-            config, name, heads=False
-        )
-        if relabels and config.l2tl.relabel:
-            steps |= base.tuning(config, finetune_related.name)
+        start, tuned = "unweighted", finetune_related.name
+        if weighted and config.l2tl.pretrain:
+            start, tuned = name, f"{name}/relation"
+        steps = base.pretrained(config, start)
+        steps |= base.tuning(config, name, heads=False)
+        if weighted and config.l2tl.relabel:
+            steps |= base.tuning(config, tuned)
         if learns:
             steps[f"{name}/learning"] = config.l2tl.steps
         return steps
@@ -78,7 +82,7 @@ def _check(config: Experiment, target: ImageData | None) -> None:
         )
 
 
-@register(stages=_stages("joint", relabels=False), family="l2tl", joint=True)
+@register(stages=_stages("joint", weighted=False), family="l2tl", joint=True)
 def joint(run: SeedRun) -> Outcome:
     """Control: after the whole source, source and target with equal weights."""
     return train_uniform(run)
@@ -108,7 +112,7 @@ def train_uniform(run: SeedRun) -> Outcome:
     trainer = run.models.joint
 
     def train(part: Part, rate: float) -> State:
-        _restart(run, trainer, part)
+        _restart(run, trainer, part, run.pretrain_unweighted())
         trainer.model.policy.assign(np.ones(run.source.num_classes))
         return _fit(run, trainer, part, rate, _source(run))
 
@@ -132,12 +136,21 @@ def train_weighted(run: SeedRun, weights: np.ndarray, scale: float) -> Outcome:
     in_loss = run.config.datl.apply == "attach"
     # Made once for all rates: that takes as long as some training steps.
     source = _source(run, None if in_loss else importance)
+    pretrains = run.config.l2tl.pretrain
+    start = (
+        run.pretrain(importance, estimate=False)
+        if pretrains
+        else run.pretrain_unweighted()
+    )
+    run.learned = {"weights": weights.tolist(), "scale": scale}
 
     def train(part: Part, rate: float) -> State:
         relation = None
         if run.config.l2tl.relabel:
-            relation = _source_relation(run, part, rate)
-        _restart(run, trainer, part)
+            relation = _source_relation(
+                run, part, rate, start if pretrains else None
+            )
+        _restart(run, trainer, part, start)
         if relation is not None:
             trainer.model.relate(relation)
         trainer.model.policy.assign(
@@ -167,16 +180,19 @@ def learn_weights(
     else:
         _learn(run, trainer)
     weights = trainer.model.importance_weights(run.source.prior)
-    scale = float(trainer.model.policy.expected_scale())
-    run.learned = {"weights": weights.tolist(), "scale": scale}
-    return weights, scale
+    return weights, float(trainer.model.policy.expected_scale())
 
 
 def _learn(run: SeedRun, trainer: L2TLTrainer) -> None:
     settings = run.config.l2tl
     recipe = optimizers.RECIPES[run.config.optimizer]
     rate = settings.learning_rate or recipe.target[0]
-    _restart(run, trainer, Part.TRAIN)
+    start = (
+        run.train_generalist()
+        if settings.pretrain
+        else run.pretrain_unweighted()
+    )
+    _restart(run, trainer, Part.TRAIN, start)
     _start_policy(run, trainer)
     log = PolicyLog(run.source.prior)
     log.set_model(trainer.model)
@@ -228,22 +244,35 @@ class PolicyLog(keras.callbacks.Callback):
             return self.model.importance_weights(self.source_prior)
 
 
-def _restart(run: SeedRun, trainer: L2TLTrainer, part: Part) -> None:
-    """Resets the model to the whole source; source images keep their labels."""
-    with run.models.source.loaded(run.pretrain_unweighted()) as source:
+def _restart(
+    run: SeedRun, trainer: L2TLTrainer, part: Part, start: State
+) -> None:
+    """Resets the model to a source model; source images keep their labels."""
+    with run.models.source.loaded(start) as source:
         trainer.restart(source, run.target_head(part, run.head))
 
 
-def _source_relation(run: SeedRun, part: Part, rate: float) -> np.ndarray:
+def _source_relation(
+    run: SeedRun, part: Part, rate: float, start: State | None
+) -> np.ndarray:
     """Returns which target classes each source class looks like, `[C_s, C_t]`.
 
     To a model fine-tuned on the same target images. It starts from a related
     head where one can be mixed: with few labels, a model with a fresh head
     confuses classes.
+
+    Args:
+        run: the seed's run.
+        part: of the target, to fine-tune with.
+        rate: the learning rate.
+        start: of the fine-tuning; None for `pretrain_unweighted`.
     """
     head = finetune_related.head if run.models.mixes_heads else run.head
     with run.cache.separate_history():
-        state = run.finetune_unweighted_at(rate, part, head)
+        if start is None:
+            state = run.finetune_unweighted_at(rate, part, head)
+        else:
+            state = run.finetune_at(rate, start, part, head)
     with run.models.target.loaded(state) as model:
         return class_relation.class_relation(
             model, run.parts.sample, run.source.num_classes
