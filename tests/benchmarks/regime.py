@@ -111,6 +111,12 @@ def ratio(run: SeedRun):
 
 
 @arm
+def capped(run: SeedRun):
+    """The paper's weights, at most four repeats."""
+    return run.pretrain(run.importance(most=most(run)))
+
+
+@arm
 def cut(run: SeedRun):
     """The classes of the largest weights, as many as four repeats ask for."""
     return run.pretrain(run.importance(temper=np.inf, most=most(run)))
@@ -176,7 +182,7 @@ def fixed(run: SeedRun, scores: np.ndarray):
     return run.pretrain(importance, estimate=False)
 
 
-ARMS = (ratio, sharp, cut, lift_ratio, lift_cut, random_cut, related)
+ARMS = (ratio, capped, sharp, cut, lift_ratio, lift_cut, random_cut, related)
 
 
 def data(options: argparse.Namespace) -> config_lib.Data:
