@@ -180,8 +180,8 @@ class Datl:
             many as `repeats` asks for, and none to the others.
         repeats: how often the pre-training may draw an image, on average over
             those of a class; what a weight is above that goes to the next
-            classes. 0 for no limit. It holds for the weights at which L2TL
-            starts, too.
+            classes. 0 for no limit. It holds for `l2tl`, too: for the weights
+            at which it starts, and for `l2tl.pretrain`.
         temper: exponent of P_t / P_s.
         clip: the largest ratio; 0 for no limit.
         floor: the smallest ratio.
@@ -245,8 +245,8 @@ class L2tl:
             target alone.
         relabel: in those steps, replace the class of a source image by the
             target classes that a fine-tuned model sees in it. Not in `joint`.
-        pretrain: pre-train further by the weights, too; they are then learned
-            from the generalist.
+        pretrain: pre-train further by these weights, too; they are then learned
+            from the generalist, and do not change as DATL's can.
         steps: joint steps that learn weights, on batches as in `pretraining`.
         passes: instead of steps, as in `Training`.
         learning_rate: of the model then; 0 for one that suits the optimizer.

@@ -33,6 +33,7 @@ import numpy as np
 import tf_transfer as tt
 from tf_transfer import config as config_lib
 from tf_transfer.data import image_data, loading, splits
+from tf_transfer.experiment import statistics
 from tf_transfer.experiment.compiled_models import Outcome
 from tf_transfer.experiment.methods import base
 from tf_transfer.experiment.methods.datl import own_stages
@@ -137,10 +138,11 @@ def figures(run: Run) -> dict:
 def table(pairs: list[dict]) -> str:
     """Returns the gains of all pairs as a Markdown table."""
     lines = [
-        "| pair | labels | `pretrain` | `finetune_related` | "
+        "| pair | labels | settings of L2TL | `finetune_related` | "
         f"{' | '.join(f'`{name}`' for name in SHOWN)} | `l2tl` over `datl` | "
+        "`l2tl` over `l2tl_frozen` | "
         "weight of the copy: `datl`, `l2tl` |",
-        f"|---|---|---|---|{'---|' * len(SHOWN)}---|---|",
+        f"|---|---|---|---|{'---|' * len(SHOWN)}---|---|---|",
     ]
     for cell in pairs:
         methods = cell["methods"]
@@ -153,14 +155,29 @@ def table(pairs: list[dict]) -> str:
         cells_of = [
             cell["cell"]["pair"],
             str(cell["cell"]["labels"]),
-            "yes" if cell["cell"].get("pretrain") else "no",
+            learning(cell["cell"]),
             f"{mean:.1f}",
             *(cells.points(methods.get(name, {})) for name in SHOWN),
             cells.points(cell["l2tl over datl"]),
+            cells.points(over(methods, "l2tl", "l2tl_frozen")),
             ", ".join(copies),
         ]
         lines.append(f"| {' | '.join(cells_of)} |")
     return "\n".join(lines) + "\n"
+
+
+def over(methods: dict, name: str, other: str) -> cells.Found:
+    """Returns the gain of a method over another one, in points."""
+    ours, theirs = (methods[n]["accuracy"] for n in (name, other))
+    mean, half = statistics.mean_interval(np.subtract(ours, theirs))
+    return {"gain": 100 * mean, "interval": 100 * half}
+
+
+def learning(cell: dict) -> str:
+    """Returns the settings of L2TL in a cell."""
+    if not cell.get("pretrain"):
+        return "default"
+    return f"pretrain, entropy {cell['entropy']:g}, rate {cell['rate']:g}"
 
 
 def parser() -> argparse.ArgumentParser:

@@ -230,7 +230,8 @@ class SeedRun:
                 [self._weighting(importance, model)] if estimate else [],
                 weights=importance.numpy,
                 also=[importance],
-                fresh=bool(self.config.datl.every or self.config.datl.growing),
+                fresh=estimate
+                and bool(self.config.datl.every or self.config.datl.growing),
             )
             self.learned = {"weights": importance.numpy().tolist()}
             return trainer.state()

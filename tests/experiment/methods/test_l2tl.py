@@ -10,6 +10,7 @@ from tf_transfer.datl.importance_weights import ImportanceWeights
 from tf_transfer.errors import InputError
 from tf_transfer.experiment import compiled_models
 from tf_transfer.experiment.methods import METHODS, l2tl
+from tf_transfer.experiment.seed_run import SeedRun
 from tf_transfer.models import class_relation
 
 
@@ -119,12 +120,36 @@ def test_with_pretrain_the_weights_pretrain_the_model_that_goes_on(
     assert sum(steps) == sum(METHODS[name].stages(run.config).values())
     learned = ImportanceWeights(8)
     learned.assign(run.learned["weights"], run.source.prior)
+    relation = np.array(run.models.joint.model.relation)
+    assert relation.any() == relabel
     expected = run.pretrain(learned, estimate=False)
     assert helpers.equal_states(starts[-1], expected)
     if name == "l2tl":
         assert helpers.equal_states(starts[0], run.train_generalist())
-    relation = np.array(run.models.joint.model.relation)
-    assert relation.any() == relabel
+
+
+def test_learned_weights_draw_no_image_oftener_than_allowed(
+    tmp_path, monkeypatch
+):
+    run, _ = helpers.seed_run(
+        tmp_path,
+        datl=config_lib.Datl(repeats=4.0, temper=3.0),
+        l2tl=config_lib.L2tl(pretrain=True, policy_warmup=1, steps=4),
+    )
+    monkeypatch.setattr(SeedRun, "passes", 2.0)
+    drawn = []
+    pretrain = run.pretrain
+
+    def spy(importance, estimate):
+        drawn.append(importance.numpy())
+        return pretrain(importance, estimate)
+
+    monkeypatch.setattr(run, "pretrain", spy)
+    weights = np.array([3, 2, 1, 1, 1, 0, 0, 0])
+    l2tl.train_weighted(run, weights, 1.0)
+    # At most twice the mean: what is above goes to the next classes.
+    np.testing.assert_allclose(drawn, [[2, 2, 4 / 3, 4 / 3, 4 / 3, 0, 0, 0]])
+    assert run.learned["weights"] == weights.tolist()
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ source, or, with `l2tl.pretrain`, further trained by the class weights. Its last
 steps are on the target alone.
 """
 
+import functools
 import warnings
 from collections.abc import Callable
 
@@ -97,13 +98,13 @@ def joint(run: SeedRun) -> Outcome:
     check=_check,
 )
 def l2tl(run: SeedRun) -> Outcome:
-    """Learns class weights, then trains source and target jointly by them."""
+    """Learns class weights for joint training, and `l2tl.pretrain` before."""
     return train_weighted(run, *learn_weights(run))
 
 
 @register(stages=_stages("l2tl_frozen"), family="l2tl", joint=True)
 def l2tl_frozen(run: SeedRun) -> Outcome:
-    """Control: joint training by the weights where the policy started."""
+    """Control: as `l2tl`, by the weights where the policy started."""
     return train_weighted(run, *learn_weights(run, frozen=True))
 
 
@@ -136,20 +137,17 @@ def train_weighted(run: SeedRun, weights: np.ndarray, scale: float) -> Outcome:
     in_loss = run.config.datl.apply == "attach"
     # Made once for all rates: that takes as long as some training steps.
     source = _source(run, None if in_loss else importance)
-    pretrains = run.config.l2tl.pretrain
-    start = (
-        run.pretrain(importance, estimate=False)
-        if pretrains
-        else run.pretrain_unweighted()
-    )
+    if run.config.l2tl.pretrain:
+        start = _pretrain(run, weights)
+        tune = functools.partial(run.finetune_at, state=start)
+    else:
+        start, tune = run.pretrain_unweighted(), run.finetune_unweighted_at
     run.learned = {"weights": weights.tolist(), "scale": scale}
 
     def train(part: Part, rate: float) -> State:
         relation = None
         if run.config.l2tl.relabel:
-            relation = _source_relation(
-                run, part, rate, start if pretrains else None
-            )
+            relation = _source_relation(run, tune, part, rate)
         _restart(run, trainer, part, start)
         if relation is not None:
             trainer.model.relate(relation)
@@ -159,6 +157,14 @@ def train_weighted(run: SeedRun, weights: np.ndarray, scale: float) -> Outcome:
         return _fit(run, trainer, part, rate, source)
 
     return run.choose_rate(train)
+
+
+def _pretrain(run: SeedRun, weights: np.ndarray) -> State:
+    """Pre-trains by the weights, drawing no image oftener than allowed."""
+    importance = run.importance(temper=1.0, clip=None, floor=0.0, top_k=None)
+    target = run.source.prior * weights
+    importance.update(target / target.sum(), run.source.prior)
+    return run.pretrain(importance, estimate=False)
 
 
 def learn_weights(
@@ -187,12 +193,12 @@ def _learn(run: SeedRun, trainer: L2TLTrainer) -> None:
     settings = run.config.l2tl
     recipe = optimizers.RECIPES[run.config.optimizer]
     rate = settings.learning_rate or recipe.target[0]
-    start = (
+    state = (
         run.train_generalist()
         if settings.pretrain
         else run.pretrain_unweighted()
     )
-    _restart(run, trainer, Part.TRAIN, start)
+    _restart(run, trainer, Part.TRAIN, state)
     _start_policy(run, trainer)
     log = PolicyLog(run.source.prior)
     log.set_model(trainer.model)
@@ -253,7 +259,7 @@ def _restart(
 
 
 def _source_relation(
-    run: SeedRun, part: Part, rate: float, start: State | None
+    run: SeedRun, tune: Callable[..., State], part: Part, rate: float
 ) -> np.ndarray:
     """Returns which target classes each source class looks like, `[C_s, C_t]`.
 
@@ -263,16 +269,13 @@ def _source_relation(
 
     Args:
         run: the seed's run.
+        tune: fine-tunes from where the joint training starts.
         part: of the target, to fine-tune with.
         rate: the learning rate.
-        start: of the fine-tuning; None for `pretrain_unweighted`.
     """
     head = finetune_related.head if run.models.mixes_heads else run.head
     with run.cache.separate_history():
-        if start is None:
-            state = run.finetune_unweighted_at(rate, part, head)
-        else:
-            state = run.finetune_at(rate, start, part, head)
+        state = tune(rate, part=part, head=head)
     with run.models.target.loaded(state) as model:
         return class_relation.class_relation(
             model, run.parts.sample, run.source.num_classes
