@@ -167,7 +167,7 @@ def test_the_regime_of_a_broad_source():
     }
     *_, line = load("regime_page").table([cell]).splitlines()
     assert line.startswith("| animals | 20 | 0.5 | 28,000 | 0.3 | generalist")
-    assert "| 10 | 50.7 |  |  | +3.4 +- " in line
+    assert "| 10 | 50.7 |  |  |  | +3.4 +- " in line
     for name in {m.name for m in regime.ARMS}:
         METHODS.pop(name)
 

@@ -10,6 +10,7 @@ from tf_transfer.report import figures
 WHOLE = "finetune_related"
 ARM_TITLES = {
     "ratio": "P_t / P_s",
+    "capped": "P_t / P_s, at most 4 repeats",
     "sharp": "(P_t / P_s)^3",
     "cut": "best by P_t / P_s",
     "lift_ratio": "`lift`",
