@@ -36,7 +36,7 @@ from tf_transfer.data import image_data, loading, splits
 from tf_transfer.experiment import statistics
 from tf_transfer.experiment.compiled_models import Outcome
 from tf_transfer.experiment.methods import base
-from tf_transfer.experiment.methods.datl import own_stages
+from tf_transfer.experiment.methods.datl import own_stages, pretrain_to
 from tf_transfer.experiment.records.run_data import Run
 from tf_transfer.experiment.records.weights_file import WeightTable
 from tf_transfer.experiment.seed_run import SeedRun
@@ -55,10 +55,8 @@ CELL = ("pair", "labels", "passes", "seeds", "pretrain", "entropy", "rate")
 def oracle(run: SeedRun) -> Outcome:
     """DATL, knowing which classes to leave out."""
     copy = np.char.startswith(run.source.class_names, COPY)
-    target = run.estimate_target_prior().prior * ~copy
-    importance = run.importance()
-    importance.update(target / target.sum(), run.source.prior)
-    return run.finetune(run.pretrain(importance, estimate=False))
+    shares = run.estimate_target_prior().prior * ~copy
+    return run.finetune(pretrain_to(run, shares))
 
 
 def load(name: str, pair: str) -> tt.ImageData:

@@ -35,6 +35,7 @@ from tf_transfer.experiment import statistics
 from tf_transfer.experiment.compiled_models import Outcome
 from tf_transfer.experiment.methods import base, baselines
 from tf_transfer.experiment.methods.base import register
+from tf_transfer.experiment.methods.datl import pretrain_to
 from tf_transfer.experiment.records.run_data import Run
 from tf_transfer.experiment.records.weights_file import WeightTable
 from tf_transfer.experiment.seed_run import SeedRun
@@ -131,9 +132,7 @@ def sharp(run: SeedRun):
 @arm
 def lift_ratio(run: SeedRun):
     """The weights of the estimator `lift`."""
-    importance = run.importance()
-    importance.update(lift_prior(run), run.source.prior)
-    return run.pretrain(importance, estimate=False)
+    return pretrain_to(run, lift_prior(run))
 
 
 @arm
@@ -175,11 +174,7 @@ def fixed(run: SeedRun, scores: np.ndarray):
     settings = {"temper": np.inf, "most": most(run)}
     if set(np.unique(scores)) <= {0.0, 1.0}:
         settings = {"temper": 1.0}
-    importance = run.importance(**settings)
-    prior = run.source.prior
-    target = prior * scores
-    importance.update(target / target.sum(), prior)
-    return run.pretrain(importance, estimate=False)
+    return pretrain_to(run, run.source.prior * scores, **settings)
 
 
 ARMS = (ratio, capped, sharp, cut, lift_ratio, lift_cut, random_cut, related)

@@ -59,10 +59,7 @@ def table(found: list[dict]) -> str:
         found, key=lambda cell: [settings(cell)[name] for name in order]
     ):
         what, arms = settings(cell), cell["arms"]
-        values = [
-            cells.points(arms[name]) if name in arms else ""
-            for name in ARM_TITLES
-        ]
+        values = [cells.points(arms.get(name, {})) for name in ARM_TITLES]
         head = (
             what["target"],
             what["labels"],

@@ -71,7 +71,7 @@ def table(found: list[dict]) -> str:
         cell = line["cell"]
         for name, row in line["methods"].items():
             gains = [
-                cells.points(row[over]) if row[over] else ""
+                cells.points(row[over])
                 for over in ("over scratch", "over whole")
             ]
             mean = 100 * np.mean(row["accuracy"])

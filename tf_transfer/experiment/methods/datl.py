@@ -42,6 +42,19 @@ def pretrain_weighted(run: SeedRun) -> State:
     return state
 
 
+def pretrain_to(run: SeedRun, shares: np.ndarray, **shaping) -> State:
+    """Trains on the source, weighted for a target with these class shares.
+
+    Args:
+        run: the seed's run.
+        shares: of the classes, `[C]`, of any sum.
+        **shaping: changes of `SeedRun.importance`.
+    """
+    importance = run.importance(**shaping)
+    importance.update(shares / shares.sum(), run.source.prior)
+    return run.pretrain(importance, estimate=False)
+
+
 @register(stages=own_stages("datl_uniform"), family="datl")
 def datl_uniform(run: SeedRun) -> Outcome:
     """Control: equal weights on the classes that DATL would select.

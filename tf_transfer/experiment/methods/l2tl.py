@@ -22,6 +22,7 @@ from tf_transfer.experiment.compiled_models import Outcome
 from tf_transfer.experiment.methods import base
 from tf_transfer.experiment.methods.base import register
 from tf_transfer.experiment.methods.baselines import finetune_related
+from tf_transfer.experiment.methods.datl import pretrain_to
 from tf_transfer.experiment.seed_run import SeedRun
 from tf_transfer.experiment.stages import optimizers
 from tf_transfer.experiment.stages.pipelines import BatchesFrom
@@ -98,7 +99,7 @@ def joint(run: SeedRun) -> Outcome:
     check=_check,
 )
 def l2tl(run: SeedRun) -> Outcome:
-    """Learns class weights for joint training, and `l2tl.pretrain` before."""
+    """Learns class weights, then trains source and target jointly by them."""
     return train_weighted(run, *learn_weights(run))
 
 
@@ -138,7 +139,9 @@ def train_weighted(run: SeedRun, weights: np.ndarray, scale: float) -> Outcome:
     # Made once for all rates: that takes as long as some training steps.
     source = _source(run, None if in_loss else importance)
     if run.config.l2tl.pretrain:
-        start = _pretrain(run, weights)
+        # `datl.repeats` alone shapes weights that are learned.
+        neutral = {"temper": 1.0, "clip": None, "floor": 0.0, "top_k": None}
+        start = pretrain_to(run, run.source.prior * weights, **neutral)
         tune = functools.partial(run.finetune_at, state=start)
     else:
         start, tune = run.pretrain_unweighted(), run.finetune_unweighted_at
@@ -157,14 +160,6 @@ def train_weighted(run: SeedRun, weights: np.ndarray, scale: float) -> Outcome:
         return _fit(run, trainer, part, rate, source)
 
     return run.choose_rate(train)
-
-
-def _pretrain(run: SeedRun, weights: np.ndarray) -> State:
-    """Pre-trains by the weights, drawing no image oftener than allowed."""
-    importance = run.importance(temper=1.0, clip=None, floor=0.0, top_k=None)
-    target = run.source.prior * weights
-    importance.update(target / target.sum(), run.source.prior)
-    return run.pretrain(importance, estimate=False)
 
 
 def learn_weights(
